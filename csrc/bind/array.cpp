@@ -1,0 +1,125 @@
+// The Python classes dtype, device and Array.
+#include <pybind11/numpy.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "bind/common.h"
+#include "runtime/cuda.h"
+
+namespace pydl::bind {
+
+PyObject* dtype_objects[8];
+
+namespace {
+
+struct DtypeObject {
+  Dtype dtype;
+};
+
+void bind_dtype(py::module_& m) {
+  py::class_<DtypeObject>(m, "dtype")
+      .def_property_readonly("name", [](const DtypeObject& d) { return name_of(d.dtype); })
+      .def_property_readonly("itemsize", [](const DtypeObject& d) { return size_of(d.dtype); })
+      .def_property_readonly("is_floating_point", [](const DtypeObject& d) { return is_floating(d.dtype); })
+      .def("__repr__", [](const DtypeObject& d) { return std::string("pydl.") + name_of(d.dtype); })
+      .def("__reduce__", [](const DtypeObject& d) {
+        return py::make_tuple(py::module_::import("builtins").attr("getattr"),
+                              py::make_tuple(py::module_::import("pydl._C"), name_of(d.dtype)));
+      });
+#define PYDL_DTYPE_OBJECT(name, type, text, ...)                 \
+  {                                                              \
+    py::object object = py::cast(DtypeObject{Dtype::name});      \
+    dtype_objects[static_cast<int>(Dtype::name)] = object.ptr(); \
+    m.attr(text) = object;                                       \
+    object.release();                                            \
+  }
+  PYDL_DTYPES(PYDL_DTYPE_OBJECT)
+  m.def("promote_types", &promote, py::arg("a"), py::arg("b"));
+}
+
+Device parse_device(const std::string& text) {
+  const size_t colon = text.find(':');
+  const std::string kind = text.substr(0, colon);
+  int index = 0;
+  if (colon != std::string::npos) {
+    const std::string digits = text.substr(colon + 1);
+    if (digits.empty() || digits.size() > 3 || digits.find_first_not_of("0123456789") != std::string::npos)
+      fail<ValueError>("device: '", text, "' is not a device: expected 'cpu', 'cuda' or 'cuda:N'");
+    index = std::stoi(digits);
+  }
+  if (kind == "cpu" && index == 0) return {};
+  if (kind != "cuda") fail<ValueError>("device: '", text, "' is not a device: expected 'cpu', 'cuda' or 'cuda:N'");
+  if (!cuda_missing().empty()) fail<DeviceError>("cuda is not available: ", cuda_missing());
+  return {DeviceKind::cuda, static_cast<int16_t>(index)};
+}
+
+std::string device_name(Device d) { return d.kind == DeviceKind::cpu ? "cpu" : "cuda:" + std::to_string(d.index); }
+
+void bind_device(py::module_& m) {
+  py::class_<Device>(m, "device")
+      .def(py::init([](const Device& d) { return d; }), py::arg("device"))
+      .def(py::init(&parse_device), py::arg("device"))
+      .def_property_readonly("type", [](const Device& d) { return d.kind == DeviceKind::cpu ? "cpu" : "cuda"; })
+      .def_property_readonly(
+          "index", [](const Device& d) { return d.kind == DeviceKind::cpu ? std::optional<int>() : int{d.index}; })
+      .def(
+          "__eq__", [](const Device& a, const Device& b) { return a == b; }, py::is_operator())
+      .def("__hash__", [](const Device& d) { return py::hash(py::str(device_name(d))); })
+      .def("__str__", &device_name)
+      .def("__repr__", [](const Device& d) { return "device(type='" + device_name(d) + "')"; })
+      .def("__reduce__",
+           [](const Device& d) { return py::make_tuple(py::type::of<Device>(), py::make_tuple(device_name(d))); });
+}
+
+py::object item(const Array& x) {
+  if (x.numel() != 1) fail<ValueError>("item: a tensor of shape ", x.shape(), " is not one number");
+  const Category c = category_of(x.dtype());
+  const Array wide = reshape(cast(x, c == Category::floating  ? Dtype::f64
+                                     : c == Category::integer ? Dtype::i64
+                                                              : Dtype::b8),
+                             Shape{});
+  if (c == Category::floating) return py::float_(*wide.view().as<double>());
+  if (c == Category::integer) return py::int_(*wide.view().as<int64_t>());
+  return py::bool_(*wide.view().as<bool>());
+}
+
+void bind_class(py::module_& m) {
+  py::class_<Array>(m, "Array")
+      .def_property_readonly("shape", &Array::shape)
+      .def_property_readonly("strides", &Array::strides)
+      .def_property_readonly("ndim", &Array::ndim)
+      .def_property_readonly("size", &Array::numel)
+      .def_property_readonly("dtype", &Array::dtype)
+      .def_property_readonly("device", &Array::device)
+      .def_property_readonly("is_floating", [](const Array& x) { return is_floating(x.dtype()); })
+      .def_property_readonly("is_dense", &Array::dense)
+      .def_property_readonly("data_ptr", [](const Array& x) { return reinterpret_cast<uintptr_t>(x.view().data); })
+      .def_property_readonly("version", [](const Array& x) { return x.storage() ? x.storage()->version() : 0; })
+      .def_property_readonly("read_only", [](const Array& x) { return x.storage() && x.storage()->read_only(); })
+      .def_property_readonly("is_shared", [](const Array& x) { return x.storage() && x.storage()->refs() > 1; })
+      .def("bump",
+           [](const Array& x) {
+             if (x.storage()) x.storage()->bump();
+           })
+      .def("shell", &Array::shell)
+      .def("item", &item);
+  m.def(
+      "same_shape", [](const Array& a, const Array& b) { return a.shape() == b.shape(); }, py::arg("a"), py::arg("b"));
+  m.def(
+      "same_type", [](const Array& a, const Array& b) { return a.shape() == b.shape() && a.dtype() == b.dtype(); },
+      py::arg("a"), py::arg("b"), "whether a and b agree in shape and dtype");
+  m.def(
+      "shares_memory", [](const Array& a, const Array& b) { return a.storage() && a.storage() == b.storage(); },
+      py::arg("a"), py::arg("b"));
+}
+
+}  // namespace
+
+void bind_array(py::module_& m) {
+  bind_dtype(m);
+  bind_device(m);
+  bind_class(m);
+}
+
+}  // namespace pydl::bind

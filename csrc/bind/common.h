@@ -1,0 +1,119 @@
+// What all bind files share: Shape from Python, the rules of promotion and broadcasting, and the call into the door.
+// A bind function checks shapes and dtypes, allocates the output and launches; nothing else.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <optional>
+#include <string>
+
+#include "array/array.h"
+#include "array/errors.h"
+#include "runtime/launch.h"
+
+namespace py = pybind11;
+
+namespace pydl::bind {
+
+// One per family, called by module.cpp.
+void bind_array(py::module_& m);
+void bind_create(py::module_& m);
+void bind_dlpack(py::module_& m);
+void bind_shape(py::module_& m);
+void bind_elementwise(py::module_& m);
+void bind_reduce(py::module_& m);
+void bind_index(py::module_& m);
+void bind_softmax(py::module_& m);
+void bind_gemm(py::module_& m);
+void bind_random(py::module_& m);
+void bind_optim(py::module_& m);
+void bind_runtime(py::module_& m);
+
+// Launches a kernel; the GIL is given up for work (in elements read or written) that takes longer than taking it back.
+constexpr int64_t kGilWork = 1 << 16;
+template <auto slot, class... Args>
+void run(int64_t work, Device device, const Args&... args) {
+  if (work < kGilWork) return launch<slot>(device, args...);
+  py::gil_scoped_release unlocked;
+  launch<slot>(device, args...);
+}
+
+// ---- array helpers (rules.cpp)
+
+Array contiguous(const Array& x);                   // x itself if it is dense
+Array cast(const Array& x, Dtype dtype);            // x itself if it has that dtype
+Array reshape(const Array& x, const Shape& shape);  // a view where strides allow, else a copy; sizes must agree
+Array expand(const Array& x, const Shape& shape);   // broadcast view; the caller has checked the shapes
+Array filled(const Shape& shape, Dtype dtype, double value, Device device = {});
+
+// The shape that both broadcast to, or ShapeError naming op.
+Shape broadcast(const char* op, const Shape& a, const Shape& b);
+// PyTorch's rule: an array without axes does not promote one with axes of the same or a higher category.
+Dtype result_type(const Array& a, const Array& b);
+// Drops axes of size 1 and merges neighbours that all views step through alike; all have the shape of the first.
+void coalesce(View* const* views, int count);
+
+void check_device(const char* op, const Array& a, const Array& b);
+int wrap_axis(const char* op, int64_t axis, int ndim);  // negative axes count from the end
+// x as (outer, n, inner) around an axis, dense.
+Array around(const Array& x, int axis);
+
+// The array as an optional argument of a kernel.
+inline View maybe(const std::optional<Array>& x) { return x ? x->view() : View{}; }
+
+}  // namespace pydl::bind
+
+namespace pydl::bind {
+// The one Python object of each dtype (pydl.float32, ...), so that `is` compares them.
+extern PyObject* dtype_objects[8];
+}  // namespace pydl::bind
+
+namespace pybind11::detail {
+
+template <>
+struct type_caster<pydl::Dtype> {
+  PYBIND11_TYPE_CASTER(pydl::Dtype, const_name("dtype"));
+
+  bool load(handle source, bool) {
+    for (int i = 0; i < 8; ++i)
+      if (source.ptr() == pydl::bind::dtype_objects[i]) {
+        value = static_cast<pydl::Dtype>(i);
+        return true;
+      }
+    return false;
+  }
+  static handle cast(pydl::Dtype dtype, return_value_policy, handle) {
+    return handle(pydl::bind::dtype_objects[static_cast<int>(dtype)]).inc_ref();
+  }
+};
+
+// Shape <-> any sequence of integers; a tuple on the way back.
+template <>
+struct type_caster<pydl::Shape> {
+  PYBIND11_TYPE_CASTER(pydl::Shape, const_name("tuple[int, ...]"));
+
+  bool load(handle source, bool) {
+    if (!source || !PySequence_Check(source.ptr()) || PyUnicode_Check(source.ptr())) return false;
+    object fast = reinterpret_steal<object>(PySequence_Fast(source.ptr(), "expected a sequence of integers"));
+    if (!fast) throw error_already_set();
+    const Py_ssize_t n = PySequence_Fast_GET_SIZE(fast.ptr());
+    if (n > pydl::kMaxAxes) pydl::fail<pydl::ShapeError>("expected at most ", pydl::kMaxAxes, " axes, got ", n);
+    for (Py_ssize_t i = 0; i < n; ++i) {
+      const int64_t size = PyLong_AsLongLong(PySequence_Fast_GET_ITEM(fast.ptr(), i));
+      if (size == -1 && PyErr_Occurred()) {
+        PyErr_Clear();
+        return false;
+      }
+      value.push_back(size);
+    }
+    return true;
+  }
+
+  static handle cast(const pydl::Shape& shape, return_value_policy, handle) {
+    PyObject* out = PyTuple_New(shape.ndim);
+    for (int i = 0; i < shape.ndim; ++i) PyTuple_SET_ITEM(out, i, PyLong_FromLongLong(shape[i]));
+    return out;
+  }
+};
+
+}  // namespace pybind11::detail

@@ -1,0 +1,150 @@
+// Arrays from numbers, sizes and NumPy arrays, and NumPy arrays from Arrays.
+#include <pybind11/numpy.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "bind/common.h"
+
+namespace pydl::bind {
+namespace {
+
+void check_sizes(const char* op, const Shape& shape) {
+  for (int i = 0; i < shape.ndim; ++i)
+    if (shape[i] < 0) fail<ShapeError>(op, ": shape ", shape, " has a negative size");
+}
+
+Array empty(const Shape& shape, Dtype dtype, Device device) {
+  check_sizes("empty", shape);
+  return Array::empty(shape, dtype, device);
+}
+
+// A Python number as an array without axes. Integers that float64 cannot hold go by way of int64.
+Array scalar(const py::handle& value, Dtype dtype, Device device) {
+  Array y = Array::empty({}, dtype, device);
+  if (PyLong_Check(value.ptr()) && !is_floating(dtype)) {
+    const int64_t whole = PyLong_AsLongLong(value.ptr());
+    if (whole == -1 && PyErr_Occurred()) throw py::error_already_set();
+    View from = y;
+    from.data = const_cast<int64_t*>(&whole);
+    from.dtype = Dtype::i64;
+    launch<&Kernels::copy>(device, from, y.view());
+    return y;
+  }
+  const double number = PyFloat_AsDouble(value.ptr());
+  if (number == -1 && PyErr_Occurred()) throw py::error_already_set();
+  return filled({}, dtype, number, device);
+}
+
+Array full(const Shape& shape, const py::handle& value, Dtype dtype, Device device) {
+  check_sizes("full", shape);
+  const Array one = scalar(value, dtype, device);
+  Array y = Array::empty(shape, dtype, device);
+  View from = expand(one, shape), to = y;
+  View* views[] = {&to, &from};
+  coalesce(views, 2);
+  run<&Kernels::copy>(y.numel(), device, from, to);
+  return y;
+}
+
+Array arange(double start, double end, double step, Dtype dtype, Device device) {
+  if (step == 0 || !std::isfinite(start) || !std::isfinite(end) || !std::isfinite(step))
+    fail<ValueError>("arange: start, end and step must be finite and step not 0, got ", start, ", ", end, ", ", step);
+  const double count = std::ceil((end - start) / step);
+  if (count > 9e15) fail<ShapeError>("arange: ", count, " numbers do not fit into memory");
+  Array y = Array::empty({count > 0 ? static_cast<int64_t>(count) : 0}, dtype, device);
+  run<&Kernels::arange>(y.numel(), device, start, step, y.view());
+  return y;
+}
+
+bool numpy_dtype(const py::dtype& d, Dtype* out) {
+  switch (d.kind()) {
+    case 'b':
+      *out = Dtype::b8;
+      return true;
+    case 'u':
+      *out = Dtype::u8;
+      return d.itemsize() == 1;
+    case 'i':
+      *out = d.itemsize() == 4 ? Dtype::i32 : Dtype::i64;
+      return d.itemsize() >= 4;
+    case 'f':
+      *out = d.itemsize() == 2 ? Dtype::f16 : d.itemsize() == 4 ? Dtype::f32 : Dtype::f64;
+      return d.itemsize() <= 8;
+    default:
+      break;
+  }
+  *out = Dtype::bf16;  // ml_dtypes' bfloat16 registers as a void kind of its own name
+  return py::str(d.attr("name")).cast<std::string>() == "bfloat16";
+}
+
+Array from_numpy(const py::array& x) {
+  Dtype dtype;
+  const py::dtype d = x.dtype();
+  if (d.byteorder() == '>' || !numpy_dtype(d, &dtype))
+    fail<DtypeError>("from_numpy: numpy dtype ", py::str(d).cast<std::string>(),
+                     " is not supported: expected bool, uint8, int32, int64, float16, float32, float64 or bfloat16");
+  if (x.ndim() > kMaxAxes) fail<ShapeError>("from_numpy: expected at most ", kMaxAxes, " axes, got ", x.ndim());
+  View v;
+  v.dtype = dtype;
+  v.ndim = static_cast<int32_t>(x.ndim());
+  const auto item = static_cast<py::ssize_t>(size_of(dtype));
+  for (int i = 0; i < v.ndim; ++i) {
+    if (x.shape(i) > 1 && x.strides(i) % item != 0)
+      fail<ValueError>("from_numpy: strides must be whole elements; copy the array first");
+    v.shape[i] = x.shape(i);
+    v.strides[i] = x.strides(i) / item;
+  }
+  v.data = const_cast<void*>(x.data());
+  PyObject* owner = x.inc_ref().ptr();
+  Storage* storage = Storage::borrow(v.data, static_cast<size_t>(x.nbytes()), !x.writeable(), owner, [](void* o) {
+    py::gil_scoped_acquire gil;
+    Py_DECREF(static_cast<PyObject*>(o));
+  });
+  return {storage, v, Device{}};
+}
+
+py::dtype to_numpy_dtype(Dtype d) {
+  if (d != Dtype::bf16) return py::dtype(name_of(d));
+  try {
+    return py::dtype::from_args(py::module_::import("ml_dtypes").attr("bfloat16"));
+  } catch (py::error_already_set& e) {
+    if (!e.matches(PyExc_ImportError)) throw;
+    fail<DtypeError>("numpy: NumPy has no bfloat16: install ml_dtypes, or convert with .float() first");
+  }
+}
+
+// A NumPy array on the same memory, which it keeps alive.
+py::array to_numpy(const Array& x) {
+  if (x.device().kind != DeviceKind::cpu) fail<DeviceError>("numpy: the tensor is not on the CPU: use .cpu() first");
+  const auto item = static_cast<py::ssize_t>(size_of(x.dtype()));
+  std::vector<py::ssize_t> shape, strides;
+  for (int i = 0; i < x.ndim(); ++i) {
+    shape.push_back(x.size(i));
+    strides.push_back(x.view().strides[i] * item);
+  }
+  py::capsule owner(new Array(x), [](void* a) { delete static_cast<Array*>(a); });
+  py::array out(to_numpy_dtype(x.dtype()), shape, strides, x.view().data, owner);
+  if (x.storage() && x.storage()->read_only()) out.attr("flags").attr("writeable") = false;
+  return out;
+}
+
+}  // namespace
+
+void bind_create(py::module_& m) {
+  m.def("empty", &empty, py::arg("shape"), py::arg("dtype"), py::arg("device"));
+  m.def("scalar", &scalar, py::arg("value"), py::arg("dtype"), py::arg("device"));
+  m.def("full", &full, py::arg("shape"), py::arg("value"), py::arg("dtype"), py::arg("device"));
+  m.def("arange", &arange, py::arg("start"), py::arg("end"), py::arg("step"), py::arg("dtype"), py::arg("device"));
+  m.def("from_numpy", &from_numpy, py::arg("x"));
+  m.def("to_numpy", &to_numpy, py::arg("x"));
+  m.def(
+      "from_numpy_dtype",
+      [](const py::dtype& d) {
+        Dtype out;
+        return numpy_dtype(d, &out) ? std::optional<Dtype>(out) : std::nullopt;
+      },
+      py::arg("dtype"));
+}
+
+}  // namespace pydl::bind

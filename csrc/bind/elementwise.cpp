@@ -1,0 +1,134 @@
+#include "bind/common.h"
+
+namespace pydl::bind {
+namespace {
+
+const char* const kUnary[] = {
+#define PYDL_NAME(name) #name,
+    PYDL_UNARY(PYDL_NAME)};
+const char* const kBinary[] = {PYDL_BINARY(PYDL_NAME)};
+const char* const kCompare[] = {PYDL_COMPARE(PYDL_NAME)};
+#undef PYDL_NAME
+
+Array unary(Unary op, const Array& x) {
+  // The first five also take integers; the others compute integers as float32.
+  const bool keeps = is_floating(x.dtype()) || (op <= Unary::relu && x.dtype() != Dtype::b8) ||
+                     (op >= Unary::floor && x.dtype() != Dtype::b8);
+  if (!is_floating(x.dtype()) && op >= Unary::floor && keeps) return x;  // integers are round already
+  if (!keeps && (op <= Unary::relu))
+    fail<DtypeError>(kUnary[static_cast<int>(op)], ": bool is not supported: expected a numeric dtype");
+  const Array in = keeps ? x : cast(x, Dtype::f32);
+  Array y = Array::empty(in.shape(), in.dtype(), in.device());
+  View from = in, to = y;
+  View* views[] = {&to, &from};
+  coalesce(views, 2);
+  run<&Kernels::unary>(4 * y.numel(), y.device(), op, from, to);
+  return y;
+}
+
+Array test(Test op, const Array& x) {
+  Array y = Array::empty(x.shape(), Dtype::b8, x.device());
+  View from = x, to = y;
+  View* views[] = {&to, &from};
+  coalesce(views, 2);
+  run<&Kernels::test>(y.numel(), y.device(), op, from, to);
+  return y;
+}
+
+struct Pair {
+  Array a, b;  // broadcast, of one dtype
+  Shape shape;
+};
+
+Pair align(const char* op, const Array& a, const Array& b, Dtype dtype) {
+  check_device(op, a, b);
+  const Shape shape = a.shape() == b.shape() ? a.shape() : broadcast(op, a.shape(), b.shape());
+  return {expand(cast(a, dtype), shape), expand(cast(b, dtype), shape), shape};
+}
+
+void check_divisor(const char* op, const Array& b) {
+  const Array zero = filled({}, b.dtype(), 0);
+  Array hit = Array::empty(b.shape(), Dtype::b8), any = Array::empty({1}, Dtype::b8);
+  View from = b, against = expand(zero, b.shape()), to = hit;
+  View* views[] = {&to, &from, &against};
+  coalesce(views, 3);
+  launch<&Kernels::compare>(b.device(), Compare::eq, from, against, to);
+  launch<&Kernels::reduce>(b.device(), Reduce::any, reshape(hit, {hit.numel()}).view(), any.view());
+  if (*any.view().as<bool>()) fail<ValueError>(op, ": division by zero in integers");
+}
+
+Dtype binary_dtype(Binary op, const Array& a, const Array& b) {
+  const char* name = kBinary[static_cast<int>(op)];
+  Dtype dtype = result_type(a, b);
+  const bool whole = !is_floating(dtype);
+  if (whole && (op == Binary::div || op == Binary::atan2)) return Dtype::f32;
+  if (!whole && op >= Binary::bitwise_and)
+    fail<DtypeError>(name, ": ", dtype, " is not supported: expected integers or bool");
+  if (dtype == Dtype::b8 && (op == Binary::sub || op == Binary::pow || op == Binary::floor_divide ||
+                             op == Binary::remainder || op == Binary::fmod))
+    fail<DtypeError>(name, ": bool is not supported: expected a numeric dtype");
+  return dtype;
+}
+
+Array binary(Binary op, const Array& a, const Array& b) {
+  const char* name = kBinary[static_cast<int>(op)];
+  const Dtype dtype = binary_dtype(op, a, b);
+  const Pair in = align(name, a, b, dtype);
+  if (!is_floating(dtype) && (op == Binary::floor_divide || op == Binary::remainder || op == Binary::fmod))
+    check_divisor(name, in.b);
+  Array y = Array::empty(in.shape, dtype, a.device());
+  View va = in.a, vb = in.b, vy = y;
+  View* views[] = {&vy, &va, &vb};
+  coalesce(views, 3);
+  run<&Kernels::binary>(y.numel(), y.device(), op, va, vb, vy);
+  return y;
+}
+
+Array compare(Compare op, const Array& a, const Array& b) {
+  const Pair in = align(kCompare[static_cast<int>(op)], a, b, result_type(a, b));
+  Array y = Array::empty(in.shape, Dtype::b8, a.device());
+  View va = in.a, vb = in.b, vy = y;
+  View* views[] = {&vy, &va, &vb};
+  coalesce(views, 3);
+  run<&Kernels::compare>(y.numel(), y.device(), op, va, vb, vy);
+  return y;
+}
+
+Array where(const Array& condition, const Array& a, const Array& b) {
+  if (condition.dtype() != Dtype::b8) fail<DtypeError>("where: condition must be bool, got ", condition.dtype());
+  const Dtype dtype = result_type(a, b);
+  Pair in = align("where", a, b, dtype);
+  check_device("where", condition, a);
+  const Shape shape = broadcast("where", condition.shape(), in.shape);
+  Array y = Array::empty(shape, dtype, a.device());
+  View vc = expand(condition, shape), va = expand(in.a, shape), vb = expand(in.b, shape), vy = y;
+  View* views[] = {&vy, &vc, &va, &vb};
+  coalesce(views, 4);
+  run<&Kernels::where>(y.numel(), y.device(), vc, va, vb, vy);
+  return y;
+}
+
+}  // namespace
+
+void bind_elementwise(py::module_& m) {
+#define PYDL_DEF_UNARY(name) \
+  m.def(                     \
+      #name, [](const Array& x) { return unary(Unary::name, x); }, py::arg("x"));
+  PYDL_UNARY(PYDL_DEF_UNARY)
+#define PYDL_DEF_TEST(name) \
+  m.def(                    \
+      #name, [](const Array& x) { return test(Test::name, x); }, py::arg("x"));
+  PYDL_TEST(PYDL_DEF_TEST)
+#define PYDL_DEF_BINARY(name) \
+  m.def(                      \
+      #name, [](const Array& a, const Array& b) { return binary(Binary::name, a, b); }, py::arg("a"), py::arg("b"));
+  PYDL_BINARY(PYDL_DEF_BINARY)
+#define PYDL_DEF_COMPARE(name) \
+  m.def(                       \
+      #name, [](const Array& a, const Array& b) { return compare(Compare::name, a, b); }, py::arg("a"), py::arg("b"));
+  PYDL_COMPARE(PYDL_DEF_COMPARE)
+  m.def("where", &where, py::arg("condition"), py::arg("a"), py::arg("b"));
+  m.def("cast", &cast, py::arg("x"), py::arg("dtype"));
+}
+
+}  // namespace pydl::bind

@@ -1,0 +1,51 @@
+// The extension module pydl._C: errors first, then one call per family.
+#include "bind/common.h"
+
+namespace pydl::bind {
+namespace {
+
+// Errors are made here so that C++ can raise them; pydl.errors re-exports them.
+template <class Error>
+void define_error(py::module_& m, const char* name, PyObject* base, PyObject* builtin) {
+  PYBIND11_CONSTINIT static PyObject* type;
+  const py::tuple bases = py::make_tuple(py::handle(base), py::handle(builtin));
+  type = PyErr_NewException((std::string("pydl.errors.") + name).c_str(), bases.ptr(), nullptr);
+  m.add_object(name, py::handle(type));
+  py::register_exception_translator([](std::exception_ptr p) {
+    try {
+      if (p) std::rethrow_exception(p);
+    } catch (const Error& e) {
+      PyErr_SetString(type, e.what());
+    }
+  });
+}
+
+void bind_errors(py::module_& m) {
+  PyObject* base = PyErr_NewException("pydl.errors.PydlError", PyExc_Exception, nullptr);
+  m.add_object("PydlError", py::handle(base));
+  define_error<ShapeError>(m, "ShapeError", base, PyExc_ValueError);
+  define_error<DtypeError>(m, "DtypeError", base, PyExc_TypeError);
+  define_error<DeviceError>(m, "DeviceError", base, PyExc_RuntimeError);
+  define_error<BoundsError>(m, "BoundsError", base, PyExc_IndexError);
+  define_error<ValueError>(m, "ArgumentError", base, PyExc_ValueError);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_C, m) {
+  bind_errors(m);
+  bind_array(m);
+  bind_create(m);
+  bind_dlpack(m);
+  bind_shape(m);
+  bind_elementwise(m);
+  bind_reduce(m);
+  bind_index(m);
+  bind_softmax(m);
+  bind_gemm(m);
+  bind_random(m);
+  bind_optim(m);
+  bind_runtime(m);
+}
+
+}  // namespace pydl::bind

@@ -1,0 +1,168 @@
+// Views and the operations that move data without computing.
+#include <pybind11/stl.h>
+
+#include <algorithm>
+
+#include "bind/common.h"
+
+namespace pydl::bind {
+namespace {
+
+// Fills in one size of -1 and checks the count.
+Array reshape_to(const Array& x, Shape shape) {
+  int unknown = -1;
+  int64_t known = 1;
+  for (int i = 0; i < shape.ndim; ++i) {
+    if (shape[i] == -1 && unknown < 0) {
+      unknown = i;
+    } else if (shape[i] < 0) {
+      fail<ShapeError>("reshape: shape ", shape, " has more than one -1 or a negative size");
+    } else if (__builtin_mul_overflow(known, shape[i], &known)) {
+      fail<ShapeError>("reshape: shape ", shape, " is too large");
+    }
+  }
+  const int64_t n = x.numel();
+  if (unknown >= 0 && known > 0 && n % known == 0)
+    shape[unknown] = n / known;
+  else if (unknown >= 0 || known != n)
+    fail<ShapeError>("reshape: ", x.shape(), " has ", n, " elements: it does not fit into shape ", shape);
+  return reshape(x, shape);
+}
+
+Array permute(const Array& x, const Shape& axes) {
+  if (axes.ndim != x.ndim())
+    fail<ShapeError>("permute: got ", axes.ndim, " dims for a tensor of shape ", x.shape(), ": expected ", x.ndim());
+  Shape shape, strides;
+  bool seen[kMaxAxes]{};
+  for (int i = 0; i < axes.ndim; ++i) {
+    const int axis = wrap_axis("permute", axes[i], x.ndim());
+    if (seen[axis]) fail<ShapeError>("permute: dim ", axes[i], " is repeated in ", axes);
+    seen[axis] = true;
+    shape.push_back(x.size(axis));
+    strides.push_back(x.view().strides[axis]);
+  }
+  return x.as_strided(shape, strides);
+}
+
+Array expand_to(const Array& x, Shape shape) {
+  const int lead = shape.ndim - x.ndim();
+  bool fits = lead >= 0;
+  for (int i = 0; i < shape.ndim && fits; ++i) {
+    if (i >= lead && shape[i] == -1) shape[i] = x.size(i - lead);
+    fits = shape[i] >= 0 && (i < lead || shape[i] == x.size(i - lead) || x.size(i - lead) == 1);
+  }
+  if (!fits)
+    fail<ShapeError>("expand: ", x.shape(), " does not expand to ", shape, ": expected equal sizes, or 1 to expand");
+  return expand(x, shape);
+}
+
+// x[start : start + size * step : step] along every axis; the caller has clipped the bounds.
+Array slice(const Array& x, const Shape& starts, const Shape& sizes, const Shape& steps) {
+  if (starts.ndim != x.ndim() || sizes.ndim != x.ndim() || steps.ndim != x.ndim())
+    fail<ShapeError>("slice: expected one start, size and step for each of the ", x.ndim(), " axes");
+  Shape strides;
+  int64_t offset = 0;
+  for (int i = 0; i < x.ndim(); ++i) {
+    const int64_t last = starts[i] + (sizes[i] - 1) * steps[i];
+    if (sizes[i] > 0 && (starts[i] < 0 || starts[i] >= x.size(i) || last < 0 || last >= x.size(i)))
+      fail<BoundsError>("slice: ", starts[i], " to ", last, " is outside axis ", i, " of shape ", x.shape());
+    if (sizes[i] < 0) fail<ShapeError>("slice: negative size in ", sizes);
+    offset += sizes[i] > 0 ? starts[i] * x.view().strides[i] : 0;
+    strides.push_back(x.view().strides[i] * steps[i]);
+  }
+  return x.as_strided(sizes, strides, sizes.numel() > 0 ? offset : 0);
+}
+
+void copy_into(const Array& x, const Array& y, const char* op) {
+  if (y.storage() && y.storage()->read_only()) fail<ValueError>(op, ": the destination is read-only memory");
+  check_device(op, x, y);
+  if (broadcast(op, x.shape(), y.shape()) != y.shape())
+    fail<ShapeError>(op, ": ", x.shape(), " does not broadcast to ", y.shape());
+  // A source in the same storage may overlap the destination: read it whole first.
+  Array source = x;
+  if (x.storage() == y.storage()) {
+    source = Array::empty(x.shape(), x.dtype(), x.device());
+    View from = x, to = source;
+    View* views[] = {&to, &from};
+    coalesce(views, 2);
+    run<&Kernels::copy>(x.numel(), x.device(), from, to);
+  }
+  View from = expand(source, y.shape()), to = y;
+  View* views[] = {&to, &from};
+  coalesce(views, 2);
+  run<&Kernels::copy>(y.numel(), y.device(), from, to);
+  if (y.storage()) y.storage()->bump();
+}
+
+Array clone(const Array& x) {
+  Array y = Array::empty(x.shape(), x.dtype(), x.device());
+  View from = x, to = y;
+  View* views[] = {&to, &from};
+  coalesce(views, 2);
+  run<&Kernels::copy>(x.numel(), x.device(), from, to);
+  return y;
+}
+
+Array cat(const std::vector<Array>& parts, int64_t dim) {
+  if (parts.empty()) fail<ValueError>("cat: expected at least one tensor");
+  const Array& first = parts[0];
+  if (first.ndim() == 0) fail<ShapeError>("cat: tensors without axes cannot be joined: use stack");
+  const int axis = wrap_axis("cat", dim, first.ndim());
+  Shape shape = first.shape();
+  Dtype dtype = first.dtype();
+  shape[axis] = 0;
+  for (const Array& p : parts) {
+    check_device("cat", first, p);
+    bool fits = p.ndim() == first.ndim();
+    for (int i = 0; i < p.ndim() && fits; ++i) fits = i == axis || p.size(i) == shape[i];
+    if (!fits)
+      fail<ShapeError>("cat: ", p.shape(), " does not match ", first.shape(), ": expected equal sizes but in dim ",
+                       axis);
+    shape[axis] += p.size(axis);
+    dtype = promote(dtype, p.dtype());
+  }
+  Array y = Array::empty(shape, dtype, first.device());
+  Shape starts, steps;
+  for (int i = 0; i < shape.ndim; ++i) starts.push_back(0), steps.push_back(1);
+  for (const Array& p : parts) {
+    View from = p, to = slice(y, starts, p.shape(), steps);
+    View* views[] = {&to, &from};
+    coalesce(views, 2);
+    run<&Kernels::copy>(p.numel(), y.device(), from, to);
+    starts[axis] += p.size(axis);
+  }
+  return y;
+}
+
+// Zeros of a shape with x put at a slice: the gradient of slice.
+Array slice_grad(const Array& g, const Shape& shape, const Shape& starts, const Shape& steps) {
+  Array y = filled(shape, g.dtype(), 0, g.device());
+  copy_into(g, slice(y, starts, g.shape(), steps), "slice_grad");
+  return y;
+}
+
+}  // namespace
+
+void bind_shape(py::module_& m) {
+  m.def("reshape", &reshape_to, py::arg("x"), py::arg("shape"));
+  m.def(
+      "view",
+      [](const Array& x, const Shape& shape) {
+        Array y = reshape_to(x, shape);
+        if (y.storage() != x.storage())
+          fail<ShapeError>("view: ", x.shape(), " with strides ", x.strides(), " cannot be seen as ", y.shape(),
+                           " without a copy: use reshape");
+        return y;
+      },
+      py::arg("x"), py::arg("shape"));
+  m.def("permute", &permute, py::arg("x"), py::arg("axes"));
+  m.def("expand", &expand_to, py::arg("x"), py::arg("shape"));
+  m.def("slice", &slice, py::arg("x"), py::arg("starts"), py::arg("sizes"), py::arg("steps"));
+  m.def("slice_grad", &slice_grad, py::arg("g"), py::arg("shape"), py::arg("starts"), py::arg("steps"));
+  m.def("cat", &cat, py::arg("parts"), py::arg("dim"));
+  m.def("contiguous", &contiguous, py::arg("x"));
+  m.def("clone", &clone, py::arg("x"));
+  m.def("copy_into", &copy_into, py::arg("x"), py::arg("y"), py::arg("op"));
+}
+
+}  // namespace pydl::bind

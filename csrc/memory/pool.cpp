@@ -1,0 +1,138 @@
+#include "memory/pool.h"
+
+#include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <vector>
+
+namespace pydl {
+namespace {
+
+constexpr size_t kHugePage = size_t{2} << 20;
+constexpr int kClasses = 8 * 42;  // up to 2^48 bytes
+
+struct SizeClass {
+  int index;
+  size_t bytes;
+};
+
+// Sizes 2^e * (8 + s) / 8 for s = 0..7, from 64 bytes on.
+SizeClass size_class(size_t bytes) {
+  if (bytes <= kAlignment) return {0, kAlignment};
+  const int e = 63 - __builtin_clzll(bytes - 1);  // 2^e < bytes <= 2^(e+1)
+  const size_t step = std::max((size_t{1} << e) / 8, kAlignment);
+  const size_t rounded = (bytes + step - 1) / step * step;
+  const int s = static_cast<int>(((rounded - 1) >> (e - 3)) & 7);
+  return {std::min(8 * (e - 6) + s + 1, kClasses - 1), rounded};
+}
+
+void* system_allocate(size_t bytes) {
+  const size_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
+  void* block = nullptr;
+  if (posix_memalign(&block, alignment, bytes) != 0) return nullptr;
+#ifdef MADV_HUGEPAGE
+  if (bytes >= kHugePage) madvise(block, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+#endif
+  return block;
+}
+
+class Pool {
+ public:
+  Pool() {
+    // What may lie idle: a quarter of the machine's memory.
+    limit_ = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE) / 4;
+  }
+
+  void* allocate(size_t bytes) {
+    if (bytes > (size_t{1} << 47)) throw std::bad_alloc();
+    const SizeClass c = size_class(bytes);
+    std::unique_lock<std::mutex> lock(mutex_);
+    void* block = nullptr;
+    if (!idle_[c.index].empty()) {
+      block = idle_[c.index].back();
+      idle_[c.index].pop_back();
+      stats_.cached -= c.bytes;
+    } else {
+      lock.unlock();
+      block = system_allocate(c.bytes);
+      lock.lock();
+      if (!block) {
+        trim_locked();
+        block = system_allocate(c.bytes);
+      }
+      if (!block) throw std::bad_alloc();
+    }
+    stats_.active += c.bytes;
+    stats_.peak = std::max(stats_.peak, stats_.active);
+    return block;
+  }
+
+  void free(void* block, size_t bytes) noexcept {
+    const SizeClass c = size_class(bytes);
+    std::lock_guard<std::mutex> lock(mutex_);
+    stats_.active -= c.bytes;
+    if (stats_.cached + static_cast<int64_t>(c.bytes) > limit_) return ::free(block);
+    try {
+      idle_[c.index].push_back(block);
+      stats_.cached += c.bytes;
+    } catch (const std::bad_alloc&) {
+      ::free(block);
+    }
+  }
+
+  void trim() noexcept {
+    std::lock_guard<std::mutex> lock(mutex_);
+    trim_locked();
+  }
+
+  PoolStats stats() noexcept {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return stats_;
+  }
+
+  void reset_peak() noexcept {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stats_.peak = stats_.active;
+  }
+
+  std::mutex& mutex() { return mutex_; }
+
+ private:
+  void trim_locked() noexcept {
+    for (auto& blocks : idle_) {
+      for (void* block : blocks) ::free(block);
+      std::vector<void*>().swap(blocks);
+    }
+    stats_.cached = 0;
+  }
+
+  std::mutex mutex_;
+  std::vector<void*> idle_[kClasses];
+  int64_t limit_ = 0;
+  PoolStats stats_{};
+};
+
+// Never destroyed: arrays may outlive every static. The lock is held across a fork, so the child finds it free.
+Pool& pool() {
+  static Pool* instance = [] {
+    auto* p = new Pool;
+    pthread_atfork([] { pool().mutex().lock(); }, [] { pool().mutex().unlock(); }, [] { pool().mutex().unlock(); });
+    return p;
+  }();
+  return *instance;
+}
+
+}  // namespace
+
+void* pool_allocate(size_t bytes) { return pool().allocate(bytes); }
+void pool_free(void* block, size_t bytes) noexcept { pool().free(block, bytes); }
+void pool_trim() noexcept { pool().trim(); }
+PoolStats pool_stats() noexcept { return pool().stats(); }
+void pool_reset_peak() noexcept { pool().reset_peak(); }
+
+}  // namespace pydl

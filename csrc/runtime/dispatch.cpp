@@ -1,0 +1,69 @@
+#include "runtime/dispatch.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "array/errors.h"
+#include "runtime/cuda.h"
+
+namespace pydl {
+
+#define PYDL_ENTRY(name, args) &name,
+#define PYDL_TABLE(isa)                             \
+  namespace isa {                                   \
+  const Kernels table = {PYDL_KERNELS(PYDL_ENTRY)}; \
+  }
+PYDL_TABLE(base)
+#ifdef PYDL_X86
+PYDL_TABLE(avx2)
+PYDL_TABLE(avx512)
+#endif
+#undef PYDL_TABLE
+#undef PYDL_ENTRY
+
+namespace {
+
+struct Choice {
+  const char* isa;
+  const Kernels* table;
+};
+
+#ifdef PYDL_X86
+bool has_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
+         __builtin_cpu_supports("f16c");
+}
+
+bool has_avx512() {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd");
+}
+#endif
+
+Choice choose() {
+#ifdef PYDL_X86
+  const char* cap = std::getenv("PYDL_ISA");
+  const bool base_only = cap && !std::strcmp(cap, "base");
+  const bool no_512 = base_only || (cap && !std::strcmp(cap, "avx2"));
+  if (!no_512 && has_avx512()) return {"avx512", &avx512::table};
+  if (!base_only && has_avx2()) return {"avx2", &avx2::table};
+#endif
+  return {"base", &base::table};
+}
+
+const Choice& choice() {
+  static const Choice c = choose();
+  return c;
+}
+
+}  // namespace
+
+const Kernels& cpu_kernels() { return *choice().table; }
+const char* cpu_isa() { return choice().isa; }
+
+const Kernels& kernels(Device device) {
+  if (device.kind == DeviceKind::cpu) return cpu_kernels();
+  fail<DeviceError>("cuda is not available: ", cuda_missing());
+}
+
+}  // namespace pydl
