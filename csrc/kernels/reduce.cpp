@@ -1,0 +1,371 @@
+// Reductions over any set of axes of a strided array.
+//
+// The axes are sorted by stride, so that the innermost one walks through memory, whatever order the caller sees.
+//   rows:    the innermost axis is reduced. Vectors run along it; a line is folded into one number at its end.
+//   columns: the innermost axis is kept. A block of accumulators stays in cache while lines are added to it.
+// Either way a fixed amount of work makes one partial result (a chunk), and the chunks of an output are combined as a
+// binary tree: rounding errors grow with the logarithm of the size, and the chunks are what threads share.
+#include "kernels/reduce.h"
+
+#include <limits>
+#include <type_traits>
+
+#include "runtime/parallel.h"
+#include "runtime/table.h"
+#include "simd/scalar.h"
+#include "simd/vec.h"
+
+namespace pydl::PYDL_ISA {
+namespace {
+
+constexpr int64_t kPack = 512;  // elements of a strided line that are gathered at a time
+
+template <class T>
+constexpr bool kHalf = std::is_same_v<T, f16> || std::is_same_v<T, bf16>;
+template <class T>
+constexpr bool kFloating = kHalf<T> || std::is_floating_point_v<T>;
+template <class T>
+using Wide = std::conditional_t<kHalf<T>, float, T>;
+
+template <class T>
+inline Vec<T> larger(Vec<T> a, Vec<T> b) {
+  return max(a, b);
+}
+template <class T>
+inline Vec<T> smaller(Vec<T> a, Vec<T> b) {
+  return min(a, b);
+}
+template <class A>
+inline A larger(A a, A b) {
+  if constexpr (std::is_floating_point_v<A>) return a > b || a != a ? a : b;
+  return a > b ? a : b;
+}
+template <class A>
+inline A smaller(A a, A b) {
+  if constexpr (std::is_floating_point_v<A>) return a < b || a != a ? a : b;
+  return a < b ? a : b;
+}
+
+// An operation names the type that elements of T are combined in and the type of the result. Integers are added and
+// multiplied as unsigned numbers, which may wrap around.
+template <class T>
+struct Arithmetic {
+  using Acc = std::conditional_t<kFloating<T>, Wide<T>, uint64_t>;
+  using Out = std::conditional_t<kFloating<T>, T, int64_t>;
+};
+template <class T>
+struct Order {
+  using Acc = std::conditional_t<std::is_same_v<T, bool>, uint8_t, Wide<T>>;
+  using Out = T;
+  static constexpr bool kInfinite = std::numeric_limits<Acc>::has_infinity;
+};
+template <class T>
+struct Logic {
+  using Acc = uint8_t;
+  using Out = bool;
+};
+
+template <class T>
+struct Sum : Arithmetic<T> {
+  using A = typename Arithmetic<T>::Acc;
+  static constexpr A kIdentity = 0;
+  template <class V>
+  static inline V apply(V a, V b) {
+    return a + b;
+  }
+  static inline A across(Vec<A> v) { return sum(v); }
+};
+template <class T>
+struct Prod : Arithmetic<T> {
+  using A = typename Arithmetic<T>::Acc;
+  static constexpr A kIdentity = 1;
+  template <class V>
+  static inline V apply(V a, V b) {
+    return a * b;
+  }
+  static inline A across(Vec<A> v) { return hprod(v); }
+};
+template <class T>
+struct Max : Order<T> {
+  using A = typename Order<T>::Acc;
+  static constexpr A kIdentity =
+      Order<T>::kInfinite ? A(-std::numeric_limits<A>::infinity()) : std::numeric_limits<A>::lowest();
+  template <class V>
+  static inline V apply(V a, V b) {
+    return larger(a, b);
+  }
+  static inline A across(Vec<A> v) { return hmax(v); }
+};
+template <class T>
+struct Min : Order<T> {
+  using A = typename Order<T>::Acc;
+  static constexpr A kIdentity =
+      Order<T>::kInfinite ? std::numeric_limits<A>::infinity() : std::numeric_limits<A>::max();
+  template <class V>
+  static inline V apply(V a, V b) {
+    return smaller(a, b);
+  }
+  static inline A across(Vec<A> v) { return hmin(v); }
+};
+template <class T>
+struct Any : Logic<T> {
+  static constexpr uint8_t kIdentity = 0;
+  static inline uint8_t apply(uint8_t a, uint8_t b) { return a | b; }
+};
+template <class T>
+struct All : Logic<T> {
+  static constexpr uint8_t kIdentity = 1;
+  static inline uint8_t apply(uint8_t a, uint8_t b) { return a & b; }
+};
+
+template <class Op>
+using Acc = typename Op::Acc;
+template <class Op>
+constexpr bool kVector = std::is_floating_point_v<Acc<Op>>;
+template <class Op, class T>
+constexpr bool kLogic = std::is_same_v<Op, Any<T>> || std::is_same_v<Op, All<T>>;
+
+template <class Op, class T>
+inline Acc<Op> read(T x) {
+  if constexpr (kLogic<Op, T> && kHalf<T>) {
+    return (x.bits & 0x7fffu) != 0;
+  } else if constexpr (kLogic<Op, T>) {
+    return x != T(0);
+  } else if constexpr (kHalf<T>) {
+    return to_float(x);
+  } else {
+    return static_cast<Acc<Op>>(x);
+  }
+}
+
+template <class Y, class A>
+inline Y narrow(A a) {
+  if constexpr (std::is_same_v<Y, f16>) {
+    return to_f16(a);
+  } else if constexpr (std::is_same_v<Y, bf16>) {
+    return to_bf16(a);
+  } else {
+    return static_cast<Y>(a);
+  }
+}
+
+// ---- rows
+
+template <class Op, class T, class V>
+inline void vector_line(const T* x, int64_t n, V* acc) {
+  using A = Acc<Op>;
+  constexpr int64_t N = V::N;
+  int64_t i = 0;
+  for (; i + 4 * N <= n; i += 4 * N)
+    for (int k = 0; k < 4; ++k) acc[k] = Op::apply(acc[k], load<A>(x + i + k * N));
+  for (int k = 0; k < 3; ++k) {
+    if (i + N > n) break;
+    acc[k] = Op::apply(acc[k], load<A>(x + i));
+    i += N;
+  }
+  if (i < n) acc[3] = Op::apply(acc[3], select(first_lanes<A>(n - i), load<A>(x + i, n - i), V(Op::kIdentity)));
+}
+
+// Calls f(pointer, count) for pieces of n elements that are adjacent in memory, if need be in a copy.
+template <class T, class F>
+inline void adjacent(const T* x, int64_t stride, int64_t n, const F& f) {
+  if (stride == 1) return f(x, n);
+  T packed[kPack];
+  for (int64_t i = 0; i < n; i += kPack) {
+    const int64_t m = n - i < kPack ? n - i : kPack;
+    for (int64_t j = 0; j < m; ++j) packed[j] = x[(i + j) * stride];
+    f(packed, m);
+  }
+}
+
+// n elements from `begin` on of lines l0 <= l < l1, as one number.
+template <class Op, class T>
+[[gnu::noinline]] Acc<Op> reduce_lines(const Plan& p, const T* x, int64_t begin, int64_t n, int64_t l0, int64_t l1) {
+  using A = Acc<Op>;
+  x += begin * p.inner.x;
+  if constexpr (kVector<Op>) {
+    Vec<A> acc[4] = {Op::kIdentity, Op::kIdentity, Op::kIdentity, Op::kIdentity};
+    for (int64_t l = l0; l < l1; ++l)
+      adjacent(x + p.reduced.at(l, &Axis::x), p.inner.x, n,
+               [&](const T* line, int64_t m) { vector_line<Op>(line, m, acc); });
+    return Op::across(Op::apply(Op::apply(acc[0], acc[1]), Op::apply(acc[2], acc[3])));
+  } else {
+    A acc = Op::kIdentity;
+    for (int64_t l = l0; l < l1; ++l)
+      adjacent(x + p.reduced.at(l, &Axis::x), p.inner.x, n, [&](const T* line, int64_t m) {
+        for (int64_t i = 0; i < m; ++i) acc = Op::apply(acc, read<Op>(line[i]));
+      });
+    return acc;
+  }
+}
+
+// ---- columns
+
+// acc[j] = op(acc[j], x[0][j], ..., x[K - 1][j])
+template <class Op, int K, class T>
+[[gnu::noinline]] void add_lines(const T* const* x, int64_t stride, int64_t n, Acc<Op>* acc) {
+  using A = Acc<Op>;
+  int64_t j = 0;
+  if constexpr (kVector<Op>) {
+    constexpr int64_t N = Vec<A>::N;
+    const auto step = [&](auto... count) {
+      Vec<A> v = load<A>(x[0] + j, count...);
+      if constexpr (K == 4)
+        v = Op::apply(Op::apply(v, load<A>(x[1] + j, count...)),
+                      Op::apply(load<A>(x[2] + j, count...), load<A>(x[3] + j, count...)));
+      store(acc + j, Op::apply(load<A>(acc + j, count...), v), count...);
+    };
+    if (stride == 1) {
+      for (; j + N <= n; j += N) step();
+      if (j < n) step(n - j);
+      return;
+    }
+  }
+  for (; j < n; ++j) {
+    A v = read<Op>(x[0][j * stride]);
+    if constexpr (K == 4) {
+      const A w = Op::apply(read<Op>(x[2][j * stride]), read<Op>(x[3][j * stride]));
+      v = Op::apply(Op::apply(v, read<Op>(x[1][j * stride])), w);
+    }
+    acc[j] = Op::apply(acc[j], v);
+  }
+}
+
+template <class Op, class T>
+void add_all_lines(const T* x, const Axes& lines, int64_t l0, int64_t l1, int64_t stride, int64_t n, Acc<Op>* acc) {
+  int64_t l = l0;
+  for (; l + 4 <= l1; l += 4) {
+    const T* four[4];
+    for (int k = 0; k < 4; ++k) four[k] = x + lines.at(l + k, &Axis::x);
+    add_lines<Op, 4>(four, stride, n, acc);
+  }
+  for (; l < l1; ++l) {
+    const T* one = x + lines.at(l, &Axis::x);
+    add_lines<Op, 1>(&one, stride, n, acc);
+  }
+}
+
+// Columns `begin` to begin + n of lines l0 <= l < l1. acc has room for kColumns.
+template <class Op, class T>
+[[gnu::noinline]] void reduce_columns(const Plan& p, const T* x, int64_t begin, int64_t n, int64_t l0, int64_t l1,
+                                      Acc<Op>* acc) {
+  const int64_t folded = (l1 - l0) / p.fold;
+  const int64_t wide = p.fold * n;
+  for (int64_t j = 0; j < wide; ++j) acc[j] = Op::kIdentity;
+  if (p.fold > 1) {
+    Axes lines;
+    lines.n = 1;
+    lines.axis[0] = {folded, wide, 0, false};
+    add_all_lines<Op>(x + l0 * n, lines, 0, folded, 1, wide, acc);
+    l0 += folded * p.fold;
+  }
+  add_all_lines<Op>(x + begin * p.inner.x, p.reduced, l0, l1, p.inner.x, n, acc);
+  for (int64_t j = n; j < wide; ++j) acc[j % n] = Op::apply(acc[j % n], acc[j]);
+}
+
+// ---- all outputs
+
+// Writes output `o` (of outer * blocks) from its accumulators.
+template <class Op>
+[[gnu::noinline]] void finish(const Plan& p, int64_t o, const Acc<Op>* acc, typename Op::Out* y) {
+  using Y = typename Op::Out;
+  const int64_t begin = o % p.blocks * p.width;
+  const int64_t left = p.inner.size - begin;
+  const int64_t n = !p.inner.kept ? 1 : left < p.width ? left : p.width;
+  y += p.kept.at(o / p.blocks, &Axis::y) + begin * p.inner.y;
+  if (n == 1 || p.inner.y != 1) {
+    for (int64_t j = 0; j < n; ++j) y[j * p.inner.y] = narrow<Y>(acc[j]);
+  } else {
+    for (int64_t j = 0; j < n; ++j) y[j] = narrow<Y>(acc[j]);
+  }
+}
+
+// Works on items [from, to), an item being one chunk of one output; a lone chunk is the output.
+template <class Op, class T>
+[[gnu::noinline]] void reduce_items(const Plan& p, const T* x, typename Op::Out* y, Acc<Op>* partial, int64_t from,
+                                    int64_t to) {
+  alignas(64) Acc<Op> acc[kColumns];
+  for (int64_t item = from; item < to; ++item) {
+    const int64_t chunk = p.chunks > 1 ? item % p.chunks : 0;
+    const int64_t o = p.chunks > 1 ? item / p.chunks : item;
+    const int64_t block = p.blocks > 1 ? o % p.blocks : 0;
+    const T* from_x = x + p.kept.at(p.blocks > 1 ? o / p.blocks : o, &Axis::x);
+    const int64_t l0 = (p.runs > 1 ? chunk / p.runs : chunk) * p.chunk_lines;
+    const int64_t l1 = l0 + p.chunk_lines < p.lines ? l0 + p.chunk_lines : p.lines;
+    const int64_t step = p.inner.kept ? p.width : kRun;
+    const int64_t begin = (p.inner.kept ? block : p.runs > 1 ? chunk % p.runs : 0) * step;
+    const int64_t n = p.inner.size - begin < step ? p.inner.size - begin : step;
+    if (p.inner.kept) {
+      reduce_columns<Op>(p, from_x, begin, n, l0, l1, acc);
+    } else {
+      acc[0] = reduce_lines<Op>(p, from_x, begin, n, l0, l1);
+    }
+    if (partial == nullptr) {
+      finish<Op>(p, o, acc, y);
+    } else {
+      for (int64_t j = 0; j < (p.inner.kept ? n : 1); ++j) partial[item * p.width + j] = acc[j];
+    }
+  }
+}
+
+// The chunks of outputs [from, to), combined as a tree.
+template <class Op>
+[[gnu::noinline]] void combine(const Plan& p, typename Op::Out* y, Acc<Op>* partial, int64_t from, int64_t to) {
+  for (int64_t o = from; o < to; ++o) {
+    Acc<Op>* acc = partial + o * p.chunks * p.width;
+    for (int64_t step = 1; step < p.chunks; step *= 2)
+      for (int64_t c = 0; c + step < p.chunks; c += 2 * step)
+        for (int64_t j = 0; j < p.width; ++j)
+          acc[c * p.width + j] = Op::apply(acc[c * p.width + j], acc[(c + step) * p.width + j]);
+    finish<Op>(p, o, acc, y);
+  }
+}
+
+template <class Op, class T>
+void reduce_as(const View& x, const View& y) {
+  const Plan p = make_plan(x, y);
+  const int64_t outputs = p.outer * p.blocks;
+  const int64_t items = outputs * p.chunks;
+  const T* from = x.as<const T>() + p.x0;
+  auto* to = y.as<typename Op::Out>() + p.y0;
+  Acc<Op>* partial = nullptr;
+  if (p.chunks > 1) partial = static_cast<Acc<Op>*>(scratch(0, items * p.width * sizeof(Acc<Op>)));
+  parallel_for(items, x.numel() / items + 1,
+               [&](int64_t begin, int64_t end) { reduce_items<Op>(p, from, to, partial, begin, end); });
+  if (partial == nullptr) return;
+  parallel_for(outputs, p.chunks * p.width,
+               [&](int64_t begin, int64_t end) { combine<Op>(p, to, partial, begin, end); });
+}
+
+template <template <class> class Op>
+void reduce_any(const View& x, const View& y) {
+  switch (x.dtype) {
+#define PYDL_CASE(name, type, ...) \
+  case Dtype::name:                \
+    return reduce_as<Op<type>, type>(x, y);
+    PYDL_DTYPES(PYDL_CASE)
+#undef PYDL_CASE
+  }
+}
+
+}  // namespace
+
+void reduce(Reduce op, View x, View y) {
+  if (y.numel() == 0) return;
+  switch (op) {
+    case Reduce::sum:
+      return reduce_any<Sum>(x, y);
+    case Reduce::prod:
+      return reduce_any<Prod>(x, y);
+    case Reduce::amax:
+      return reduce_any<Max>(x, y);
+    case Reduce::amin:
+      return reduce_any<Min>(x, y);
+    case Reduce::any:
+      return reduce_any<Any>(x, y);
+    case Reduce::all:
+      return reduce_any<All>(x, y);
+  }
+}
+
+}  // namespace pydl::PYDL_ISA
