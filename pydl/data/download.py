@@ -1,0 +1,43 @@
+"""Where data files lie, and how a missing one is fetched."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydl.errors import require
+
+
+def cache_dir() -> Path:
+    """The user's cache directory for pydl; on Linux $XDG_CACHE_HOME/pydl or ~/.cache/pydl."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "pydl"
+
+
+def find_file(folders: Sequence[Path], name: str) -> Path | None:
+    """The first of `name` and its unpacked form (`name` without .gz) in `folders`."""
+    names = (name, name.removesuffix(".gz"))
+    return next((f / n for f in folders for n in names if (f / n).is_file()), None)
+
+
+def fetch(urls: Sequence[str], folder: Path, name: str, sha256: str) -> Path:
+    """Download one file through pooch, from the first URL that gives the right checksum.
+
+    Raises: MissingExtraError without pooch; ConnectionError, with every URL and its reason, when none works.
+    """
+    pooch: Any = require("pooch", "data", f"downloading {name}")
+    reasons = []
+    for url in urls:
+        try:
+            return Path(pooch.retrieve(url, known_hash=f"sha256:{sha256}", fname=name, path=folder, progressbar=False))
+        except (OSError, ValueError) as error:  # no connection, or a file with another checksum
+            reasons.append(f"{url}: {error}")
+    raise ConnectionError(f"{name}: could not be downloaded:\n  " + "\n  ".join(reasons))
