@@ -10,41 +10,14 @@
 #include <limits>
 #include <type_traits>
 
+#include "kernels/element.h"
 #include "runtime/parallel.h"
 #include "runtime/table.h"
-#include "simd/scalar.h"
-#include "simd/vec.h"
 
 namespace pydl::PYDL_ISA {
 namespace {
 
 constexpr int64_t kPack = 512;  // elements of a strided line that are gathered at a time
-
-template <class T>
-constexpr bool kHalf = std::is_same_v<T, f16> || std::is_same_v<T, bf16>;
-template <class T>
-constexpr bool kFloating = kHalf<T> || std::is_floating_point_v<T>;
-template <class T>
-using Wide = std::conditional_t<kHalf<T>, float, T>;
-
-template <class T>
-inline Vec<T> larger(Vec<T> a, Vec<T> b) {
-  return max(a, b);
-}
-template <class T>
-inline Vec<T> smaller(Vec<T> a, Vec<T> b) {
-  return min(a, b);
-}
-template <class A>
-inline A larger(A a, A b) {
-  if constexpr (std::is_floating_point_v<A>) return a > b || a != a ? a : b;
-  return a > b ? a : b;
-}
-template <class A>
-inline A smaller(A a, A b) {
-  if constexpr (std::is_floating_point_v<A>) return a < b || a != a ? a : b;
-  return a < b ? a : b;
-}
 
 // An operation names the type that elements of T are combined in and the type of the result. Integers are added and
 // multiplied as unsigned numbers, which may wrap around.
@@ -135,17 +108,6 @@ inline Acc<Op> read(T x) {
     return to_float(x);
   } else {
     return static_cast<Acc<Op>>(x);
-  }
-}
-
-template <class Y, class A>
-inline Y narrow(A a) {
-  if constexpr (std::is_same_v<Y, f16>) {
-    return to_f16(a);
-  } else if constexpr (std::is_same_v<Y, bf16>) {
-    return to_bf16(a);
-  } else {
-    return static_cast<Y>(a);
   }
 }
 
