@@ -30,7 +30,7 @@ template <class T>
 struct Vec {
   using Raw = typename Lanes<T>::Float;
   using Bits = typename Lanes<T>::Int;  // signed integers of the same width, for work on the bits
-  using Int = typename Lanes<T>::IntLane;
+  using UBits = typename Lanes<T>::UInt;
   using Mask = LaneMask<T>;
   static constexpr int N = kVecBytes / static_cast<int>(sizeof(T));
 
@@ -103,6 +103,18 @@ inline Vec<T> copysign(Vec<T> a, Vec<T> b) {
 template <class T>
 inline Vec<T> flip_sign(Vec<T> a, Vec<T> b) {
   return from_bits<T>(bits(a) ^ (bits(b) & sign_bit<T>()));
+}
+
+// True in the lanes whose top bit is set.
+template <class T>
+inline typename Vec<T>::Mask top_bit(typename Vec<T>::Bits b) {
+  return LaneMask<T>::from_sign(b);
+}
+
+// One half of the lanes (0: the low ones) in float64, and back.
+inline Vec<double> to_double(Vec<float> a, int half) { return Vec<double>(Native<float>::to_double(a.v, half)); }
+inline Vec<float> to_single(Vec<double> low, Vec<double> high) {
+  return Vec<float>(Native<float>::from_double(low.v, high.v));
 }
 
 template <class T>

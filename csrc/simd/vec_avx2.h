@@ -12,6 +12,8 @@ namespace pydl::PYDL_ISA {
 namespace {
 
 constexpr int kVecBytes = 32;
+constexpr bool kFusedFma = true;
+constexpr bool kHasScalef = false;
 
 template <class T>
 struct Lanes;
@@ -20,12 +22,14 @@ struct Lanes<float> {
   using IntLane = int32_t;
   typedef float Float __attribute__((vector_size(32)));
   typedef int32_t Int __attribute__((vector_size(32)));
+  typedef uint32_t UInt __attribute__((vector_size(32)));
 };
 template <>
 struct Lanes<double> {
   using IntLane = int64_t;
   typedef double Float __attribute__((vector_size(32)));
   typedef int64_t Int __attribute__((vector_size(32)));
+  typedef uint64_t UInt __attribute__((vector_size(32)));
 };
 
 // All bits of a lane are set, or none.
@@ -51,7 +55,7 @@ struct LaneMask {
       return {lane < Int{} + n};
     }
   }
-  static inline LaneMask from_int(Int m) { return {m}; }
+  static inline LaneMask from_sign(Int m) { return {m < 0}; }
 
   inline unsigned lane_bits() const {
     if constexpr (N == 8)
@@ -92,6 +96,13 @@ struct Native<float> {
   static inline V ceil(V a) { return _mm256_ceil_ps(a); }
   static inline V trunc(V a) { return _mm256_round_ps(a, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC); }
   static inline V round(V a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+  static inline Lanes<double>::Float to_double(V a, int half) {
+    return _mm256_cvtps_pd(half ? _mm256_extractf128_ps(a, 1) : _mm256_castps256_ps128(a));
+  }
+  static inline V from_double(Lanes<double>::Float a, Lanes<double>::Float b) {
+    return _mm256_set_m128(_mm256_cvtpd_ps(b), _mm256_cvtpd_ps(a));
+  }
 
   static inline V load(const float* p) { return _mm256_loadu_ps(p); }
   static inline V load(const float* p, int64_t n) {

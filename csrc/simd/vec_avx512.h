@@ -21,6 +21,8 @@ namespace pydl::PYDL_ISA {
 namespace {
 
 constexpr int kVecBytes = 64;
+constexpr bool kFusedFma = true;
+constexpr bool kHasScalef = true;
 
 template <class T>
 struct Lanes;
@@ -30,6 +32,7 @@ struct Lanes<float> {
   using MaskBits = __mmask16;
   typedef float Float __attribute__((vector_size(64)));
   typedef int32_t Int __attribute__((vector_size(64)));
+  typedef uint32_t UInt __attribute__((vector_size(64)));
 };
 template <>
 struct Lanes<double> {
@@ -37,6 +40,7 @@ struct Lanes<double> {
   using MaskBits = __mmask8;
   typedef double Float __attribute__((vector_size(64)));
   typedef int64_t Int __attribute__((vector_size(64)));
+  typedef uint64_t UInt __attribute__((vector_size(64)));
 };
 
 template <class T>
@@ -53,7 +57,7 @@ struct LaneMask {
   friend inline bool all(LaneMask a) { return a.m == static_cast<Bits>(-1); }
 
   static inline LaneMask first(int64_t n) { return {static_cast<Bits>(_bzhi_u32(~0u, static_cast<unsigned>(n)))}; }
-  static inline LaneMask from_int(typename Lanes<T>::Int m) {
+  static inline LaneMask from_sign(typename Lanes<T>::Int m) {
     if constexpr (N == 16)
       return {_mm512_movepi32_mask(reinterpret_cast<__m512i>(m))};
     else
@@ -90,6 +94,15 @@ struct Native<float> {
   static inline V ceil(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC); }
   static inline V trunc(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC); }
   static inline V round(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+  // a * 2^floor(n), rounded once, with overflow and subnormals right
+  static inline V scalef(V a, V n) { return _mm512_scalef_ps(a, n); }
+  static inline Lanes<double>::Float to_double(V a, int half) {
+    return _mm512_cvtps_pd(half ? _mm512_extractf32x8_ps(a, 1) : _mm512_castps512_ps256(a));
+  }
+  static inline V from_double(Lanes<double>::Float a, Lanes<double>::Float b) {
+    return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(a)), _mm512_cvtpd_ps(b), 1);
+  }
 
   static inline V load(const float* p) { return _mm512_loadu_ps(p); }
   static inline V load(const float* p, int64_t n) { return _mm512_maskz_loadu_ps(M::first(n).m, p); }
@@ -149,6 +162,8 @@ struct Native<double> {
   static inline V ceil(V a) { return _mm512_roundscale_pd(a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC); }
   static inline V trunc(V a) { return _mm512_roundscale_pd(a, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC); }
   static inline V round(V a) { return _mm512_roundscale_pd(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+  static inline V scalef(V a, V n) { return _mm512_scalef_pd(a, n); }
 
   static inline V load(const double* p) { return _mm512_loadu_pd(p); }
   static inline V load(const double* p, int64_t n) { return _mm512_maskz_loadu_pd(M::first(n).m, p); }

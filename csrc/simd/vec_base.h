@@ -14,6 +14,12 @@ namespace pydl::PYDL_ISA {
 namespace {
 
 constexpr int kVecBytes = 16;
+#ifdef __FP_FAST_FMA
+constexpr bool kFusedFma = true;
+#else
+constexpr bool kFusedFma = false;
+#endif
+constexpr bool kHasScalef = false;
 
 template <class T>
 struct Lanes;
@@ -22,6 +28,7 @@ struct Lanes<float> {
   using IntLane = int32_t;
   typedef float Float __attribute__((vector_size(16)));
   typedef int32_t Int __attribute__((vector_size(16)));
+  typedef uint32_t UInt __attribute__((vector_size(16)));
   static constexpr float kInteger = 0x1p23f;  // from here on every float is an integer
 };
 template <>
@@ -29,6 +36,7 @@ struct Lanes<double> {
   using IntLane = int64_t;
   typedef double Float __attribute__((vector_size(16)));
   typedef int64_t Int __attribute__((vector_size(16)));
+  typedef uint64_t UInt __attribute__((vector_size(16)));
   static constexpr double kInteger = 0x1p52;
 };
 
@@ -53,7 +61,7 @@ struct LaneMask {
     for (int i = 0; i < N; ++i) r.m[i] = i < n ? -1 : 0;
     return r;
   }
-  static inline LaneMask from_int(typename Lanes<T>::Int m) { return {m}; }
+  static inline LaneMask from_sign(typename Lanes<T>::Int m) { return {m < 0}; }
 
   inline void store(bool* p, int64_t n) const {
     for (int i = 0; i < N; ++i)
@@ -142,6 +150,17 @@ struct Native {
   static inline void store(S* p, V v, int64_t n) {
     for (int i = 0; i < M::N; ++i)
       if (i < n) narrow(p + i, v[i]);
+  }
+
+  // Lanes 0, 1 (half 0) or 2, 3 (half 1) of four floats, as doubles; and back.
+  static inline Lanes<double>::Float to_double(Lanes<float>::Float a, int half) {
+    const Lanes<double>::Float r = {static_cast<double>(a[2 * half]), static_cast<double>(a[2 * half + 1])};
+    return r;
+  }
+  static inline Lanes<float>::Float from_double(Lanes<double>::Float a, Lanes<double>::Float b) {
+    const Lanes<float>::Float r = {static_cast<float>(a[0]), static_cast<float>(a[1]), static_cast<float>(b[0]),
+                                   static_cast<float>(b[1])};
+    return r;
   }
 
 #ifdef __SSE2__
