@@ -1,0 +1,107 @@
+// Matrix products: c (b, m, n) = activation(alpha * a (b, m, k) b (b, k, n) + beta * c + bias (n)), any strides.
+// The path is chosen by shape and strides alone (run_one), so a product has the same bits for any number of threads.
+//   gemm/micro.h    a tile of c in registers            gemm/small.h    little work: nothing packed that need not be
+//   gemm/pack.h     strips in the micro-kernel's order  gemm/gemv.h     one row or one column: bound by memory
+//   gemm/blocked.h  the loops around it, threads        gemm/integer.h  integers
+#include "kernels/gemm/blocked.h"
+#include "kernels/gemm/gemv.h"
+#include "kernels/gemm/integer.h"
+#include "kernels/gemm/small.h"
+#include "runtime/table.h"
+
+namespace pydl::PYDL_ISA {
+namespace {
+
+// Multiply-adds below which packing and other threads cost more than they give.
+constexpr double kSmall = 48 * 48 * 48;
+
+template <class S, class T>
+void run_one(const Problem<S, T>& q) {
+  const bool matrix_streams = q.m == 1 ? q.b.cs == 1 || q.b.rs == 1 : q.n == 1 && (q.a.cs == 1 || q.a.rs == 1);
+  if (matrix_streams) return gemv(q);
+  if constexpr (std::is_same_v<S, T>) {
+    if (q.macs() <= kSmall && q.c.cs == 1) return small(q);
+  }
+  return q.m <= q.n ? share_a(q) : share_b(q);
+}
+
+template <class S, class T>
+void run(View a, View b, View bias, double alpha, double beta, Activation activation, View c) {
+  Problem<S, T> q{c.shape[1],
+                  c.shape[2],
+                  a.shape[2],
+                  {a.as<const S>(), a.strides[1], a.strides[2]},
+                  {b.as<const S>(), b.strides[1], b.strides[2]},
+                  {c.as<S>(), c.strides[1], c.strides[2]},
+                  bias.as<const S>(),
+                  bias.strides[0],
+                  static_cast<T>(alpha),
+                  static_cast<T>(beta),
+                  activation};
+  int64_t batch = c.shape[0];
+  // A matrix b that is the same for the whole batch: one product with more rows.
+  if (batch > 1 && b.strides[0] == 0 && a.strides[0] == q.m * q.a.rs && c.strides[0] == q.m * q.c.rs) {
+    q.m *= batch;
+    batch = 1;
+  }
+  const auto item = [&](int64_t i) {
+    Problem<S, T> one = q;
+    one.a.p += i * a.strides[0];
+    one.b.p += i * b.strides[0];
+    one.c.p += i * c.strides[0];
+    run_one(one);
+  };
+  // Large items use all threads one after the other, small ones a thread each.
+  const bool large = batch < 8 && q.macs() > 16 * kSmall;
+  if (batch == 1 || large) {
+    for (int64_t i = 0; i < batch; ++i) item(i);
+    return;
+  }
+  parallel_for(batch, gemm_cost(q.macs()), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) item(i);
+  });
+}
+
+template <class S>
+void run_integer(View a, View b, View bias, double alpha, double beta, Activation activation, View c) {
+  using U = std::make_unsigned_t<S>;
+  for (int64_t i = 0; i < c.shape[0]; ++i) {
+    integer_product(IntegerProduct<U>{c.shape[1],
+                                      c.shape[2],
+                                      a.shape[2],
+                                      {a.as<const U>() + i * a.strides[0], a.strides[1], a.strides[2]},
+                                      {b.as<const U>() + i * b.strides[0], b.strides[1], b.strides[2]},
+                                      {c.as<U>() + i * c.strides[0], c.strides[1], c.strides[2]},
+                                      bias.as<const U>(),
+                                      bias.strides[0],
+                                      static_cast<U>(static_cast<int64_t>(alpha)),
+                                      static_cast<U>(static_cast<int64_t>(beta)),
+                                      std::is_signed_v<S> && activation == Activation::relu});
+  }
+}
+
+}  // namespace
+
+void gemm(View a, View b, View bias, double alpha, double beta, Activation activation, View c) {
+  if (c.numel() == 0) return;
+  switch (c.dtype) {
+    case Dtype::f32:
+      return run<float, float>(a, b, bias, alpha, beta, activation, c);
+    case Dtype::f64:
+      return run<double, double>(a, b, bias, alpha, beta, activation, c);
+    case Dtype::f16:
+      return run<f16, float>(a, b, bias, alpha, beta, activation, c);
+    case Dtype::bf16:
+      return run<bf16, float>(a, b, bias, alpha, beta, activation, c);
+    case Dtype::i32:
+      return run_integer<int32_t>(a, b, bias, alpha, beta, activation, c);
+    case Dtype::i64:
+      return run_integer<int64_t>(a, b, bias, alpha, beta, activation, c);
+    case Dtype::u8:
+      return run_integer<uint8_t>(a, b, bias, alpha, beta, activation, c);
+    case Dtype::b8:
+      return;  // no product of bools is asked for
+  }
+}
+
+}  // namespace pydl::PYDL_ISA

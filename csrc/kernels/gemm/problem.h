@@ -1,0 +1,88 @@
+// The product that the parts of gemm work on: c (m, n) = activation(alpha * a (m, k) b (k, n) + beta * c + bias (n)).
+// S is the type in memory, T the type of the arithmetic: float for f16 and bf16, else S.
+#pragma once
+
+#include "runtime/ops.h"
+#include "runtime/parallel.h"
+#include "simd/math.h"
+
+namespace pydl::PYDL_ISA {
+namespace {
+
+template <class S>
+struct Matrix {
+  S* p;
+  int64_t rs, cs;  // strides of rows and columns, in elements
+
+  S* at(int64_t i, int64_t j) const { return p + i * rs + j * cs; }
+};
+
+template <class S, class T>
+struct Problem {
+  int64_t m, n, k;
+  Matrix<const S> a, b;
+  Matrix<S> c;
+  const S* bias;  // may be null
+  int64_t bias_stride;
+  T alpha, beta;
+  Activation activation;
+
+  double macs() const { return static_cast<double>(m) * n * k; }
+};
+
+// The buffers of gemm in runtime/parallel.h: what all threads read, and what belongs to one block of c.
+constexpr int kSharedSlot = 7;
+constexpr int kOwnSlot = 6;
+
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+template <class T, class S>
+inline T widen(S x) {
+  if constexpr (sizeof(S) == 2) {
+    return to_float(x);
+  } else {
+    return x;
+  }
+}
+
+template <class S, class T>
+inline S narrow(T x) {
+  if constexpr (std::is_same_v<S, f16>) {
+    return to_f16(x);
+  } else if constexpr (std::is_same_v<S, bf16>) {
+    return to_bf16(x);
+  } else {
+    return x;
+  }
+}
+
+template <class T>
+inline Vec<T> activated(Vec<T> v, Activation f) {
+  switch (f) {
+    case Activation::relu:
+      return max(v, Vec<T>());
+    case Activation::tanh:
+      return tanh(v);
+    case Activation::sigmoid:
+      return sigmoid(v);
+    default:
+      return v;
+  }
+}
+
+// Rows of c in place. Not inlined: one copy of tanh and sigmoid serves every size of tile.
+template <class T>
+__attribute__((noinline)) void activate(T* c, int64_t rs, int64_t rows, int64_t cols, Activation f) {
+  constexpr int N = Vec<T>::N;
+  for (int64_t i = 0; i < rows; ++i) {
+    T* row = c + i * rs;
+    int64_t j = 0;
+    for (; j + N <= cols; j += N) store(row + j, activated(load<T>(row + j), f));
+    if (j < cols) store(row + j, activated(load<T>(row + j, cols - j), f), cols - j);
+  }
+}
+
+}  // namespace
+}  // namespace pydl::PYDL_ISA
