@@ -1,0 +1,78 @@
+"""Times pydl and its peers, interleaved, against the measured ceilings of this machine. See bench/README.md."""
+
+import argparse
+import json
+import os
+import sys
+from typing import Any
+
+from bench import coverage, driver, peers, report, startup
+from bench.registry import WORKLOADS, select
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("pattern", nargs="*", help="words or globs on workload names; default: all")
+    parser.add_argument("--json", metavar="FILE", help="also write everything there")
+    parser.add_argument("--peers", default=",".join(peers.PEERS), help="default: %(default)s")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: %(default)s")
+    parser.add_argument("--repeats", type=int, default=15, help="rounds per workload; default: %(default)s")
+    parser.add_argument("--list", action="store_true", help="list the workloads, and the operations without one")
+    parser.add_argument("--startup", action="store_true", help="measure import time, memory and size instead")
+    return parser.parse_args()
+
+
+def show_list(names: list[str]) -> None:
+    for name in names:
+        print(f"{name:40} {WORKLOADS[name].op:16} {' '.join(WORKLOADS[name].makers)}")
+    print("operations without a workload:", " ".join(coverage.missing()) or "none")
+
+
+def run(names: list[str], chosen: list[str], threads: int, repeats: int) -> tuple[dict[str, Any], list[str]]:
+    """Measures and prints; returns everything measured, and the errors."""
+    results: dict[str, Any] = {}
+    failures: list[str] = []
+    with driver.Bench(chosen, threads, repeats) as bench:
+        facts = report.facts(threads, bench.facts)
+        print("\n".join(f"{key}: {value}" for key, value in facts.items()))
+        ceilings = dict(driver.machine(bench.ceilings, threads))
+        print("\n".join(f"{label:24}" + "".join(f"{v:10.4g}" for v in row) for label, row in ceilings.items()))
+        print("\n".join(f"without {peer}: {why}" for peer, why in bench.missing.items()))
+        failures += [f"pydl: {bench.missing['pydl']}"] if "pydl" in bench.missing else []
+        shown = list(bench.children)
+        print(report.header(shown), flush=True)
+        for name in names:
+            results[name] = report.judge(bench.measure(name))
+            failures += report.errors(name, results[name])
+            print(report.line(name, results[name], shown), flush=True)
+    means = report.geometric_means(results)
+    print("\n" + report.render_means(means))
+    return {"facts": facts, "ceilings": ceilings, "workloads": results, "geometric_means": means}, failures
+
+
+def main() -> int:
+    options = arguments()
+    names = select(options.pattern)
+    unknown = set(options.peers.split(",")) - set(peers.PEERS)
+    if unknown or not names:
+        print(f"unknown peers: {' '.join(unknown)}" if unknown else "no workload matches", file=sys.stderr)
+        return 2
+    failures: list[str] = []
+    if options.list:
+        show_list(names)
+        return 0
+    if options.startup:
+        measured: dict[str, Any] = {"startup": startup.measure(options.repeats)}
+        print(startup.render(measured["startup"]))
+    else:
+        chosen = [p for p in peers.available() if p in options.peers.split(",")]
+        measured, failures = run(names, chosen, options.threads, options.repeats)
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump(measured, file, indent=1)
+    print("\n".join(failures), file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,16 @@
+"""The one registry of workloads. A family is a file with a `WORKLOADS` list; its name is added here."""
+
+import fnmatch
+from itertools import chain
+
+from bench import e2e, gemm, optim, overhead, pointwise
+from bench.workload import Workload
+
+FAMILIES = (overhead, gemm, pointwise, optim, e2e)
+WORKLOADS: dict[str, Workload] = {w.name: w for w in chain.from_iterable(f.WORKLOADS for f in FAMILIES)}
+
+
+def select(patterns: list[str]) -> list[str]:
+    """Names that match any of the glob patterns or contain any of the plain words; all names without patterns."""
+    globs = [p if p in WORKLOADS or any(c in p for c in "*?[") else f"*{p}*" for p in patterns] or ["*"]
+    return [name for name in WORKLOADS if any(fnmatch.fnmatch(name, g) for g in globs)]
