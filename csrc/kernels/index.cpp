@@ -176,6 +176,10 @@ void scatter_add_task(const Cut& c, const Task& t, const int64_t* index, const T
   x += t.o * c.k * c.inner + t.first;
   index += t.o * c.k * c.inner + t.first;
   y += t.o * c.n * c.inner + t.first;
+  if (c.inner == 1) {
+    for (int64_t j = 0; j < c.k; ++j) accumulate(y[index[j]], x[j]);
+    return;
+  }
   for (int64_t j = 0; j < c.k; ++j, x += c.inner, index += c.inner)
     for (int64_t i = 0; i < t.width; ++i) accumulate(y[index[i] * c.inner + i], x[i]);
 }
@@ -226,7 +230,7 @@ void index_add(View index, View x, View y) {
   with_type(y.dtype, [&](auto element) {
     using T = decltype(element);
     // A class costs one more look at each entry of the index: worth it where a row is long beside that.
-    const int64_t columns = kIsHalf<T> ? 128 : 2048;
+    const int64_t columns = kIsHalf<T> ? 512 : 2048;
     const int64_t classes = min(min(columns, inner) / 8, ceil_div(k * min(columns, inner), 2 * kBlockWork));
     const Cut c = cut(outer, n, k, inner, columns, classes, kIsHalf<T>);
     parallel_for(c.tasks(), max(1, k * c.columns / c.classes), [&](int64_t id, int64_t end) {
@@ -246,7 +250,7 @@ void scatter_add(View index, View x, View y) {
   const int64_t outer = y.shape[0], n = y.shape[1], k = x.shape[1], inner = y.shape[2];
   with_type(y.dtype, [&](auto element) {
     using T = decltype(element);
-    const Cut c = cut(outer, n, k, inner, 32, 1, kIsHalf<T>);
+    const Cut c = cut(outer, n, k, inner, 64, 1, kIsHalf<T>);
     parallel_for(c.tasks(), max(1, 2 * k * c.columns), [&](int64_t id, int64_t end) {
       for (; id < end; ++id) {
         if constexpr (kIsHalf<T>) {

@@ -179,6 +179,11 @@ void normal(double mean, double deviation, View state, View y) {
   });
 }
 
+template <int bytes>
+using Bits =
+    std::conditional_t<bytes == 1, uint8_t,
+                       std::conditional_t<bytes == 2, uint16_t, std::conditional_t<bytes == 4, uint32_t, uint64_t>>>;
+
 // Events of a probability p, decided by 32-bit draws: word < p 2^32.
 struct Chance {
   explicit Chance(double p) : some(p * 0x1p32 >= 0.5), last(p >= 1 ? ~0u : static_cast<uint32_t>(p * 0x1p32 - 0.5)) {}
@@ -187,18 +192,27 @@ struct Chance {
   uint32_t last;
 };
 
+// U: the bits of an element; `one` are those of its 1. restrict lets these loops become vectors.
+template <class U>
+void draw_bernoulli(const uint32_t* __restrict w, U* __restrict y, int n, Chance chance, U one) {
+  for (int i = 0; i < n; ++i) y[i] = chance(w[i]) ? one : U(0);
+}
+
 template <class T>
 void bernoulli(double p, View state, View y) {
-  T zero{}, one{};
+  using U = Bits<sizeof(T)>;
+  T unit{};
   if constexpr (std::is_same_v<T, f16> || std::is_same_v<T, bf16>) {
-    put(1.0f, &one);
+    put(1.0f, &unit);
   } else {
-    one = T(1);
+    unit = T(1);
   }
+  U one;
+  std::memcpy(&one, &unit, sizeof one);
   const Chance chance(p);
-  T* out = y.as<T>();
+  U* out = y.as<U>();
   for_words<1>(state, y.numel(), 2, [=](const uint32_t* w, int64_t begin, int count) {
-    for (int i = 0; i < count; ++i) out[begin + i] = chance(w[i]) ? one : zero;
+    draw_bernoulli(w, out + begin, count, chance, one);
   });
 }
 
@@ -229,26 +243,31 @@ void randint(double a, double b, View state, View y) {
   });
 }
 
+inline double widen(double x) { return x; }
+inline float widen(float x) { return x; }
+inline float widen(f16 x) { return to_float(x); }
+inline float widen(bf16 x) { return to_float(x); }
+
+template <class T>
+void draw_dropout(const uint32_t* __restrict w, const T* __restrict x, T* __restrict y, bool* __restrict kept, int n,
+                  Chance drop, Real<T> scale) {
+  for (int i = 0; i < n; ++i) {
+    const bool keep = !drop(w[i]);
+    const Real<T> scaled = widen(x[i]) * scale;
+    put(keep ? scaled : Real<T>(0), y + i);
+    kept[i] = keep;
+  }
+}
+
 template <class T>
 void dropout_of(double p, View state, View x, View y, View mask) {
-  using C = Real<T>;
   const Chance drop(p);
-  const C scale = static_cast<C>(p < 1 ? 1 / (1 - p) : 0);
-  const T* __restrict in = x.as<T>();
-  T* __restrict out = y.as<T>();
-  bool* __restrict kept = mask.as<bool>();
-  for_words<1>(state, y.numel(), 3, [=](const uint32_t* w, int64_t begin, int count) {
-    for (int i = 0; i < count; ++i) {
-      const bool keep = !drop(w[i]);
-      C value;
-      if constexpr (std::is_same_v<T, C>) {
-        value = in[begin + i];
-      } else {
-        value = to_float(in[begin + i]);
-      }
-      put(keep ? value * scale : C(0), out + begin + i);
-      kept[begin + i] = keep;
-    }
+  const Real<T> scale = static_cast<Real<T>>(p < 1 ? 1 / (1 - p) : 0);
+  const T* in = x.as<T>();
+  T* out = y.as<T>();
+  bool* kept = mask.as<bool>();
+  for_words<1>(state, y.numel(), 3, [=](const uint32_t* w, int64_t i, int count) {
+    draw_dropout(w, in + i, out + i, kept + i, count, drop, scale);
   });
 }
 
