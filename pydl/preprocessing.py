@@ -51,7 +51,8 @@ class Scaler:
         x = _numbers(type(self).__name__, X, self.n_features_in_)
         if shift is not None:
             x = x - _like(shift, x)
-        return x / _like(scale, x) if scale is not None else _new(x, X)
+        out: ArrayLike = x / _like(scale, x) if scale is not None else _new(x, X)
+        return out
 
     def inverse_transform(self, X: ArrayLike) -> ArrayLike:
         """Undo transform: X (n, d) scaled -> original."""
@@ -59,7 +60,8 @@ class Scaler:
         x = _numbers(type(self).__name__, X, self.n_features_in_)
         if scale is not None:
             x = x * _like(scale, x)
-        return x + _like(shift, x) if shift is not None else _new(x, X)
+        out: ArrayLike = x + _like(shift, x) if shift is not None else _new(x, X)
+        return out
 
     def _affine(self) -> tuple[Floats | None, Floats | None]:
         """(shift, scale), each (d,) or None."""
@@ -89,14 +91,17 @@ class StandardScaler(Scaler):
     Args:
         copy: accepted for scikit-learn's sake; the input is never changed.
         with_mean: subtract the mean.   with_std: divide by the standard deviation (of the population: / n).
-    Attributes: mean_, var_, scale_ (d,), the last 1 for constant features; n_samples_seen_; n_features_in_.
+    Attributes: mean_, var_, scale_ (d,) or None where not needed, scale_ 1 for constant features; n_samples_seen_;
+        n_features_in_.
     Source: merging of parts as in Chan, Golub, LeVeque 1979, "Updating formulae and a pairwise algorithm".
     """
 
-    mean_: Floats
+    mean_: Floats | None
     var_: Floats | None
     scale_: Floats | None
     n_samples_seen_: int
+    _mean: Floats
+    _squares: Floats
 
     def __init__(self, *, copy: bool = True, with_mean: bool = True, with_std: bool = True) -> None:
         self.copy = copy
@@ -106,15 +111,16 @@ class StandardScaler(Scaler):
     def partial_fit(self, X: Any, y: None = None) -> StandardScaler:
         x = self._part(X)
         n, mean = len(x), x.mean(axis=0)
-        squares = ((x - mean) ** 2).sum(axis=0) - (x - mean).sum(axis=0) ** 2 / n  # the second term is rounding only
+        mean += (x - mean).mean(axis=0)  # a second pass takes the first one's rounding out
+        squares = ((x - mean) ** 2).sum(axis=0)
         seen = getattr(self, "n_samples_seen_", 0)
         if seen:
-            total, step = seen + n, mean - self.mean_
+            total, step = seen + n, mean - self._mean
             squares = self._squares + squares + step**2 * (seen * n / total)
-            mean = self.mean_ + step * (n / total)
-        self._squares = np.maximum(squares, 0.0)
-        self.n_samples_seen_, self.mean_ = seen + n, mean
-        self.var_ = self._squares / self.n_samples_seen_ if self.with_std else None
+            mean = self._mean + step * (n / total)
+        self.n_samples_seen_, self._mean, self._squares = seen + n, mean, squares
+        self.mean_ = mean if self.with_mean or self.with_std else None
+        self.var_ = squares / self.n_samples_seen_ if self.with_std else None
         self.scale_ = None if self.var_ is None else _safe_scale(self.var_, mean, self.n_samples_seen_)
         return self
 
@@ -206,8 +212,8 @@ class Normalizer:
         if self.norm not in self.norms:
             raise ArgumentError(f"Normalizer: norm must be one of {self.norms}, got {self.norm!r}")
         x = _numbers("Normalizer", X, None)
-        sizes = _row_norms(x, self.norm)
-        return x / sizes
+        out: ArrayLike = x / _row_norms(x, self.norm)
+        return out
 
 
 def _row_norms(x: Any, norm: str) -> Any:

@@ -18,6 +18,7 @@ from pydl.data.sampler import (
     SequentialSampler,
     epoch_done,
     index_stream,
+    is_seeded,
     load_sampler_state,
     sampler_state,
 )
@@ -121,6 +122,7 @@ class DataLoader:
             self.batch_sampler = BatchSampler(sampler, batch_size, drop_last)
         self._collate = collate_fn
         self._progress, self._resumes = Progress(0), False
+        self._sampler_state: Any = None
         self._current: weakref.ref[LoaderIterator] | None = None
         self._pool: Pool | None = None
         self._runs = 0
@@ -141,6 +143,8 @@ class DataLoader:
         if self._progress.seed is None:
             self._progress.seed = self._seeds.draw()
         self._resumes = False
+        if not is_seeded(self._index_source):
+            self._sampler_state = sampler_state(self._index_source)
         kind = WorkerIterator if self.num_workers else SerialIterator
         iterator = kind(self, self._progress)
         self._current = weakref.ref(iterator)
@@ -161,8 +165,9 @@ class DataLoader:
         The orders of this and all later epochs are fixed by it, with one exception: with neither seed nor generator
         later epochs draw from pydl's default generator, whose state is the program's to save.
         """
-        p = self._progress
-        sampler = sampler_state(self._index_source)
+        p, sampler = self._progress, self._sampler_state
+        if p.seed is None or is_seeded(self._index_source):
+            sampler = sampler_state(self._index_source)
         return {
             "epoch": p.epoch,
             "batch": p.batch,
@@ -184,6 +189,7 @@ class DataLoader:
             raise ArgumentError(f"DataLoader: epoch and batch must be numbers >= 0, got {epoch!r} and {batch!r}")
         self._seeds.load_state_dict(state["seeds"])
         load_sampler_state(self._index_source, state["sampler"])
+        self._sampler_state = state["sampler"]
         self._progress = Progress(epoch, batch, state["seed"])
         self._resumes = True
         self._current = None

@@ -1,8 +1,9 @@
 """Which samples come, and in which order.
 
-A sampler that draws random numbers keeps one seed per epoch. `state_dict()` describes the epoch being iterated *from
-its start*; after `load_state_dict` the next iteration repeats that epoch, and the loader skips the batches that had
-been given. A sampler of your own takes part by offering the same two methods.
+A sampler that draws random numbers keeps one seed per epoch. Its `state_dict()` describes the epoch being iterated from
+its start; after `load_state_dict` the next iteration repeats that epoch, and the loader skips the batches that had
+been given. A sampler of your own takes part by offering these two methods; the loader asks for its state before each
+iteration, so it has to describe what the next iteration will give.
 """
 
 from __future__ import annotations
@@ -231,6 +232,11 @@ def _check_weights(weights: npt.NDArray[np.float64], num_samples: int, replaceme
             f"WeightedRandomSampler: {num_samples} draws without replacement need as many weights above zero, "
             f"got {np.count_nonzero(weights)}"
         )
+
+
+def is_seeded(sampler: object) -> bool:
+    """Whether the sampler (inside a BatchSampler) keeps the epoch's seed: its state can be taken at any time."""
+    return isinstance(sampler.sampler if isinstance(sampler, BatchSampler) else sampler, SeededSampler)
 
 
 def epoch_done(sampler: object) -> None:
