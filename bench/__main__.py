@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from bench import coverage, driver, peers, report, startup
@@ -25,7 +26,10 @@ def arguments() -> argparse.Namespace:
 def show_list(names: list[str]) -> None:
     for name in names:
         print(f"{name:40} {WORKLOADS[name].op:16} {' '.join(WORKLOADS[name].makers)}")
-    print("operations without a workload:", " ".join(coverage.missing()) or "none")
+    try:
+        print("operations without a workload:", " ".join(coverage.missing()) or "none")
+    except ImportError as error:
+        print(f"pydl cannot be imported, so its operations are not compared: {error}")
 
 
 def run(names: list[str], chosen: list[str], threads: int, repeats: int) -> tuple[dict[str, Any], list[str]]:
@@ -61,6 +65,8 @@ def main() -> int:
     if options.list:
         show_list(names)
         return 0
+    if options.json:
+        Path(options.json).parent.mkdir(parents=True, exist_ok=True)
     if options.startup:
         measured: dict[str, Any] = {"startup": startup.measure(options.repeats)}
         print(startup.render(measured["startup"]))
@@ -68,8 +74,7 @@ def main() -> int:
         chosen = [p for p in peers.available() if p in options.peers.split(",")]
         measured, failures = run(names, chosen, options.threads, options.repeats)
     if options.json:
-        with open(options.json, "w") as file:
-            json.dump(measured, file, indent=1)
+        Path(options.json).write_text(json.dumps(measured, indent=1))
     print("\n".join(failures), file=sys.stderr)
     return 1 if failures else 0
 

@@ -9,6 +9,7 @@
 // Plain and streaming stores are both tried. A value is the best of five samples of about 1.5 ms, after a warm sweep.
 #include <omp.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 #ifdef __x86_64__
 #include <immintrin.h>
@@ -98,27 +99,44 @@ constexpr Sweep kSweeps[][2] = {{sweep<kRead, false>, nullptr},
                                 {sweep<kTriad, false>, sweep<kTriad, true>},
                                 {sweep<kUpdate, false>, nullptr}};
 
-// Runs work(thread, from, to) on all threads, calls `from` to `to` of it: `first` calls to warm up, then five samples
-// of about kSample; the best calls per second. The length is set by the first thread's own work, so that a neighbour
-// who keeps the others from a barrier can stretch a sample, never shrink it.
+double thread_seconds() {
+  timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return t.tv_sec + t.tv_nsec * 1e-9;
+}
+
+// Seconds of work(thread) on all threads: from the start to the end of the last, and CPU time of the busiest thread.
+struct Seconds {
+  double wall, busy;
+};
+
 template <typename Work>
-double calls_per_second(int threads, int64_t first, const Work& work) {
+Seconds seconds_of(int threads, const Work& work) {
+  double begin = 0, busy = 0;
+#pragma omp parallel num_threads(threads) reduction(max : busy)
+  {
+#pragma omp barrier
+#pragma omp master
+    begin = now();
+#pragma omp barrier
+    double start = thread_seconds();
+    work(omp_get_thread_num());
+    busy = thread_seconds() - start;
+  }
+  return {now() - begin, std::max(busy, 1e-9)};
+}
+
+// Runs work(thread, from, to) on all threads, calls `from` to `to` of it: `first` calls to warm up, then five samples
+// of about kSample; the best calls per second. What the threads do not share (arithmetic) is timed by their CPU time,
+// so that a neighbour on the same cores does not lower it.
+template <typename Work>
+double calls_per_second(int threads, bool shared, int64_t first, const Work& work) {
   double best = 0, alone = 0;
   int64_t from = 0, times = first;
   for (int sample = 0; sample < 6; ++sample) {
-    double begin = 0, end = 0;
-#pragma omp parallel num_threads(threads)
-    {
-#pragma omp barrier
-#pragma omp master
-      begin = now();
-#pragma omp barrier
-      work(omp_get_thread_num(), from, from + times);
-#pragma omp master
-      end = now();
-    }
-    if (sample) best = std::max(best, times / (now() - begin));
-    alone = std::max(alone, times / std::max(end - begin, 1e-9));
+    Seconds took = seconds_of(threads, [&](int thread) { work(thread, from, from + times); });
+    if (sample) best = std::max(best, times / (shared ? took.wall : took.busy));
+    alone = std::max(alone, times / took.busy);
     from += times;
     times = std::max<int64_t>(1, int64_t(alone * kSample));
   }
@@ -153,7 +171,7 @@ double gigabytes_per_second(Kind kind, int64_t bytes, int threads) {
   double best = 0;
   for (Sweep pass : kSweeps[kind]) {
     if (!pass) continue;
-    double rate = calls_per_second(threads, blocks, [&](int thread, int64_t from, int64_t to) {
+    double rate = calls_per_second(threads, true, blocks, [&](int thread, int64_t from, int64_t to) {
       for (int64_t i = from; i < to; ++i) {
         char* a = base + thread * share + i % blocks * block;
         pass((Floats*)a, (Floats*)(a + stride), (Floats*)(a + 2 * stride), block / kWidth);
@@ -166,7 +184,7 @@ double gigabytes_per_second(Kind kind, int64_t bytes, int threads) {
 
 double gigaflops(bool wide, int threads) {
   int lanes = kWidth / (wide ? sizeof(double) : sizeof(float));
-  double rate = calls_per_second(threads, 1000, [&](int, int64_t from, int64_t to) {
+  double rate = calls_per_second(threads, false, 1000, [&](int, int64_t from, int64_t to) {
     wide ? fma_chains<Doubles>(to - from) : fma_chains<Floats>(to - from);
   });
   return rate * kChains * lanes * 2 * threads * 1e-9;

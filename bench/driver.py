@@ -17,8 +17,9 @@ from bench import ceilings, peers
 from bench.registry import WORKLOADS
 from bench.workload import Workload
 
-PATIENCE = 300.0  # seconds until a silent child counts as hung
-BUDGET = 20.0  # seconds of rounds per workload, once there are enough rounds
+HUNG = 300.0  # seconds until a silent child counts as hung
+BUDGET = 10.0  # seconds of rounds per workload, once there are enough rounds
+PATIENCE = 2.0  # seconds per workload to wait for quiet moments after disturbed samples
 QUIET = 0.02  # a sample in which threads waited for a core for a larger share of the time is disturbed
 ENOUGH = 5  # undisturbed samples that make a figure
 
@@ -30,6 +31,17 @@ def die_with_parent() -> None:
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def wait_for_quiet(budget: float) -> float:
+    """Sleeps until nothing else wants a core, at most `budget` seconds; the seconds left."""
+    start = time.perf_counter()
+    while (left := budget - (time.perf_counter() - start)) > 0:
+        with open("/proc/loadavg") as file:
+            if int(file.read().split()[3].split("/")[0]) <= 1:
+                break
+        time.sleep(0.002)
+    return max(left, 0.0)
 
 
 class Child:
@@ -51,7 +63,7 @@ class Child:
         self.process.send_signal(signal.SIGCONT)
         try:
             print(command, file=self.process.stdin, flush=True)
-            ready = select.select([self.process.stdout], [], [], PATIENCE)[0]
+            ready = select.select([self.process.stdout], [], [], HUNG)[0]
             line = self.process.stdout.readline() if ready else ""
         except BrokenPipeError:
             line = ""
@@ -112,10 +124,12 @@ class Bench:
         rows = {p: self.children[p].ask(f"build {name}") for p in able}
         compare(rows, w.rtol)
         samples: dict[str, list[Row]] = {p: [] for p, row in rows.items() if "error" not in row}
-        floors, start = [], time.perf_counter()
+        floors, patience, start = [], PATIENCE, time.perf_counter()
         for r in range(3 * self.repeats if samples else 0):
             floors.append(self.floor(w))
             for p in list(samples)[:: -1 if r % 2 else 1]:
+                if samples[p] and samples[p][-1]["waited"] >= QUIET:
+                    patience = wait_for_quiet(patience)
                 sample = self.children[p].ask("sample")
                 if "error" in sample:
                     rows[p].update(sample)
