@@ -15,7 +15,8 @@ namespace {
     return map_lanes(x, [](T a) { return std::f(a); }); \
   }
 PYDL_LANES(sin)
-PYDL_LANES(cos) PYDL_LANES(tan) PYDL_LANES(asin) PYDL_LANES(acos) PYDL_LANES(atan) PYDL_LANES(erf) PYDL_LANES(erfc)
+PYDL_LANES(cos)
+PYDL_LANES(tan) PYDL_LANES(asin) PYDL_LANES(acos) PYDL_LANES(atan) PYDL_LANES(erf) PYDL_LANES(erfc)
 #undef PYDL_LANES
     template <class T>
     inline Vec<T> pow(Vec<T> x, Vec<T> y) {
@@ -31,7 +32,7 @@ inline Vec<T> gelu(Vec<T> x) {
 }
 template <class T>
 inline Vec<T> gelu_tanh(Vec<T> x) {
-  return x * sigmoid(x * fma(x * x, Vec<T>(T(0.07135481627362452)), Vec<T>(T(1.5957691216057308))));
+  return x * sigmoid(x * fma(x * x, Vec<T>(T(0.044715 * 1.5957691216057308)), Vec<T>(T(1.5957691216057308))));
 }
 
 }  // namespace
