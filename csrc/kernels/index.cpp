@@ -231,7 +231,7 @@ void index_add(View index, View x, View y) {
     using T = decltype(element);
     // A class costs one more look at each entry of the index: worth it where a row is long beside that.
     const int64_t columns = kIsHalf<T> ? 512 : 2048;
-    const int64_t classes = min(min(columns, inner) / 8, ceil_div(k * min(columns, inner), 2 * kBlockWork));
+    const int64_t classes = min(min(columns, inner) / 32, ceil_div(k * min(columns, inner), 2 * kBlockWork));
     const Cut c = cut(outer, n, k, inner, columns, classes, kIsHalf<T>);
     parallel_for(c.tasks(), max(1, k * c.columns / c.classes), [&](int64_t id, int64_t end) {
       for (; id < end; ++id) {
