@@ -1,0 +1,64 @@
+"""Node: one recorded operation. It keeps its inputs and the arrays that its rule needs, never its output tensor, so that
+no cycle forms and memory is freed as soon as the last tensor goes."""
+
+from collections.abc import Callable
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydl import _C
+    from pydl.autograd.op import Op
+    from pydl.tensor import Tensor
+
+number = count().__next__
+
+
+class Node:
+    """One call of an op.
+
+    Attributes:
+        op: the op class, whose rule gives the gradients.
+        inputs: what it was called with; an input whose values the rule does not read is kept without its memory.
+        saved: the output (where the op says so) and the residuals, as arrays.
+        attrs: the keyword arguments.
+        versions: of the inputs' storages, to notice that one was changed in place.
+        seq: running number; an input's node always has a smaller one.
+        hooks: functions of the gradient of the output, called before the rule.
+    """
+
+    __slots__ = ("__weakref__", "attrs", "hooks", "inputs", "op", "saved", "seq", "versions")
+
+    def __init__(
+        self,
+        op: "type[Op]",
+        inputs: "tuple[Tensor | None, ...]",
+        saved: "tuple[_C.Array, ...]",
+        attrs: dict[str, Any],
+        versions: tuple[int, ...],
+    ) -> None:
+        self.op = op
+        self.inputs: tuple[Tensor | None, ...] | None = inputs
+        self.saved = saved
+        self.attrs = attrs
+        self.versions = versions
+        self.seq = number()
+        self.hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
+
+    @property
+    def name(self) -> str:
+        """The op's name."""
+        return self.op.__name__
+
+    @property
+    def next_functions(self) -> "tuple[Node | None, ...]":
+        """The nodes that made the inputs."""
+        return tuple(None if t is None else t.node for t in self.inputs or ())
+
+    def release(self) -> None:
+        """Lets go of everything that the rule needs: after this the node cannot be differentiated."""
+        self.inputs = None
+        self.saved = ()
+        self.attrs = {}
+
+    def __repr__(self) -> str:
+        return f"<{self.name}Backward>"

@@ -1,0 +1,100 @@
+"""Op: a differentiable operation. Never instantiated; `apply` runs the kernel and records one node."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Union
+
+from pydl.autograd.mode import mode
+from pydl.autograd.node import Node
+from pydl.tensor import Tensor
+
+if TYPE_CHECKING:
+    Gradient = Union[Tensor, None, Callable[[], Tensor | None]]
+
+
+class Op:
+    """A kernel and its gradient rule.
+
+    kernel: from arrays (and keyword arguments) to an array, or to (output, *residuals).
+    vjp: from (g, *inputs, [output], *residuals, **attrs) to one gradient per input, in terms of other ops: a tensor, None
+        for no gradient, or a function without arguments that is called only if that gradient is wanted. A gradient may
+        have the broadcast shape of the output; it is summed down to the input's in one place.
+    reference: the same function in plain ops. It is differentiated where there is no rule.
+    uses: the inputs whose values the rule reads; of the others only shape and dtype are kept.
+    saves_output: whether the rule wants the output.
+    """
+
+    kernel: ClassVar[Callable[..., Any]]
+    reference: ClassVar[Callable[..., Tensor] | None] = None
+    uses: ClassVar[tuple[int, ...] | None] = None  # None: all
+    saves_output: ClassVar[bool] = False
+    subclasses: ClassVar[list["type[Op]"]] = []
+
+    def __init_subclass__(cls) -> None:
+        Op.subclasses.append(cls)
+
+    @classmethod
+    def apply(cls, *inputs: Tensor | None, **attrs: Any) -> Tensor:
+        made = cls.kernel(*[None if t is None else t.array for t in inputs], **attrs)
+        residuals: tuple[Any, ...] = ()
+        if made.__class__ is tuple:
+            made, *residuals = made
+        if mode.enabled:
+            for t in inputs:
+                if t is not None and t.requires_grad:
+                    return cls.record(made, inputs, tuple(residuals), attrs)
+        return Tensor(made)
+
+    @classmethod
+    def record(cls, made: Any, inputs: tuple[Tensor | None, ...], residuals: tuple[Any, ...], attrs: Any) -> Tensor:
+        """The output tensor, with the node that remembers how it was made."""
+        if cls.uses is not None:
+            inputs = tuple(
+                t if t is None or i in cls.uses or t.requires_grad and t.node is None else shell(t)
+                for i, t in enumerate(inputs)
+            )
+        versions = tuple([0 if t is None else t.array.version for t in inputs])
+        saved = (made, *residuals) if cls.saves_output else residuals
+        return Tensor(made, Node(cls, inputs, saved, attrs, versions), True)
+
+    @staticmethod
+    def vjp(*args: Any, **attrs: Any) -> "tuple[Gradient, ...] | None":
+        """Overridden by ops that have a rule; None says: differentiate the reference."""
+        return None
+
+
+class Unary(Op):
+    """One input: the same apply without loops."""
+
+    @classmethod
+    def apply(cls, x: Tensor) -> Tensor:  # type: ignore[override]
+        y = cls.kernel(x.array)
+        if x.requires_grad and mode.enabled:
+            return cls.record(y, (x,), (), {})
+        return Tensor(y)
+
+
+class Binary(Op):
+    """Two inputs that broadcast: the same apply without loops."""
+
+    @classmethod
+    def apply(cls, a: Tensor, b: Tensor) -> Tensor:  # type: ignore[override]
+        y = cls.kernel(a.array, b.array)
+        if (a.requires_grad or b.requires_grad) and mode.enabled:
+            return cls.record(y, (a, b), (), {})
+        return Tensor(y)
+
+
+def shell(t: Tensor) -> Tensor:
+    """t's place in the graph, shape and dtype, without its memory."""
+    return Tensor(t.array.shell(), t.node, t.requires_grad)
+
+
+def saved_tensors(node: Node) -> list[Tensor]:
+    """What the node saved, as tensors; the output keeps its place in the graph."""
+    saved = node.saved
+    if not saved:
+        return []
+    tensors = [Tensor(a) for a in saved]
+    if node.op.saves_output:
+        tensors[0] = Tensor(saved[0], node, True)
+    return tensors

@@ -1,0 +1,43 @@
+"""Every error that pydl raises on purpose is a PydlError, and also the built-in error that Python's users expect."""
+
+from pydl._C import ArgumentError, BoundsError, DeviceError, DtypeError, PydlError, ShapeError
+
+__all__ = [
+    "ArgumentError",
+    "AutogradError",
+    "BoundsError",
+    "CheckpointError",
+    "DeviceError",
+    "DtypeError",
+    "FileFormatError",
+    "MissingExtraError",
+    "PydlError",
+    "ShapeError",
+    "require",
+]
+
+
+class AutogradError(PydlError, RuntimeError):
+    """The graph cannot be differentiated as asked."""
+
+
+class FileFormatError(PydlError, ValueError):
+    """A file is truncated, of the wrong kind, or does not hold what it says."""
+
+
+class CheckpointError(PydlError, RuntimeError):
+    """A state does not fit the object that it is loaded into."""
+
+
+class MissingExtraError(PydlError, ImportError):
+    """An optional dependency is needed and not installed."""
+
+
+def require(module: str, extra: str, purpose: str) -> object:
+    """Imports an optional module, or says in one line what to install."""
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(f"{purpose} needs {module}: pip install 'pydl[{extra}]'") from error

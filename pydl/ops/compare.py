@@ -1,0 +1,124 @@
+"""Comparison, logic and selection. Comparisons have no gradient; selections pass it to what was selected."""
+
+from typing import Any
+
+from pydl import _C
+from pydl.autograd.op import Op
+from pydl.errors import ArgumentError, DtypeError
+from pydl.ops.scalar import Number, lift, lift_pair
+from pydl.tensor import Tensor
+
+Operand = Tensor | Number
+
+
+def _comparison(name: str, doc: str) -> Any:
+    kernel = getattr(_C, name)
+
+    def function(input: Operand, other: Operand) -> Tensor:
+        a, b = lift_pair(input, other, name)
+        return Tensor(kernel(a.array, b.array))
+
+    function.__doc__ = doc
+    function.__name__ = function.__qualname__ = name
+    return function
+
+
+def _test(name: str, doc: str) -> Any:
+    kernel = getattr(_C, name)
+
+    def function(input: Tensor) -> Tensor:
+        return Tensor(kernel(input.array))
+
+    function.__doc__ = doc
+    function.__name__ = function.__qualname__ = name
+    return function
+
+
+eq = _comparison("eq", "Where both are equal, broadcast; bool.")
+ne = _comparison("ne", "Where both differ, broadcast; bool.")
+lt = _comparison("lt", "Where input < other, broadcast; bool.")
+le = _comparison("le", "Where input <= other, broadcast; bool.")
+gt = _comparison("gt", "Where input > other, broadcast; bool.")
+ge = _comparison("ge", "Where input >= other, broadcast; bool.")
+logical_and = _comparison("logical_and", "Where both are not 0; bool.")
+logical_or = _comparison("logical_or", "Where one is not 0; bool.")
+logical_xor = _comparison("logical_xor", "Where just one is not 0; bool.")
+bitwise_and = _comparison("bitwise_and", "The common bits of integers or bools.")
+bitwise_or = _comparison("bitwise_or", "The bits of either integer or bool.")
+bitwise_xor = _comparison("bitwise_xor", "The bits of just one integer or bool.")
+logical_not = _test("logical_not", "Where it is 0; bool.")
+isnan = _test("isnan", "Where it is NaN; bool.")
+isinf = _test("isinf", "Where it is infinite; bool.")
+isfinite = _test("isfinite", "Where it is neither NaN nor infinite; bool.")
+
+
+def bitwise_not(input: Tensor) -> Tensor:
+    """The other bits of an integer; of a bool, its opposite."""
+    if input.array.dtype is _C.bool:
+        return logical_not(input)
+    if input.array.is_floating:
+        raise DtypeError(f"bitwise_not: expected integers or bool, got {input.dtype}")
+    return bitwise_xor(input, -1 if input.array.dtype is not _C.uint8 else 255)
+
+
+class Where(Op):
+    kernel = _C.where
+    uses = (0,)
+
+    def vjp(g, condition, a, b):
+        return None, lambda: where(condition, g, 0.0), lambda: where(condition, 0.0, g)
+
+
+def where(condition: Tensor, input: Operand | None = None, other: Operand | None = None) -> Any:
+    """input where condition is true, else other, broadcast; with the condition alone, the positions where it is true.
+
+    Args:
+        condition: bool.
+        input, other: tensors or numbers; two numbers give float32, int64 or bool.
+    """
+    if input is None and other is None:
+        from pydl.ops.index import nonzero
+
+        return nonzero(condition, as_tuple=True)
+    if input is None or other is None:
+        raise ArgumentError("where: give both input and other, or neither")
+    if not isinstance(input, Tensor) and not isinstance(other, Tensor):
+        kind = float if isinstance(input, float) or isinstance(other, float) else int
+        dtype = _C.float32 if kind is float else _C.int64
+        input = Tensor(_C.scalar(kind(input), dtype, condition.array.device))
+    a, b = lift_pair(input, other, "where")
+    return Where.apply(condition, a, b)
+
+
+def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None) -> Tensor:
+    """input limited to [min, max]; either may be left out. At a limit the gradient passes to input.
+
+    Raises: ArgumentError if both are left out.
+    """
+    if min is None and max is None:
+        raise ArgumentError("clamp: give min, max or both")
+    y = input
+    if min is not None:
+        low = lift(min, y, "clamp")
+        y = where(y < low, low, y)
+    if max is not None:
+        high = lift(max, y, "clamp")
+        y = where(y > high, high, y)
+    return y
+
+
+def equal(input: Tensor, other: Tensor) -> bool:
+    """Whether both have the same shape and elements."""
+    return input.shape == other.shape and bool(Tensor(_C.all(_C.eq(input.array, other.array))).item())
+
+
+def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+    """Where |input - other| <= atol + rtol * |other|; bool."""
+    a, b = input.detach(), other.detach()
+    near = (a == b) | (((a - b).abs() <= atol + rtol * b.abs()) & isfinite(b) & isfinite(a))
+    return near | (isnan(a) & isnan(b)) if equal_nan else near
+
+
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+    """Whether all elements are close; see `isclose`."""
+    return bool(isclose(input, other, rtol, atol, equal_nan).all().item())

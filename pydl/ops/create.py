@@ -1,0 +1,219 @@
+"""Tensors from sizes, numbers and other libraries' arrays."""
+
+from typing import Any
+
+import numpy as np
+
+from pydl import _C
+from pydl.errors import ArgumentError, DtypeError
+from pydl.ops.shape import sizes_of
+from pydl.tensor import Tensor
+
+DeviceLike = _C.device | str | None
+
+_default = {"dtype": _C.float32}
+_cpu = _C.device("cpu")
+
+
+def as_device(device: DeviceLike) -> _C.device:
+    """The device that is meant; the CPU where nothing is said."""
+    return _cpu if device is None else _C.device(device)
+
+
+def default_dtype() -> _C.dtype:
+    """The dtype of floating tensors for which none is given."""
+    return _default["dtype"]
+
+
+def get_default_dtype() -> _C.dtype:
+    """The dtype of floating tensors for which none is given: float32 unless it was set."""
+    return _default["dtype"]
+
+
+def set_default_dtype(d: _C.dtype) -> None:
+    """Sets the dtype of floating tensors for which none is given."""
+    if not isinstance(d, _C.dtype) or not d.is_floating_point:
+        raise DtypeError(f"set_default_dtype: expected a floating dtype, got {d}")
+    _default["dtype"] = d
+
+
+def tensor(
+    data: Any, *, dtype: _C.dtype | None = None, device: DeviceLike = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor with a copy of data: numbers, nested lists, a NumPy array or a tensor.
+
+    Args: dtype: that of data; Python floats give the default dtype, Python integers int64.
+    Raises: ShapeError for ragged lists, DtypeError for what is not numbers.
+    """
+    if isinstance(data, Tensor):
+        array = _C.clone(data.array)
+    elif isinstance(data, (bool, int, float)):
+        kind = _C.bool if isinstance(data, bool) else _C.int64 if isinstance(data, int) else default_dtype()
+        array = _C.scalar(data, dtype or kind, as_device(device))
+    else:
+        array = _C.clone(_from_values(data))
+    if dtype is not None:
+        array = _C.cast(array, dtype)
+    as_device(device)
+    made = Tensor(array)
+    return made.requires_grad_() if requires_grad else made
+
+
+def _from_values(data: Any) -> _C.Array:
+    """An array of nested lists, of tensors among them, or of anything NumPy reads."""
+    if isinstance(data, np.ndarray) or hasattr(data, "__array_interface__"):
+        return _C.from_numpy(_native(np.asarray(data)))
+    if isinstance(data, (list, tuple)) and _holds_tensor(data):
+        data = _numbers(data)
+    try:
+        values = np.array(data)
+    except ValueError as error:
+        raise ArgumentError(f"tensor: the nested lists are ragged: {error}") from error
+    if values.dtype == np.float64 and not isinstance(data, np.generic):
+        return _C.cast(_C.from_numpy(values), default_dtype())
+    return _C.from_numpy(_native(values))
+
+
+def _holds_tensor(data: Any) -> bool:
+    return bool(data) and (
+        isinstance(data[0], Tensor) or (isinstance(data[0], (list, tuple)) and _holds_tensor(data[0]))
+    )
+
+
+def _numbers(data: Any) -> Any:
+    return (
+        data.tolist()
+        if isinstance(data, Tensor)
+        else [_numbers(d) for d in data]
+        if isinstance(data, (list, tuple))
+        else data
+    )
+
+
+def _native(values: np.ndarray) -> np.ndarray:
+    """values in a dtype that pydl has: small integers widen, strings and objects are refused."""
+    if values.dtype.kind in "OSUMmcV" and values.dtype.name != "bfloat16":
+        raise DtypeError(f"tensor: expected numbers, got NumPy dtype {values.dtype}")
+    if values.dtype.kind in "iu" and values.dtype.name not in ("uint8", "int32", "int64"):
+        return values.astype(np.int32 if values.dtype.itemsize <= 2 else np.int64)
+    return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
+
+
+def from_numpy(ndarray: np.ndarray) -> Tensor:
+    """A tensor on the memory of a NumPy array: changes show in both."""
+    if not isinstance(ndarray, np.ndarray):
+        raise DtypeError(f"from_numpy: expected a NumPy array, got {type(ndarray).__name__}")
+    return Tensor(_C.from_numpy(ndarray))
+
+
+def from_dlpack(ext_tensor: Any) -> Tensor:
+    """A tensor on the memory of another library's array, by DLPack. Writing into read-only memory is refused."""
+    if type(ext_tensor).__name__ == "PyCapsule":
+        return Tensor(_C.from_dlpack(ext_tensor))
+    if not hasattr(ext_tensor, "__dlpack__"):
+        raise DtypeError(f"from_dlpack: {type(ext_tensor).__name__} has no __dlpack__")
+    try:
+        capsule = ext_tensor.__dlpack__(max_version=(1, 0))
+    except TypeError:  # a producer older than DLPack 1.0
+        capsule = ext_tensor.__dlpack__()
+    return Tensor(_C.from_dlpack(capsule))
+
+
+def asarray(obj: Any, *, dtype: _C.dtype | None = None, device: DeviceLike = None, copy: bool | None = None) -> Tensor:
+    """obj as a tensor, on the same memory where that is possible and copy is not asked for."""
+    if isinstance(obj, Tensor):
+        made = obj
+    elif isinstance(obj, np.ndarray):
+        made = Tensor(_C.from_numpy(_native(obj)))
+    elif hasattr(obj, "__dlpack__"):
+        made = from_dlpack(obj)
+    else:
+        return tensor(obj, dtype=dtype, device=device)
+    if dtype is not None and made.dtype is not dtype:
+        return made.to(dtype)
+    return made.clone() if copy else made
+
+
+as_tensor = asarray
+
+
+def full(
+    size: Any,
+    fill_value: bool | int | float,
+    *,
+    dtype: _C.dtype | None = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """All elements fill_value."""
+    if dtype is None:
+        kind = {bool: _C.bool, int: _C.int64}
+        dtype = kind.get(type(fill_value), default_dtype())
+    return Tensor(_C.full(sizes_of((size,)), fill_value, dtype, as_device(device)), None, requires_grad)
+
+
+def zeros(*size: Any, dtype: _C.dtype | None = None, device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
+    """All elements 0."""
+    return Tensor(_C.full(sizes_of(size), 0, dtype or default_dtype(), as_device(device)), None, requires_grad)
+
+
+def ones(*size: Any, dtype: _C.dtype | None = None, device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
+    """All elements 1."""
+    return Tensor(_C.full(sizes_of(size), 1, dtype or default_dtype(), as_device(device)), None, requires_grad)
+
+
+def empty(*size: Any, dtype: _C.dtype | None = None, device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
+    """Elements of no defined value."""
+    return Tensor(_C.empty(sizes_of(size), dtype or default_dtype(), as_device(device)), None, requires_grad)
+
+
+def _like(x: Tensor, value: float, dtype: _C.dtype | None, requires_grad: bool) -> Tensor:
+    return Tensor(_C.full(x.array.shape, value, dtype or x.array.dtype, x.array.device), None, requires_grad)
+
+
+def zeros_like(input: Tensor, *, dtype: _C.dtype | None = None, requires_grad: bool = False) -> Tensor:
+    """All 0, in the shape and dtype of input."""
+    return _like(input, 0, dtype, requires_grad)
+
+
+def ones_like(input: Tensor, *, dtype: _C.dtype | None = None, requires_grad: bool = False) -> Tensor:
+    """All 1, in the shape and dtype of input."""
+    return _like(input, 1, dtype, requires_grad)
+
+
+def full_like(
+    input: Tensor, fill_value: bool | int | float, *, dtype: _C.dtype | None = None, requires_grad: bool = False
+) -> Tensor:
+    """All fill_value, in the shape and dtype of input."""
+    return _like(input, fill_value, dtype, requires_grad)
+
+
+def empty_like(input: Tensor, *, dtype: _C.dtype | None = None, requires_grad: bool = False) -> Tensor:
+    """Elements of no defined value, in the shape and dtype of input."""
+    return Tensor(_C.empty(input.shape, dtype or input.dtype, input.device), None, requires_grad)
+
+
+def arange(
+    start: float, end: float | None = None, step: float = 1, *, dtype: _C.dtype | None = None, device: DeviceLike = None
+) -> Tensor:
+    """start, start + step, ... below end; arange(n) is 0..n-1. int64 if all three are integers."""
+    if end is None:
+        start, end = 0, start
+    whole = all(isinstance(v, (int, np.integer)) for v in (start, end, step))
+    return Tensor(_C.arange(start, end, step, dtype or (_C.int64 if whole else default_dtype()), as_device(device)))
+
+
+def linspace(
+    start: float, end: float, steps: int, *, dtype: _C.dtype | None = None, device: DeviceLike = None
+) -> Tensor:
+    """steps numbers from start to end, both included, evenly spaced."""
+    if steps < 0:
+        raise ArgumentError(f"linspace: steps must not be negative, got {steps}")
+    made = tensor(np.linspace(start, end, steps), device=device)
+    return made.to(dtype or default_dtype())
+
+
+def eye(n: int, m: int | None = None, *, dtype: _C.dtype | None = None, device: DeviceLike = None) -> Tensor:
+    """(n, m): 1 on the diagonal, else 0."""
+    rows = arange(n, device=device).reshape(-1, 1)
+    return (rows == arange(n if m is None else m, device=device)).to(dtype or default_dtype())

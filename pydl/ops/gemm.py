@@ -1,0 +1,141 @@
+"""Matrix products. All of them end in the gemm kernel; their gradients are matrix products again."""
+
+from pydl import _C
+from pydl.autograd.op import Op
+from pydl.errors import ArgumentError, DtypeError, ShapeError
+from pydl.ops.activation import relu, sigmoid
+from pydl.ops.compare import where
+from pydl.ops.elementary import tanh
+from pydl.ops.shape import reshape, transpose, unsqueeze
+from pydl.tensor import Tensor
+
+
+class MatMul(Op):
+    """(..., m, k) by (..., k, n)."""
+
+    kernel = _C.matmul
+
+    def vjp(g, a, b):
+        def left():
+            return matmul(g, transpose(b, -1, -2))
+
+        def right():
+            if b.ndim == 2 and a.ndim > 2:  # one product over all rows instead of a sum over the batch
+                return matmul(transpose(_rows(a), 0, 1), _rows(g))
+            return matmul(transpose(a, -1, -2), g)
+
+        return left, right
+
+
+class Linear(Op):
+    """x w^T + b, with the activation applied while the result is in registers."""
+
+    kernel = _C.linear
+
+    def vjp(g, x, weight, bias, activation):
+        return (
+            lambda: matmul(g, weight),
+            lambda: matmul(transpose(_rows(g), 0, 1), _rows(x)),
+            None if bias is None else lambda: g.sum(list(range(g.ndim - 1))) if g.ndim > 1 else g,
+        )
+
+
+class LinearActivation(Linear):
+    saves_output = True
+
+    def vjp(g, x, weight, bias, y, activation):
+        if activation == "relu":
+            g = where(y > 0, g, 0.0)
+        elif activation == "tanh":
+            g = g * (1.0 - y * y)
+        else:
+            g = g * (y * (1.0 - y))
+        return Linear.vjp(g, x, weight, bias, activation)
+
+
+_ACTIVATIONS = {"none": None, "relu": relu, "tanh": tanh, "sigmoid": sigmoid}
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x if x.ndim == 2 else reshape(x, [-1, x.shape[-1]])
+
+
+def matmul(input: Tensor, other: Tensor) -> Tensor:
+    """(..., m, k) by (..., k, n) to (..., m, n), with the leading axes broadcast.
+
+    A vector is a row on the left and a column on the right; that axis is left out of the result.
+    Cost: 2 m n k flop. Raises: ShapeError, DtypeError.
+    """
+    for x in (input, other):
+        if not isinstance(x, Tensor):
+            raise DtypeError(f"matmul: expected tensors, got {type(x).__name__}")
+    if not input.requires_grad and not other.requires_grad:
+        return Tensor(_C.matmul(input.array, other.array))
+    if input.ndim == 0 or other.ndim == 0 or input.shape[-1] != other.shape[max(other.ndim - 2, 0)]:
+        _C.matmul(input.array, other.array)  # raises, naming the shapes as they were given
+    a = unsqueeze(input, 0) if input.ndim == 1 else input
+    b = unsqueeze(other, 1) if other.ndim == 1 else other
+    y = MatMul.apply(a, b)
+    if input.ndim == 1:
+        y = reshape(y, [*y.shape[:-2], y.shape[-1]])
+    return reshape(y, y.shape[:-1]) if other.ndim == 1 else y
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str | None = None) -> Tensor:
+    """activation(input weight^T + bias), in one pass.
+
+    Args:
+        input: (..., in).   weight: (out, in).   bias: (out,).
+        activation: None, 'relu', 'tanh' or 'sigmoid'.
+    Returns: (..., out). Raises: ShapeError, DtypeError.
+    """
+    if activation is None or activation == "none":
+        return Linear.apply(input, weight, bias, activation="none")
+    if activation not in _ACTIVATIONS:
+        raise ArgumentError(f"linear: activation must be None, 'relu', 'tanh' or 'sigmoid', got {activation!r}")
+    return LinearActivation.apply(input, weight, bias, activation=activation)
+
+
+def _ranks(op: str, *pairs: tuple[Tensor, int]) -> None:
+    for x, ndim in pairs:
+        if x.ndim != ndim:
+            raise ShapeError(f"{op}: expected {ndim} axes, got shape {x.shape}")
+
+
+def mm(input: Tensor, mat2: Tensor) -> Tensor:
+    """(m, k) by (k, n)."""
+    _ranks("mm", (input, 2), (mat2, 2))
+    return matmul(input, mat2)
+
+
+def bmm(input: Tensor, mat2: Tensor) -> Tensor:
+    """(b, m, k) by (b, k, n)."""
+    _ranks("bmm", (input, 3), (mat2, 3))
+    if input.shape[0] != mat2.shape[0]:
+        raise ShapeError(f"bmm: batch of {input.shape} does not match {mat2.shape}: expected equal first sizes")
+    return matmul(input, mat2)
+
+
+def mv(input: Tensor, vec: Tensor) -> Tensor:
+    """(m, k) by (k,)."""
+    _ranks("mv", (input, 2), (vec, 1))
+    return matmul(input, vec)
+
+
+def dot(input: Tensor, tensor: Tensor) -> Tensor:
+    """The inner product of two vectors."""
+    _ranks("dot", (input, 1), (tensor, 1))
+    return matmul(input, tensor)
+
+
+def outer(input: Tensor, vec2: Tensor) -> Tensor:
+    """(m,) and (n,) to (m, n)."""
+    _ranks("outer", (input, 1), (vec2, 1))
+    return unsqueeze(input, 1) * unsqueeze(vec2, 0)
+
+
+def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """beta * input + alpha * mat1 mat2."""
+    y = mm(mat1, mat2)
+    y = y if alpha == 1 else y * alpha
+    return y if beta == 0 else y + (input if beta == 1 else input * beta)

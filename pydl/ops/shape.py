@@ -1,0 +1,348 @@
+"""Views and moves: the same numbers in another shape or place. Each one's gradient is another of them."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from pydl import _C
+from pydl.autograd.op import Op, Unary
+from pydl.errors import ArgumentError, BoundsError, DtypeError, ShapeError
+from pydl.tensor import Tensor
+
+
+def wrap(dim: int, ndim: int, op: str) -> int:
+    """dim counted from the start."""
+    span = max(ndim, 1)
+    if not -span <= dim < span:
+        raise BoundsError(f"{op}: dim {dim} is out of range: expected one in [{-span}, {span - 1}]")
+    return dim % span
+
+
+def sizes_of(args: tuple[Any, ...]) -> list[int]:
+    """Sizes given one by one or as one sequence."""
+    if len(args) == 1 and isinstance(args[0], (tuple, list)):
+        args = tuple(args[0])
+    return [int(s) for s in args]
+
+
+class Alias(Unary):
+    """The same tensor at another place in the graph."""
+
+    uses = ()
+
+    def kernel(x):
+        return x
+
+    def vjp(g, x):
+        return (g,)
+
+
+def alias(x: Tensor) -> Tensor:
+    """x as a new tensor whose gradient is x's."""
+    return Alias.apply(x)
+
+
+class Cast(Op):
+    kernel = _C.cast
+    uses = ()
+
+    def vjp(g, x, dtype):
+        return (g.to(x.dtype),)
+
+
+class Clone(Unary):
+    kernel = _C.clone
+    uses = ()
+
+    def vjp(g, x):
+        return (g,)
+
+
+class Contiguous(Unary):
+    kernel = _C.contiguous
+    uses = ()
+
+    def vjp(g, x):
+        return (g,)
+
+
+class Reshape(Op):
+    kernel = _C.reshape
+    uses = ()
+
+    def vjp(g, x, shape):
+        return (reshape(g, x.shape),)
+
+
+class View(Reshape):
+    kernel = _C.view
+
+
+class Permute(Op):
+    kernel = _C.permute
+    uses = ()
+
+    def vjp(g, x, axes):
+        back = [0] * len(axes)
+        for i, axis in enumerate(axes):
+            back[axis] = i
+        return (permute(g, back),)
+
+
+class Expand(Op):
+    kernel = _C.expand
+    uses = ()
+
+    def vjp(g, x, shape):
+        return (g,)  # the engine sums over what was expanded
+
+
+class Slice(Op):
+    kernel = _C.slice
+    uses = ()
+
+    def vjp(g, x, starts, sizes, steps):
+        return (SliceGrad.apply(g, shape=x.shape, starts=starts, steps=steps),)
+
+
+class SliceGrad(Op):
+    kernel = _C.slice_grad
+    uses = ()
+
+    def vjp(gg, g, shape, starts, steps):
+        return (Slice.apply(gg, starts=starts, sizes=g.shape, steps=steps),)
+
+
+class Cat(Op):
+    uses = ()
+
+    def kernel(*parts, dim):
+        return _C.cat(list(parts), dim)
+
+    def vjp(g, *parts, dim):
+        at, out = 0, []
+        for part in parts:
+            size = part.shape[dim]
+            out.append(lambda at=at, size=size: narrow(g, dim, at, size))
+            at += size
+        return out
+
+
+# ---------------------------------------------------------------- shape
+
+
+def reshape(input: Tensor, *shape: Any) -> Tensor:
+    """The same elements in another shape; one size may be -1. A view where the strides allow."""
+    return Reshape.apply(input, shape=sizes_of(shape))
+
+
+def view(input: Tensor, *shape: Any) -> Tensor:
+    """As reshape, but never a copy: ShapeError where the strides do not allow a view."""
+    if len(shape) == 1 and isinstance(shape[0], _C.dtype):
+        raise DtypeError("view: reinterpreting bits as another dtype is not supported: use .to(dtype) to convert")
+    return View.apply(input, shape=sizes_of(shape))
+
+
+def view_as(input: Tensor, other: Tensor) -> Tensor:
+    """input as a view of the shape of other."""
+    return view(input, other.shape)
+
+
+def reshape_as(input: Tensor, other: Tensor) -> Tensor:
+    """input in the shape of other."""
+    return reshape(input, other.shape)
+
+
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """The axes from start_dim to end_dim as one."""
+    start, end = wrap(start_dim, input.ndim, "flatten"), wrap(end_dim, input.ndim, "flatten")
+    if start > end:
+        raise ArgumentError(f"flatten: start_dim {start_dim} lies behind end_dim {end_dim}")
+    shape = input.shape
+    return reshape(input, [*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]])
+
+
+def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
+    """One axis as several; one of the sizes may be -1."""
+    at, shape = wrap(dim, input.ndim, "unflatten"), input.shape
+    known = math.prod(s for s in sizes if s != -1)
+    full = [shape[at] // known if s == -1 and known else s for s in sizes]
+    if math.prod(full) != shape[at]:
+        raise ShapeError(f"unflatten: size {shape[at]} of dim {dim} does not split into {tuple(sizes)}")
+    return reshape(input, [*shape[:at], *full, *shape[at + 1 :]])
+
+
+def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    """Without the axes of size 1, or without those named where their size is 1."""
+    shape = input.shape
+    if dim is None:
+        return reshape(input, [s for s in shape if s != 1])
+    named = {wrap(d, input.ndim, "squeeze") for d in ([dim] if isinstance(dim, int) else dim)}
+    return reshape(input, [s for i, s in enumerate(shape) if s != 1 or i not in named])
+
+
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """With an axis of size 1 at dim."""
+    at, shape = wrap(dim, input.ndim + 1, "unsqueeze"), input.shape
+    return reshape(input, [*shape[:at], 1, *shape[at:]])
+
+
+# ---------------------------------------------------------------- axes
+
+
+def permute(input: Tensor, *dims: Any) -> Tensor:
+    """The axes in the order of dims."""
+    axes = sizes_of(dims)
+    return Permute.apply(input, axes=[d + input.ndim if d < 0 else d for d in axes])
+
+
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """Two axes exchanged."""
+    n = input.ndim
+    a, b = wrap(dim0, n, "transpose"), wrap(dim1, n, "transpose")
+    axes = list(range(n))
+    if n:
+        axes[a], axes[b] = b, a
+    return Permute.apply(input, axes=axes)
+
+
+def t(input: Tensor) -> Tensor:
+    """The transpose of a matrix; a vector is left as it is."""
+    if input.ndim > 2:
+        raise ShapeError(f"t: expected at most 2 axes, got shape {input.shape}")
+    return transpose(input, 0, 1) if input.ndim == 2 else input
+
+
+def movedim(input: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+    """The axes in source put at destination, the others in order."""
+    n = input.ndim
+    froms = [wrap(d, n, "movedim") for d in ([source] if isinstance(source, int) else source)]
+    tos = [wrap(d, n, "movedim") for d in ([destination] if isinstance(destination, int) else destination)]
+    if len(froms) != len(tos) or len(set(froms)) != len(froms) or len(set(tos)) != len(tos):
+        raise ArgumentError(f"movedim: source {source} and destination {destination} do not pair up")
+    rest = iter(d for d in range(n) if d not in froms)
+    at = dict(zip(tos, froms, strict=True))
+    return Permute.apply(input, axes=[at[i] if i in at else next(rest) for i in range(n)])
+
+
+def expand(input: Tensor, *sizes: Any) -> Tensor:
+    """Axes of size 1 stretched to sizes, without a copy; -1 keeps a size, new axes go in front."""
+    return Expand.apply(input, shape=sizes_of(sizes))
+
+
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
+    """input expanded to the shape of other."""
+    return Expand.apply(input, shape=other.shape)
+
+
+def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
+    """input expanded to size."""
+    return Expand.apply(input, shape=list(size))
+
+
+def repeat(input: Tensor, *repeats: Any) -> Tensor:
+    """Copies side by side: repeats[i] of them along axis i; new axes go in front."""
+    counts = sizes_of(repeats)
+    if len(counts) < input.ndim or any(c < 0 for c in counts):
+        raise ShapeError(f"repeat: {tuple(counts)} does not fit shape {input.shape}: expected one count per axis")
+    shape = [1] * (len(counts) - input.ndim) + list(input.shape)
+    spread = reshape(input, [n for s in shape for n in (1, s)])
+    tiled = expand(spread, [n for c, s in zip(counts, shape, strict=True) for n in (c, s)])
+    return reshape(tiled, [c * s for c, s in zip(counts, shape, strict=True)])
+
+
+def flip(input: Tensor, *dims: Any) -> Tensor:
+    """The elements in reverse order along dims."""
+    axes = {wrap(d, input.ndim, "flip") for d in sizes_of(dims)}
+    shape = input.shape
+    return Slice.apply(
+        input,
+        starts=[max(s - 1, 0) if i in axes else 0 for i, s in enumerate(shape)],
+        sizes=shape,
+        steps=[-1 if i in axes else 1 for i in range(len(shape))],
+    )
+
+
+# ---------------------------------------------------------------- parts
+
+
+def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """length elements from start on along dim; a view."""
+    at, shape = wrap(dim, input.ndim, "narrow"), input.shape
+    start = start + shape[at] if start < 0 else start
+    if start < 0 or length < 0 or start + length > shape[at]:
+        raise BoundsError(f"narrow: {start} to {start + length} is outside dim {dim} of shape {shape}")
+    starts, sizes = [0] * len(shape), list(shape)
+    starts[at], sizes[at] = start, length
+    return Slice.apply(input, starts=starts, sizes=sizes, steps=[1] * len(shape))
+
+
+def select(input: Tensor, dim: int, index: int) -> Tensor:
+    """One element along dim, without that axis; a view."""
+    at, shape = wrap(dim, input.ndim, "select"), input.shape
+    if not input.ndim or not -shape[at] <= index < shape[at]:
+        raise BoundsError(f"select: index {index} is out of range for dim {dim} of shape {shape}")
+    part = narrow(input, at, index % shape[at], 1)
+    return reshape(part, [*shape[:at], *shape[at + 1 :]])
+
+
+def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """Pieces of one size (the last may be smaller) or of the given sizes; views."""
+    size = tensor.shape[wrap(dim, tensor.ndim, "split")]
+    if isinstance(split_size_or_sections, int):
+        step = split_size_or_sections
+        if step <= 0 and size > 0:
+            raise ArgumentError(f"split: expected a positive size, got {step}")
+        sections = [min(step, size - at) for at in range(0, size, step)] if size else [0]
+    else:
+        sections = list(split_size_or_sections)
+        if sum(sections) != size:
+            raise ShapeError(f"split: sizes {tuple(sections)} do not add up to {size}, the size of dim {dim}")
+    starts = [sum(sections[:i]) for i in range(len(sections))]
+    return tuple(narrow(tensor, dim, at, length) for at, length in zip(starts, sections, strict=True))
+
+
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """At most `chunks` pieces of equal size (the last may be smaller); views."""
+    if chunks <= 0:
+        raise ArgumentError(f"chunk: expected a positive number, got {chunks}")
+    size = input.shape[wrap(dim, input.ndim, "chunk")]
+    return split(input, max(-(-size // chunks), 1), dim)
+
+
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """The elements along dim, each without that axis; views."""
+    at = wrap(dim, input.ndim, "unbind")
+    if not input.ndim:
+        raise ShapeError("unbind: a tensor without axes has no parts")
+    return tuple(select(input, at, i) for i in range(input.shape[at]))
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """The tensors joined along an axis that they have."""
+    parts = list(tensors)
+    if not parts:
+        raise ArgumentError("cat: expected at least one tensor")
+    return Cat.apply(*parts, dim=wrap(dim, parts[0].ndim, "cat"))
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Tensors of one shape joined along a new axis."""
+    parts = list(tensors)
+    if not parts:
+        raise ArgumentError("stack: expected at least one tensor")
+    for part in parts:
+        if part.shape != parts[0].shape:
+            raise ShapeError(f"stack: {part.shape} does not match {parts[0].shape}: expected equal shapes")
+    at = wrap(dim, parts[0].ndim + 1, "stack")
+    return Cat.apply(*[unsqueeze(p, at) for p in parts], dim=at)
+
+
+def clone(input: Tensor) -> Tensor:
+    """A copy with memory of its own; gradients pass through."""
+    return Clone.apply(input)
+
+
+def contiguous(input: Tensor) -> Tensor:
+    """The same elements without gaps in memory; itself if they are so."""
+    return input if input.array.is_dense else Contiguous.apply(input)
