@@ -80,9 +80,8 @@ class Scaler:
         x = _numbers(type(self).__name__, X, getattr(self, "n_features_in_", None))
         if x.shape[0] == 0:
             raise ShapeError(f"{type(self).__name__}: fit needs at least one sample, got shape {tuple(x.shape)}")
-        values = x.detach().cpu().numpy() if isinstance(x, pydl.Tensor) else x
-        self.n_features_in_ = int(values.shape[1])
-        return values.astype(np.float64)
+        self.n_features_in_ = int(x.shape[1])
+        return np.array(x.detach().cpu().numpy() if isinstance(x, pydl.Tensor) else x, np.float64)
 
 
 class StandardScaler(Scaler):

@@ -79,6 +79,12 @@ class DataLoader:
         traceback in its text.
     """
 
+    _resumes = False  # the next iteration goes on where a loaded state stands
+    _sampler_state: Any = None  # of a sampler of the user's, from before the iteration under way
+    _current: weakref.ref[LoaderIterator] | None = None
+    _pool: Pool | None = None  # of persistent workers
+    _runs = 0
+
     def __init__(
         self,
         dataset: Dataset[Any] | Sequence[Any],
@@ -113,19 +119,14 @@ class DataLoader:
         self.generator, self.seed = generator, seed
         source = seed if seed is not None else generator
         self._seeds = Seeds(source)
-        self.drop_last = drop_last
-        self.batch_size = None if batch_sampler is not None else batch_size
+        self.drop_last, self.batch_size = drop_last, None if batch_sampler is not None else batch_size
         if sampler is None and not self.streams:
             sampler = RandomSampler(dataset, generator=Seeds(source)) if shuffle else SequentialSampler(dataset)  # type: ignore[arg-type]
         self.sampler, self.batch_sampler = sampler, batch_sampler
         if sampler is not None and batch_sampler is None and batch_size is not None:
             self.batch_sampler = BatchSampler(sampler, batch_size, drop_last)
         self._collate = collate_fn
-        self._progress, self._resumes = Progress(0), False
-        self._sampler_state: Any = None
-        self._current: weakref.ref[LoaderIterator] | None = None
-        self._pool: Pool | None = None
-        self._runs = 0
+        self._progress = Progress(0)
 
     @property
     def collate_fn(self) -> Callable[[Any], Any]:

@@ -125,23 +125,12 @@ def _pickled_plan(source: Source, init: Callable[[int], None] | None) -> bytes:
 
 
 class _Pickler(pickle.Pickler):
-    """Tensors as NumPy arrays; everything else as usual."""
+    """Plain tensors as NumPy arrays, which travel outside the pickle; everything else in its own way."""
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, pydl.Tensor):
-            return _reduce(obj)
+        if type(obj) is pydl.Tensor and not obj.requires_grad and obj.dtype != pydl.bfloat16:
+            return pydl.from_numpy, (obj.cpu().numpy(),)
         return NotImplemented
-
-
-def _reduce(t: pydl.Tensor) -> Any:
-    plain = t.detach().cpu()
-    if t.dtype == pydl.bfloat16:  # NumPy has no such type; float32 holds every value
-        return _bfloat16, (plain.to(pydl.float32).numpy(),)
-    return pydl.from_numpy, (plain.numpy(),)
-
-
-def _bfloat16(array: Any) -> pydl.Tensor:
-    return pydl.from_numpy(array).to(pydl.bfloat16)
 
 
 def _send(pipe: Connection, value: Any) -> None:

@@ -77,7 +77,7 @@ class Seeds:
         elif "generator" in state:
             if self.source is None or isinstance(self.source, int | np.random.Generator):
                 raise ArgumentError("Seeds: the state was saved with a generator, this loader or sampler has none")
-            self.source.set_state(pydl.tensor(state["generator"], dtype=pydl.uint8))
+            self.source.set_state(pydl.tensor(state["generator"], dtype=pydl.int64))
         elif self.source is not None:
             raise ArgumentError(
                 "Seeds: the state was saved without a seed or generator, this loader or sampler has one"
