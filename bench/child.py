@@ -64,9 +64,7 @@ class Server:
 
     def facts(self) -> dict[str, Any]:
         ns = self.lib.ns
-        cpu = getattr(getattr(ns, "backends", None), "cpu", None)
-        isa = cpu.get_cpu_capability() if cpu and hasattr(cpu, "get_cpu_capability") else ""
-        return {"version": getattr(ns, "__version__", "?"), "isa": isa}
+        return {"version": ns.__version__, "isa": ns.isa() if hasattr(ns, "isa") else ""}
 
     def timed(self, f: Callable[[], Any], calls: int = 1) -> float:
         start = self.clock()

@@ -16,10 +16,11 @@ _REPORT_RSS = "\nprint([l.split()[1] for l in open('/proc/self/status') if l.sta
 
 
 def _import(library: str) -> tuple[float, float]:
-    """Seconds and resident MB of a process that imports the library and ends."""
+    """Seconds and resident MB of a process that imports the library and ends; raises if the import fails."""
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", f"import {library}{_REPORT_RSS}"], capture_output=True, text=True)
-    return time.perf_counter() - start, int(done.stdout or 0) * 1024e-6
+    command = [sys.executable, "-c", f"import {library}{_REPORT_RSS}"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return time.perf_counter() - start, int(done.stdout) * 1024e-6
 
 
 def _installed(library: str) -> tuple[float, float]:
@@ -38,7 +39,10 @@ def _installed(library: str) -> tuple[float, float]:
         sizes[name] = sum(p.stat().st_size for p in files if p.is_file()) * 1e-6
         plain = (r for r in distribution.requires or [] if "extra ==" not in r)
         waiting += [re.split(r"[ ;<>=!~\[(]", r)[0] for r in plain]
-    return sizes.get(library, 0.0), sum(sizes.values())
+    spec = importlib.util.find_spec(library)
+    folders = spec.submodule_search_locations or [] if spec else []  # all there is of a package that is run in place
+    package = sum(p.stat().st_size for folder in folders for p in Path(folder).rglob("*") if p.is_file()) * 1e-6
+    return max(package, sizes.get(library, 0.0)), max(package, sum(sizes.values()))
 
 
 def measure(repeats: int) -> dict[str, dict[str, Any]]:

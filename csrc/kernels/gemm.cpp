@@ -13,7 +13,7 @@ namespace pydl::PYDL_ISA {
 namespace {
 
 // Multiply-adds below which packing and other threads cost more than they give.
-constexpr double kSmall = 48 * 48 * 48;
+constexpr double kSmall = 64 * 64 * 64;
 
 template <class S, class T>
 void run_one(const Problem<S, T>& q) {
@@ -22,7 +22,7 @@ void run_one(const Problem<S, T>& q) {
   if constexpr (std::is_same_v<S, T>) {
     if (q.macs() <= kSmall && q.c.cs == 1) return small(q);
   }
-  return q.m <= q.n ? share_a(q) : share_b(q);
+  blocked(q);
 }
 
 template <class S, class T>

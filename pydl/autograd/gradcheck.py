@@ -25,7 +25,7 @@ def _outputs(function: Callable[..., Any], inputs: Sequence[Any]) -> list[Tensor
 
 
 def _moved(inputs: Sequence[Any], which: int, step: np.ndarray) -> list[Any]:
-    values = inputs[which].detach().numpy() + step
+    values = np.asarray(inputs[which].detach().numpy() + step)
     return [Tensor(_C.from_numpy(values)) if i == which else x for i, x in enumerate(inputs)]
 
 

@@ -102,7 +102,6 @@ from pydl.ops.elementary import (
     tan,
     tanh,
     trunc,
-    unaryunary_function,
 )
 from pydl.ops.gemm import addmm, bmm, dot, linear, matmul, mm, mv, outer
 from pydl.ops.index import (
@@ -355,7 +354,6 @@ __all__ = [
     "threshold",
     "transpose",
     "trunc",
-    "unaryunary_function",
     "unbind",
     "unflatten",
     "unsqueeze",

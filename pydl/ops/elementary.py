@@ -244,7 +244,7 @@ class Trunc(Step):
     kernel = _C.trunc
 
 
-def unaryunary_function(op: type[Unary], doc: str) -> Callable[[Tensor], Tensor]:
+def unary_function(op: type[Unary], doc: str) -> Callable[[Tensor], Tensor]:
     """The public function of an op of one input."""
 
     name = op.__name__.lower()

@@ -17,8 +17,8 @@ from pydl.ops import (
     random,
     reduce,
     shape,
-    softmax,
 )
+from pydl.ops.softmax import log_softmax, softmax
 from pydl.tensor import Tensor
 
 _METHODS = {
@@ -33,7 +33,6 @@ _METHODS = {
     "expand_as broadcast_to repeat flip narrow select split chunk unbind clone contiguous",
     index: "index_select gather take_along_dim scatter_add index_add nonzero masked_select masked_fill",
     gemm: "matmul mm bmm mv dot outer addmm",
-    softmax: "softmax log_softmax",
     random: "bernoulli multinomial",
     convert: "to type_as cpu cuda copy_ fill_ zero_",
 }
@@ -129,6 +128,8 @@ def _attach() -> None:
     for name in ("neg", "abs", "round", "floor", "ceil", "trunc"):
         setattr(Tensor, f"__{name}__", getattr(elementary, name))
     Tensor.backward = _backward
+    Tensor.softmax = softmax
+    Tensor.log_softmax = log_softmax
     Tensor.__pos__ = lambda self: self
     Tensor.__invert__ = compare.bitwise_not
     Tensor.__getitem__ = index.getitem

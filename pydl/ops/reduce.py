@@ -30,7 +30,7 @@ def _kept(x: Tensor, dim: list[int] | None) -> list[int]:
     """The shape of the result with its reduced axes kept as 1."""
     if not dim:
         return [1] * x.ndim
-    gone = {d % max(x.ndim, 1) for d in dim}
+    gone = {d % (x.ndim or 1) for d in dim}
     return [1 if i in gone else s for i, s in enumerate(x.shape)]
 
 

@@ -1,7 +1,7 @@
-// The packed path: the loops around the micro-kernel. One operand is packed once and shared by all threads; c is cut
-// into blocks along the other operand, and whoever computes a block packs the strip of that operand which only this
-// block needs. So everything is packed once, threads meet once per slab, and every element of c is computed by one
-// thread, its k in the same order whatever the number of threads.
+// The packed path: the loops around the micro-kernel. c is cut into blocks, by columns or by rows, and each block is
+// computed by one thread, its k in the same order whatever the number of threads. Along the cut, the strip of the other
+// operand that only this block needs is packed by that thread; the operand that all blocks need is packed once, by all
+// threads, or, where a can be read in place, not at all.
 #pragma once
 
 #include "kernels/gemm/pack.h"
@@ -11,18 +11,30 @@ namespace {
 
 template <class T>
 struct Blocking {
-  // k steps per block: a panel of b, 2 vectors wide, is 32 KiB (avx512), 16 KiB (avx2) or 8 KiB, and stays in a first
-  // level cache of 32 or 48 KiB, or in part and then comes from the second at 9 bytes per cycle; beyond 256 steps the
-  // load and store of c is under 2 % of the time.
+  static constexpr int64_t kSize = static_cast<int64_t>(sizeof(T));
+  // k steps per pass over c: a panel of b, 2 vectors wide, is then 32 KiB (avx512), 16 KiB (avx2) or 8 KiB and stays in
+  // a first-level cache of 48 or 32 KiB while tiles of a pass by; loading and storing c is 2 % of the work.
   static constexpr int64_t kDepth = 256;
-  // Rows of a when b is shared: 6 tiles; a strip of 84 * 256 floats is 84 KiB, within a second level cache of 1 MiB
-  // even beside the part of b that passes through, and 1024 rows still make 13 blocks.
-  static constexpr int64_t kRows = 6 * Tiling<T>::kRows;
-  // Columns of b when a is shared.
-  static constexpr int64_t kCols = 2 * Tiling<T>::kCols;
-  // The shared operand is cut into slabs of this size, which a third level cache holds.
-  static constexpr int64_t kSlabBytes = 4 << 20;
+  // Cut by columns while all rows of a, kDepth deep, stay in a second-level cache of 1 MiB.
+  static constexpr int64_t kMostRows = (512 << 10) / (kDepth * kSize);
+  // Cut by rows: tiles per block, at most, and blocks per product, if there are tiles enough. A panel of b comes from
+  // the second or third level once per block: 32 KiB for 4 * 14 * 256 cycles.
+  static constexpr int64_t kTiles = 4, kBlocks = 16;
+  // A packed operand larger than this is cut into slabs, which a third-level cache holds.
+  static constexpr int64_t kSlab = (8 << 20) / kSize;
+  // Up to this size b stays in the second level and is passed over once per tile, so that c is written row by row.
+  static constexpr int64_t kResident = (512 << 10) / kSize;
 };
+
+// The micro-kernel reads a as well in place as packed, except where rows lie a multiple of 4 KiB apart and their lines
+// fall on one another in the cache, or where columns are far apart (1 KiB costs 5 %, 4 KiB 30 %).
+template <class S, class T>
+bool in_place(const Problem<S, T>& q) {
+  constexpr int64_t size = Blocking<T>::kSize;
+  if (!std::is_same_v<S, T>) return false;
+  if (q.a.cs == 1) return q.n <= 2 * Tiling<T>::kCols || q.a.rs * size % 4096 != 0;
+  return q.a.rs == 1 && q.a.cs > 0 && q.a.cs * size <= 1024;
+}
 
 template <class S, class T>
 void pack_a(const Problem<S, T>& q, int64_t i0, int64_t rows, int64_t tile, int64_t p0, int64_t k, T* to) {
@@ -46,8 +58,17 @@ template <class T>
 struct Block {
   int64_t i0, rows, tile;  // tile: the height of a micro-kernel's tile
   int64_t j0, cols;
-  const T* a;  // all k of these rows, packed; null: to be packed here
-  const T* b;  // all k of these columns, packed; null: to be packed here
+  const T* a;  // all k of these rows, packed; null: each block sees to its own
+  const T* b;  // all k of these columns, packed; null: each block packs its own
+};
+
+// The rows of a in one block of k: packed tile after tile, or in place.
+template <class T>
+struct Rows {
+  const T* p;
+  int64_t step, rs, cs;  // step: from row to row between tiles; cs 0: packed
+
+  static Rows packed(const T* p, int64_t k) { return {p, k, 1, 0}; }
 };
 
 // The part of c that a block computes, as the micro-kernel wants it: T, unit column stride. If c is not like that, its
@@ -74,121 +95,154 @@ void close_output(const Problem<S, T>& q, const Block<T>& x, const Output<T>& ou
   for (int64_t i = 0; i < x.rows; ++i) {
     const T* row = buffer + i * out.rs;
     int64_t j = 0;
-    if constexpr (sizeof(S) == 2 || std::is_same_v<S, T>) {
-      if (q.c.cs == 1)
-        for (; j < x.cols; j += Vec<T>::N)
-          store(q.c.at(x.i0 + i, x.j0 + j), load<T>(row + j), least(Vec<T>::N, x.cols - j));
-    }
+    if (q.c.cs == 1)
+      for (; j < x.cols; j += Vec<T>::N)
+        store(q.c.at(x.i0 + i, x.j0 + j), load<T>(row + j), least(Vec<T>::N, x.cols - j));
     for (; j < x.cols; ++j) *q.c.at(x.i0 + i, x.j0 + j) = narrow<S>(row[j]);
   }
 }
 
-// One block of k for one block of c, from packed operands.
 template <class T>
-void multiply(const Block<T>& x, int64_t k, const T* a, const T* b, const Output<T>& out) {
+inline void multiply_tile(const Block<T>& x, int64_t i, int64_t j, int64_t k, const Rows<T>& a, const T* b,
+                          const Output<T>& out) {
+  const int64_t rows = least(x.tile, x.rows - i), cols = least(Tiling<T>::kCols, x.cols - j);
+  Output<T> tile = out;
+  tile.c += i * out.rs + j;
+  if (tile.bias) tile.bias += j;
+  micro_kernel<T>(rows, cols)(k, a.p + i * a.step, a.rs, a.cs ? a.cs : rows, b + j * k, round_up(cols, Vec<T>::N), cols,
+                              tile);
+}
+
+// One block of k for one block of c; b is packed.
+template <class T>
+void multiply(const Block<T>& x, int64_t k, const Rows<T>& a, const T* b, const Output<T>& out) {
   constexpr int64_t panel = Tiling<T>::kCols;
-  for (int64_t j = 0; j < x.cols; j += panel) {
-    const int64_t cols = least(panel, x.cols - j);
-    const int64_t width = round_up(cols, Vec<T>::N);
-    for (int64_t i = 0; i < x.rows; i += x.tile) {
-      const int64_t rows = least(x.tile, x.rows - i);
-      Output<T> tile = out;
-      tile.c += i * out.rs + j;
-      if (tile.bias) tile.bias += j;
-      micro_kernel<T>(rows, cols)(k, a + i * k, 1, rows, b + j * k, width, cols, tile);
-    }
+  if (k * x.cols <= Blocking<T>::kResident) {
+    for (int64_t i = 0; i < x.rows; i += x.tile)
+      for (int64_t j = 0; j < x.cols; j += panel) multiply_tile(x, i, j, k, a, b, out);
+  } else {
+    for (int64_t j = 0; j < x.cols; j += panel)
+      for (int64_t i = 0; i < x.rows; i += x.tile) multiply_tile(x, i, j, k, a, b, out);
   }
+}
+
+// The rows of a for one block of k, packed here if need be.
+template <class S, class T>
+Rows<T> rows_of_a(const Problem<S, T>& q, const Block<T>& x, int64_t p, int64_t k, T* own) {
+  if (x.a) return Rows<T>::packed(x.a + p * x.rows, k);
+  if constexpr (std::is_same_v<S, T>) {
+    if (in_place(q)) return {q.a.at(x.i0, p), q.a.rs, q.a.rs, q.a.cs};
+  }
+  pack_a(q, x.i0, x.rows, x.tile, p, k, own);
+  return Rows<T>::packed(own, k);
 }
 
 template <class S, class T>
 void compute(const Problem<S, T>& q, const Block<T>& x) {
   constexpr int64_t depth = Blocking<T>::kDepth;
-  const int64_t width = round_up(x.cols, Tiling<T>::kCols);
-  const int64_t a_size = x.a ? 0 : round_up(x.rows * least(depth, q.k), 16);
-  const int64_t b_size = x.b ? 0 : width * least(depth, q.k);
-  const bool direct = std::is_same_v<S, T> && q.c.cs == 1;
-  T* own_a = static_cast<T*>(
-      scratch(kOwnSlot, sizeof(T) * static_cast<size_t>(a_size + b_size + width * (direct ? 1 : x.rows + 1))));
+  const int64_t width = round_up(x.cols, Tiling<T>::kCols), deepest = least(depth, q.k);
+  const int64_t a_size = x.a || in_place(q) ? 0 : round_up(x.rows * deepest, Vec<T>::N);
+  const int64_t b_size = x.b ? 0 : width * deepest;
+  const int64_t c_size = std::is_same_v<S, T> && q.c.cs == 1 ? 0 : x.rows * width;
+  T* own_a = static_cast<T*>(scratch(kOwnSlot, sizeof(T) * static_cast<size_t>(a_size + b_size + width + c_size)));
   T* own_b = own_a + a_size;
   T* bias = own_b + b_size;
   T* buffer = bias + width;
-  Output<T> out = open_output(q, x, buffer, bias);
-  const Output<T> last = out;
+  const Output<T> last = open_output(q, x, buffer, bias);
+  Output<T> out = last;
   out.bias = nullptr;
   out.activation = Activation::none;
   for (int64_t p = 0; p == 0 || p < q.k; p += depth) {
     const int64_t k = least(depth, q.k - p);
-    if (!x.a) pack_a(q, x.i0, x.rows, x.tile, p, k, own_a);
+    const Rows<T> a = rows_of_a(q, x, p, k, own_a);
     if (!x.b) pack_b(q, x.j0, x.cols, p, k, own_b);
     if (p + k == q.k) {
       out.bias = last.bias;
       out.activation = last.activation;
     }
-    multiply(x, k, x.a ? x.a + p * x.rows : own_a, x.b ? x.b + p * width : own_b, out);
+    multiply(x, k, a, x.b ? x.b + p * width : own_b, out);
     out.beta = T(1);
   }
   close_output(q, x, last, buffer);
 }
 
-// Lanes of the shared operand per slab: slabs of even size, a multiple of `unit`.
+// Lanes of the packed operand per slab: slabs of even size, a multiple of `unit`.
 template <class T>
 int64_t slab_lanes(int64_t lanes, int64_t k, int64_t unit) {
-  const int64_t room = Blocking<T>::kSlabBytes / static_cast<int64_t>(sizeof(T)) / (k > 0 ? k : 1);
-  const int64_t most = room > unit ? room : unit;
-  return round_up(ceil_div(lanes, ceil_div(lanes, most)), unit);
+  const int64_t room = Blocking<T>::kSlab / (k > 0 ? k : 1);
+  return round_up(ceil_div(lanes, ceil_div(lanes, room > unit ? room : unit)), unit);
 }
 
 // The work of one item in the units of parallel_for, which are about 8 multiply-adds.
 inline int64_t gemm_cost(double macs) { return static_cast<int64_t>(macs / 8) + 1; }
 
-// a is shared; c is cut by columns.
+// All k of some rows of a, packed by all threads.
 template <class S, class T>
-void share_a(const Problem<S, T>& q) {
-  constexpr int64_t depth = Blocking<T>::kDepth, cols = Blocking<T>::kCols;
-  const int64_t slab = slab_lanes<T>(q.m, q.k, Tiling<T>::kRows);
-  T* packed = static_cast<T*>(scratch(kSharedSlot, sizeof(T) * static_cast<size_t>(least(slab, q.m) * q.k)));
+const T* pack_shared_a(const Problem<S, T>& q, int64_t i0, int64_t rows, int64_t tile) {
+  constexpr int64_t depth = Blocking<T>::kDepth;
+  T* packed = static_cast<T*>(scratch(kSharedSlot, sizeof(T) * static_cast<size_t>(rows * q.k + 1)));
+  const int64_t tiles = ceil_div(rows, tile);
+  parallel_for(tiles * ceil_div(q.k, depth), tile * least(depth, q.k), [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t p = t / tiles * depth, i = t % tiles * tile, k = least(depth, q.k - p);
+      pack_a(q, i0 + i, least(tile, rows - i), tile, p, k, packed + p * rows + i * k);
+    }
+  });
+  return packed;
+}
+
+template <class S, class T>
+const T* pack_shared_b(const Problem<S, T>& q, int64_t j0, int64_t cols) {
+  constexpr int64_t depth = Blocking<T>::kDepth, panel = Tiling<T>::kCols;
+  const int64_t width = round_up(cols, panel), panels = width / panel;
+  T* packed = static_cast<T*>(scratch(kSharedSlot, sizeof(T) * static_cast<size_t>(width * q.k + 1)));
+  parallel_for(panels * ceil_div(q.k, depth), panel * least(depth, q.k), [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t p = t / panels * depth, j = t % panels * panel, k = least(depth, q.k - p);
+      pack_b(q, j0 + j, least(panel, cols - j), p, k, packed + p * width + j * k);
+    }
+  });
+  return packed;
+}
+
+template <class S, class T>
+void cut_columns(const Problem<S, T>& q) {
+  constexpr int64_t panel = Tiling<T>::kCols;
+  const bool packs = !in_place(q);
+  const int64_t slab = packs ? slab_lanes<T>(q.m, q.k, Tiling<T>::kRows) : q.m;
   for (int64_t i0 = 0; i0 < q.m; i0 += slab) {
     const int64_t rows = least(slab, q.m - i0), tile = even_rows<T>(rows);
-    const int64_t tiles = ceil_div(rows, tile), depths = ceil_div(q.k, depth);
-    parallel_for(tiles * depths, tile * depth, [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t) {
-        const int64_t p = t / tiles * depth, i = t % tiles * tile, k = least(depth, q.k - p);
-        pack_a(q, i0 + i, least(tile, rows - i), tile, p, k, packed + p * rows + i * k);
-      }
-    });
-    const double macs = static_cast<double>(rows) * cols * q.k;
-    parallel_for(ceil_div(q.n, cols), gemm_cost(macs), [&](int64_t begin, int64_t end) {
-      for (int64_t j = begin * cols; j < least(end * cols, q.n); j += cols)
-        compute(q, Block<T>{i0, rows, tile, j, least(cols, q.n - j), packed, nullptr});
+    const T* a = packs ? pack_shared_a(q, i0, rows, tile) : nullptr;
+    const double macs = static_cast<double>(rows) * panel * q.k;
+    parallel_for(ceil_div(q.n, panel), gemm_cost(macs), [&](int64_t begin, int64_t end) {
+      for (int64_t j = begin * panel; j < least(end * panel, q.n); j += panel)
+        compute(q, Block<T>{i0, rows, tile, j, least(panel, q.n - j), a, nullptr});
     });
   }
 }
 
-// b is shared; c is cut by rows.
 template <class S, class T>
-void share_b(const Problem<S, T>& q) {
-  constexpr int64_t depth = Blocking<T>::kDepth, panel = Tiling<T>::kCols;
-  const int64_t slab = slab_lanes<T>(q.n, q.k, panel);
-  const int64_t rows = ceil_div(q.m, ceil_div(q.m, Blocking<T>::kRows));
-  const int64_t most = round_up(least(slab, q.n), panel);
-  T* packed = static_cast<T*>(scratch(kSharedSlot, sizeof(T) * static_cast<size_t>(most * q.k)));
+void cut_rows(const Problem<S, T>& q) {
+  const int64_t slab = slab_lanes<T>(q.n, q.k, Tiling<T>::kCols);
+  const int64_t tile = even_rows<T>(q.m);
+  const int64_t tiles = least(Blocking<T>::kTiles, ceil_div(ceil_div(q.m, tile), Blocking<T>::kBlocks));
+  const int64_t rows = tile * tiles;
   for (int64_t j0 = 0; j0 < q.n; j0 += slab) {
-    const int64_t cols = least(slab, q.n - j0), width = round_up(cols, panel);
-    const int64_t panels = ceil_div(cols, panel), depths = ceil_div(q.k, depth);
-    parallel_for(panels * depths, panel * depth, [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t) {
-        const int64_t p = t / panels * depth, j = t % panels * panel, k = least(depth, q.k - p);
-        pack_b(q, j0 + j, least(panel, cols - j), p, k, packed + p * width + j * k);
-      }
-    });
+    const int64_t cols = least(slab, q.n - j0);
+    const T* b = pack_shared_b(q, j0, cols);
     const double macs = static_cast<double>(rows) * cols * q.k;
     parallel_for(ceil_div(q.m, rows), gemm_cost(macs), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin * rows; i < least(end * rows, q.m); i += rows) {
-        const int64_t r = least(rows, q.m - i);
-        compute(q, Block<T>{i, r, even_rows<T>(r), j0, cols, nullptr, packed});
-      }
+      for (int64_t i = begin * rows; i < least(end * rows, q.m); i += rows)
+        compute(q, Block<T>{i, least(rows, q.m - i), tile, j0, cols, nullptr, b});
     });
   }
+}
+
+template <class S, class T>
+void blocked(const Problem<S, T>& q) {
+  const bool few_rows = q.m <= Blocking<T>::kMostRows;
+  const bool many_columns = q.n >= q.m || q.n >= 8 * Tiling<T>::kCols;
+  few_rows && many_columns ? cut_columns(q) : cut_rows(q);
 }
 
 }  // namespace
