@@ -1,0 +1,99 @@
+// The log-sum-exp of a row: what softmax and cross entropy share.
+#pragma once
+
+#include <limits>
+
+#include "kernels/element.h"
+#include "simd/math.h"
+
+namespace pydl::PYDL_ISA {
+namespace {
+
+constexpr int64_t kBlock = 2048;  // elements of a row that the first-level cache keeps
+constexpr int64_t kExpCost = 3;   // an exponential, in the units of parallel_for
+
+// The first n lanes, and `rest` in the others.
+template <class C, class S>
+inline Vec<C> load_or(const S* x, int64_t n, C rest) {
+  return select(first_lanes<C>(n), load<C>(x, n), Vec<C>(rest));
+}
+
+// Calls f(i) for whole vectors of n elements and f(i, count) for the last ones.
+template <int N, class F>
+inline void each_vector(int64_t n, const F& f) {
+  int64_t i = 0;
+  for (; i + N <= n; i += N) f(i);
+  if (i < n) f(i, n - i);
+}
+
+template <class C>
+constexpr C kMinusInfinity = -std::numeric_limits<C>::infinity();
+
+// The largest number of a row; NaNs are passed over, for they show in the sum of the exponentials.
+template <class T>
+inline T largest(Vec<T> v) {
+  return fold_lanes<Vec<T>::N / 2>(v, [](Vec<T> a, Vec<T> b) { return fast_max(a, b); });
+}
+template <class C, class S>
+inline C row_max(const S* x, int64_t n) {
+  using V = Vec<C>;
+  constexpr int64_t N = V::N;
+  V top[4] = {kMinusInfinity<C>, kMinusInfinity<C>, kMinusInfinity<C>, kMinusInfinity<C>};
+  int64_t i = 0;
+  for (; i + 4 * N <= n; i += 4 * N)
+    for (int k = 0; k < 4; ++k) top[k] = fast_max(load<C>(x + i + k * N), top[k]);
+  for (; i + N <= n; i += N) top[0] = fast_max(load<C>(x + i), top[0]);
+  if (i < n) top[1] = fast_max(load_or<C>(x + i, n - i, kMinusInfinity<C>), top[1]);
+  return largest(fast_max(fast_max(top[0], top[1]), fast_max(top[2], top[3])));
+}
+
+// The sum of exp(x - max); e, unless null, takes the exponentials. Sums of a few vectors are summed in turn, for many
+// equal terms would all be rounded the same way.
+template <class C, class S>
+inline C row_exp(const S* x, int64_t n, C max, C* e) {
+  constexpr int64_t N = Vec<C>::N, kGroup = 32 * N;
+  Vec<C> total;
+  int64_t i = 0;
+  while (i + N <= n) {
+    Vec<C> part;
+    for (const int64_t end = n - i < kGroup ? n : i + kGroup; i + N <= end; i += N) {
+      const Vec<C> v = exp(load<C>(x + i) - max);
+      if (e != nullptr) store(e + i, v);
+      part += v;
+    }
+    total += part;
+  }
+  if (i < n) {
+    const Vec<C> v = exp(load_or<C>(x + i, n - i, kMinusInfinity<C>) - max);
+    if (e != nullptr) store(e + i, v, n - i);
+    total += v;
+  }
+  return sum(total);
+}
+
+// The largest x of a row and the sum of exp(x - max).
+template <class C>
+struct Norm {
+  C max, sum;
+};
+
+// Blocks that fit the first-level cache are read from memory once: their largest element first, then the exponentials;
+// the sum so far is scaled when a later block has a larger one. Source: Milakov & Gimelshein 2018 (arXiv:1805.02867).
+template <class C, class S>
+inline Norm<C> row_norm(const S* x, int64_t n) {
+  Norm<C> r{kMinusInfinity<C>, 0};
+  for (int64_t i = 0; i < n; i += kBlock) {
+    const int64_t m = n - i < kBlock ? n - i : kBlock;
+    const C top = row_max<C>(x + i, m);
+    if (top > r.max) {
+      if (i > 0) r.sum *= largest(exp(Vec<C>(r.max - top)));
+      r.max = top;
+    }
+    const C pivot = r.max == kMinusInfinity<C> ? C(0) : r.max;  // nothing but -inf so far (or NaN) adds 0 (or NaN)
+    r.sum += row_exp<C>(x + i, m, pivot, static_cast<C*>(nullptr));
+  }
+  return r;
+}
+
+}  // namespace
+}  // namespace pydl::PYDL_ISA
