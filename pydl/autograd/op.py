@@ -37,11 +37,11 @@ class Op:
         made = cls.kernel(*[None if t is None else t.array for t in inputs], **attrs)
         residuals: tuple[Any, ...] = ()
         if made.__class__ is tuple:
-            made, *residuals = made
+            made, residuals = made[0], made[1:]
         if mode.enabled:
             for t in inputs:
                 if t is not None and t.requires_grad:
-                    return cls.record(made, inputs, tuple(residuals), attrs)
+                    return cls.record(made, inputs, residuals, attrs)
         return Tensor(made)
 
     @classmethod
