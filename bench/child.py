@@ -64,7 +64,7 @@ class Server:
 
     def facts(self) -> dict[str, Any]:
         ns = self.lib.ns
-        return {"version": ns.__version__, "isa": ns.isa() if hasattr(ns, "isa") else ""}
+        return {"version": ns.__version__, "isa": ns.runtime.isa() if self.peer.module == "pydl" else ""}
 
     def timed(self, f: Callable[[], Any], calls: int = 1) -> float:
         start = self.clock()

@@ -137,7 +137,7 @@ class Bench:
                 else:
                     samples[p].append(sample)
             settled = r + 1 >= self.repeats and all(clean(taken) >= ENOUGH for taken in samples.values())
-            if settled or r + 1 >= ENOUGH and time.perf_counter() - start > BUDGET:
+            if settled or (r + 1 >= ENOUGH and time.perf_counter() - start > BUDGET):
                 break
         for p in able:
             self.children[p].ask("drop")

@@ -22,11 +22,17 @@ def milliseconds(row: Row | None) -> str:
 
 
 def judge(result: Row) -> Row:
-    """Adds the best peer, the ratio of its time to pydl's, and pydl's share of the ceiling, where there are such."""
-    timed = {p: row["median"] for p, row in result["peers"].items() if "median" in row and "error" not in row}
+    """Adds the best peer, the ratio of its time to pydl's, and pydl's share of the ceiling, where there are such.
+
+    A row is doubtful if a disturbed figure is pydl's, or of a peer that undisturbed might have been the best.
+    """
+    rows = {p: row for p, row in result["peers"].items() if "median" in row and "error" not in row}
+    timed = {p: row["median"] for p, row in rows.items()}
     others = {p: t for p, t in timed.items() if p not in OURS}
     if others:
         result["best"] = min(others, key=lambda p: others[p])
+        shaky = [p for p, row in rows.items() if row["clean"] < ENOUGH]
+        result["doubtful"] = any(p in OURS or rows[p]["min"] <= others[result["best"]] for p in shaky)
     for ours in OURS:
         if ours in timed:
             if others:
@@ -56,15 +62,18 @@ def line(name: str, result: Row, names: list[str]) -> str:
         return text + (f"  pydl lacks it: {ours['error']}" if ours.get("lacks") else "")
     text += f"{ours['min'] * 1e3:10.4g}{ours['p90'] / ours['min']:7.2f}x{ours['clean']:4}/{ours['samples']:<2}"
     text += f"{result['ceiling_pydl']:9.1%}" if "ceiling_pydl" in result else " " * 9
-    return text + (f"  {result['best']:11}{result['ratio_pydl']:5.2f}x" if "best" in result else "")
+    return text + (
+        f"  {result['best']:11}{result['ratio_pydl']:5.2f}x{'*' * result['doubtful']}" if "best" in result else ""
+    )
 
 
 def geometric_means(results: dict[str, Row]) -> dict[str, Row]:
-    """By family: mean of best peer / pydl, of best peer / replay, and of the share of the ceiling."""
+    """By family: mean of best peer / pydl, of best peer / replay, and of the share of the ceiling; no doubtful rows."""
     means: dict[str, Row] = {}
     for family in dict.fromkeys(WORKLOADS[name].family for name in results):
-        rows = [r for name, r in results.items() if WORKLOADS[name].family == family]
-        means[family] = {}
+        members = [r for name, r in results.items() if WORKLOADS[name].family == family]
+        rows = [r for r in members if "ratio_pydl" in r and not r["doubtful"]]
+        means[family] = {"rows": len(rows), "of": len(members)}
         for key in (*(f"ratio_{p}" for p in OURS), "ceiling_pydl"):
             values = [math.log(r[key]) for r in rows if key in r]
             if values:
@@ -73,11 +82,11 @@ def geometric_means(results: dict[str, Row]) -> dict[str, Row]:
 
 
 def render_means(means: dict[str, Row]) -> str:
-    lines = [f"{'geometric mean':34}{'best/pydl':>11}{'best/replay':>12}{'ceiling':>9}"]
+    lines = [f"{'geometric mean':34}{'best/pydl':>11}{'best/replay':>12}{'ceiling':>9}  rows that count"]
     for family, m in means.items():
         ratio, replay, share = (m.get(k) for k in ("ratio_pydl", "ratio_replay", "ceiling_pydl"))
         cells = (f"{ratio:10.2f}x" if ratio else " " * 11, f"{replay:11.2f}x" if replay else " " * 12)
-        lines.append(f"{family:34}{''.join(cells)}{f'{share:9.1%}' if share else ''}")
+        lines.append(f"{family:34}{''.join(cells)}{f'{share:9.1%}' if share else ' ' * 9}  {m['rows']} of {m['of']}")
     return "\n".join(lines)
 
 
