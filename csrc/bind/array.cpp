@@ -23,10 +23,7 @@ void bind_dtype(py::module_& m) {
       .def_property_readonly("itemsize", [](const DtypeObject& d) { return size_of(d.dtype); })
       .def_property_readonly("is_floating_point", [](const DtypeObject& d) { return is_floating(d.dtype); })
       .def("__repr__", [](const DtypeObject& d) { return std::string("pydl.") + name_of(d.dtype); })
-      .def("__reduce__", [](const DtypeObject& d) {
-        return py::make_tuple(py::module_::import("builtins").attr("getattr"),
-                              py::make_tuple(py::module_::import("pydl._C"), name_of(d.dtype)));
-      });
+      .def("__reduce__", [](const DtypeObject& d) { return name_of(d.dtype); });  // pickled as a global of this module
 #define PYDL_DTYPE_OBJECT(name, type, text, ...)                 \
   {                                                              \
     py::object object = py::cast(DtypeObject{Dtype::name});      \
