@@ -97,9 +97,15 @@ def uniform(seed: int, n: int) -> npt.NDArray[np.float64]:
 
 
 def permutation(seed: int, n: int) -> IntArray:
-    """(n,) the numbers 0..n-1 in random order: the ranks of n random 64-bit words."""
-    order: IntArray = np.argsort(np.random.Philox(seed).random_raw(n), kind="stable")
-    return order
+    """(n,) the numbers 0..n-1 in random order: n random words, each with its index in the low bits, sorted.
+
+    The index makes the words distinct, so that every sorting algorithm gives the same order; it leaves 44 random bits
+    where n is a million. 60000 take a few ms, a tenth of a stable argsort.
+    """
+    low = np.uint64((1 << max(n - 1, 0).bit_length()) - 1)
+    words = np.random.Philox(seed).random_raw(n) & ~low | np.arange(n, dtype=np.uint64)
+    words.sort()
+    return (words & low).astype(np.int64)
 
 
 def random_indices(seed: int, n: int, size: int) -> IntArray:
