@@ -80,7 +80,7 @@ inline Norm<C> scores_norm(const S* x, int64_t n) {
   if (n > V::N) return row_norm<C>(x, n);
   const V v = load_or<C>(x, n, kMinusInfinity<C>);
   const C max = largest(v);
-  return {max, sum(exp(v - max))};
+  return {max, sum(exp_or_0(v - max))};
 }
 
 template <class S>
@@ -112,7 +112,7 @@ inline void gradient_row(const Loss<S>& f, const S* x, int64_t t, Wide<S> g, Wid
   const C at_target = g * f.of_target(t);
   const V factor = at_target + g * (f.spread * f.all_weight), spread = g * f.spread;
   const auto gradient = [&](int64_t j, auto... count) {
-    const V p = factor * exp(load<C>(x + j, count...) - lse);
+    const V p = factor * exp_or_0(load<C>(x + j, count...) - lse);
     if (f.spread == C(0)) return p;
     return f.weight ? p - spread * load<C>(f.weight + j, count...) : p - spread;
   };

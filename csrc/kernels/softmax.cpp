@@ -14,7 +14,7 @@ inline void softmax_row(const S* x, S* y, int64_t n, C* e) {
   using V = Vec<C>;
   if (n <= V::N) {
     const V v = load_or<C>(x, n, kMinusInfinity<C>);
-    const V p = exp(v - largest(v));
+    const V p = exp_or_0(v - largest(v));
     return store(y, p / sum(p), n);
   }
   const C top = row_max<C>(x, n);
@@ -30,7 +30,7 @@ inline void log_softmax_row(const S* x, S* y, int64_t n) {
   if (n <= V::N) {
     const V v = load_or<C>(x, n, kMinusInfinity<C>);
     const V shifted = v - largest(v);
-    return store(y, shifted - log(V(sum(exp(shifted)))), n);
+    return store(y, shifted - log(V(sum(exp_or_0(shifted)))), n);
   }
   const Norm<C> norm = row_norm<C>(x, n);
   const V top = norm.max, log_sum = log(V(norm.sum));
@@ -71,7 +71,7 @@ template <class C, class S>
 inline void log_softmax_grad_row(const S* g, const S* y, S* gx, int64_t n) {
   const Vec<C> total = row_sum<C>(n, [&](int64_t i, auto... count) { return load<C>(g + i, count...); });
   each_vector<Vec<C>::N>(n, [&](int64_t i, auto... count) {
-    store(gx + i, load<C>(g + i, count...) - exp(load<C>(y + i, count...)) * total, count...);
+    store(gx + i, load<C>(g + i, count...) - exp_or_0(load<C>(y + i, count...)) * total, count...);
   });
 }
 

@@ -18,6 +18,14 @@ inline Vec<C> load_or(const S* x, int64_t n, C rest) {
   return select(first_lanes<C>(n), load<C>(x, n), Vec<C>(rest));
 }
 
+// exp(d), and 0 where that would be below the least normal number: a subnormal costs a hundred cycles, and masked
+// scores of -inf are common. Keeps NaN.
+template <class T>
+inline Vec<T> exp_or_0(Vec<T> d) {
+  const Vec<T> low = std::is_same_v<T, float> ? T(-87) : T(-708);
+  return select(d <= low, Vec<T>(), exp(fast_max(low, d)));
+}
+
 // Calls f(i) for whole vectors of n elements and f(i, count) for the last ones.
 template <int N, class F>
 inline void each_vector(int64_t n, const F& f) {
@@ -57,14 +65,14 @@ inline C row_exp(const S* x, int64_t n, C max, C* e) {
   while (i + N <= n) {
     Vec<C> part;
     for (const int64_t end = n - i < kGroup ? n : i + kGroup; i + N <= end; i += N) {
-      const Vec<C> v = exp(load<C>(x + i) - max);
+      const Vec<C> v = exp_or_0<C>(load<C>(x + i) - max);
       if (e != nullptr) store(e + i, v);
       part += v;
     }
     total += part;
   }
   if (i < n) {
-    const Vec<C> v = exp(load_or<C>(x + i, n - i, kMinusInfinity<C>) - max);
+    const Vec<C> v = exp_or_0<C>(load_or<C>(x + i, n - i, kMinusInfinity<C>) - max);
     if (e != nullptr) store(e + i, v, n - i);
     total += v;
   }
@@ -86,7 +94,7 @@ inline Norm<C> row_norm(const S* x, int64_t n) {
     const int64_t m = n - i < kBlock ? n - i : kBlock;
     const C top = row_max<C>(x + i, m);
     if (top > r.max) {
-      if (i > 0) r.sum *= largest(exp(Vec<C>(r.max - top)));
+      if (i > 0) r.sum *= largest(exp_or_0(Vec<C>(r.max - top)));
       r.max = top;
     }
     const C pivot = r.max == kMinusInfinity<C> ? C(0) : r.max;  // nothing but -inf so far (or NaN) adds 0 (or NaN)
