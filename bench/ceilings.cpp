@@ -105,40 +105,25 @@ double thread_seconds() {
   return t.tv_sec + t.tv_nsec * 1e-9;
 }
 
-// Seconds of work(thread) on all threads: from the start to the end of the last, and CPU time of the busiest thread.
-struct Seconds {
-  double wall, busy;
-};
-
+// Runs work(thread, from, to) on all threads at once, calls `from` to `to` of it: `first` calls to warm up, then five
+// samples of about kSample; the best calls per second. The clock is the CPU time of the busiest thread: the wall clock
+// on a quiet machine, and on a busy one a neighbour on the same cores does not lower the figure.
 template <typename Work>
-Seconds seconds_of(int threads, const Work& work) {
-  double begin = 0, busy = 0;
-#pragma omp parallel num_threads(threads) reduction(max : busy)
-  {
-#pragma omp barrier
-#pragma omp master
-    begin = now();
-#pragma omp barrier
-    double start = thread_seconds();
-    work(omp_get_thread_num());
-    busy = thread_seconds() - start;
-  }
-  return {now() - begin, std::max(busy, 1e-9)};
-}
-
-// Runs work(thread, from, to) on all threads, calls `from` to `to` of it: `first` calls to warm up, then five samples
-// of about kSample; the best calls per second. What the threads do not share (arithmetic) is timed by their CPU time,
-// so that a neighbour on the same cores does not lower it.
-template <typename Work>
-double calls_per_second(int threads, bool shared, int64_t first, const Work& work) {
-  double best = 0, alone = 0;
+double calls_per_second(int threads, int64_t first, const Work& work) {
+  double best = 0;
   int64_t from = 0, times = first;
   for (int sample = 0; sample < 6; ++sample) {
-    Seconds took = seconds_of(threads, [&](int thread) { work(thread, from, from + times); });
-    if (sample) best = std::max(best, times / (shared ? took.wall : took.busy));
-    alone = std::max(alone, times / took.busy);
+    double busy = 1e-9;
+#pragma omp parallel num_threads(threads) reduction(max : busy)
+    {
+#pragma omp barrier
+      double start = thread_seconds();
+      work(omp_get_thread_num(), from, from + times);
+      busy = thread_seconds() - start;
+    }
+    best = std::max(best, times / busy);
     from += times;
-    times = std::max<int64_t>(1, int64_t(alone * kSample));
+    times = std::max<int64_t>(1, int64_t(best * kSample));
   }
   return best;
 }
@@ -171,7 +156,7 @@ double gigabytes_per_second(Kind kind, int64_t bytes, int threads) {
   double best = 0;
   for (Sweep pass : kSweeps[kind]) {
     if (!pass) continue;
-    double rate = calls_per_second(threads, true, blocks, [&](int thread, int64_t from, int64_t to) {
+    double rate = calls_per_second(threads, blocks, [&](int thread, int64_t from, int64_t to) {
       for (int64_t i = from; i < to; ++i) {
         char* a = base + thread * share + i % blocks * block;
         pass((Floats*)a, (Floats*)(a + stride), (Floats*)(a + 2 * stride), block / kWidth);
@@ -184,7 +169,7 @@ double gigabytes_per_second(Kind kind, int64_t bytes, int threads) {
 
 double gigaflops(bool wide, int threads) {
   int lanes = kWidth / (wide ? sizeof(double) : sizeof(float));
-  double rate = calls_per_second(threads, false, 1000, [&](int, int64_t from, int64_t to) {
+  double rate = calls_per_second(threads, 1000, [&](int, int64_t from, int64_t to) {
     wide ? fma_chains<Doubles>(to - from) : fma_chains<Floats>(to - from);
   });
   return rate * kChains * lanes * 2 * threads * 1e-9;
