@@ -85,6 +85,20 @@ inline void split(Vec<T> x, Vec<T>& m, Vec<T>& e) {
   e = select(small, e - T(F::kMantissa + 1), e);
 }
 
+// a * b - p without rounding, for p = a * b as rounded.
+template <class T>
+inline Vec<T> product_error(Vec<T> a, Vec<T> b, Vec<T> p) {
+  if constexpr (kFusedFma) {
+    return fma(a, b, -p);
+  } else {  // Dekker 1971: the products of half-length factors are exact
+    using Int = typename Format<T>::Int;
+    constexpr Int kHigh = ~((Int(1) << (Format<T>::kMantissa / 2 + 1)) - 1);
+    const Vec<T> a1 = from_bits<T>(bits(a) & kHigh), b1 = from_bits<T>(bits(b) & kHigh);
+    const Vec<T> a2 = a - a1, b2 = b - b1;
+    return ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2;
+  }
+}
+
 // The scalar function f, lane by lane.
 template <class T, class F>
 inline Vec<T> map_lanes(Vec<T> x, const F& f) {
@@ -101,6 +115,12 @@ inline Vec<T> map_lanes(Vec<T> a, Vec<T> b, const F& f) {
   store(y, b);
   for (int i = 0; i < Vec<T>::N; ++i) x[i] = f(x[i], y[i]);
   return load<T>(x);
+}
+
+// y, but f(x) lane by lane where the mask is set: for arguments that are rare.
+template <class T, class F>
+inline Vec<T> patch(typename Vec<T>::Mask m, Vec<T> x, Vec<T> y, const F& f) {
+  return __builtin_expect(any(m), 0) ? select(m, map_lanes(x, f), y) : y;
 }
 
 // The float64 function f on float32 lanes: rounded once, so within 0.51 ulp where f is good to 1e-10.

@@ -1,0 +1,118 @@
+// The error function, and the activations made of it. See math.h.
+#pragma once
+
+#include "simd/math_exp.h"
+
+namespace pydl::PYDL_ISA {
+namespace {
+
+// erf(x) = x + x S(x^2) for |x| <= 1; exp(a^2) erfc(a) = t E(t), t = 1 / (1 + k a), from kTailFrom up to underflow.
+// All by Remez: relative errors 2^-30 and 2^-29 in float32, 2^-63 and 2^-64 in float64.
+template <class T>
+struct Erf;
+template <>
+struct Erf<float> {
+  static constexpr float kSmall[] = {0x1.06eba8p-3f, -0x1.81273ep-2f,  0x1.ce2d20p-4f, -0x1.b7fbb4p-6f,
+                                     0x1.5419f2p-8f, -0x1.a485d0p-11f, 0x1.4ae484p-14f};
+  static constexpr float kTail[] = {0x1.ce3412p-3f,  0x1.cdb8a4p-3f,  0x1.adfdbap-3f, 0x1.437578p-3f,
+                                    0x1.5c8caep-3f,  -0x1.510356p-5f, 0x1.425116p-3f, -0x1.54e93ap-4f,
+                                    -0x1.5833d8p-4f, 0x1.4a9c04p-4f,  -0x1.35e278p-6f};
+  static constexpr float kScale = 0.4f, kMax = 64.0f, kTailFrom = 0.0f;
+};
+template <>
+struct Erf<double> {
+  static constexpr double kSmall[] = {0x1.06eba8214db69p-3,   -0x1.812746b0379e6p-2,  0x1.ce2f21a042b34p-4,
+                                      -0x1.b82ce31284f38p-6,  0x1.565bcd0dbd920p-8,   -0x1.c02db3db49905p-11,
+                                      0x1.f9a321e4be396p-14,  -0x1.f4d1e4355e24fp-17, 0x1.b9df3066e20fep-20,
+                                      -0x1.5f1f41608c1ffp-23, 0x1.f7b9a24bdfaf0p-27,  -0x1.38ac32d8ed106p-30,
+                                      0x1.0627890b92f43p-34};
+  static constexpr double kTail[] = {
+      0x1.5aa3593832f5bp-3,  0x1.5aa35937f009fp-3,  0x1.4b0a13f563128p-3,  0x1.2bd788a38d4dcp-3,  0x1.fe4db533ee7aap-4,
+      0x1.925b70aaff3c3p-4,  0x1.1f9042c50e80dp-4,  0x1.6595712843a7ep-5,  0x1.62d602b4fffb5p-6,  0x1.79027e03d372ap-8,
+      -0x1.0a753110687c7p-8, 0x1.e097921a21080p-9,  -0x1.6de7215488d91p-5, 0x1.0693260d09b69p-3,  -0x1.4370ede8bab97p-2,
+      0x1.3a45fb881ef89p-1,  -0x1.dcdb4ee159df2p-1, 0x1.1d3ec4a171604p+0,  -0x1.06eef64aa85cap+0, 0x1.68728d7485179p-1,
+      -0x1.61036c9cc406fp-2, 0x1.d28b2ca39a84ap-4,  -0x1.75756c3acf3d9p-6, 0x1.124aae5eb5176p-9};
+  static constexpr double kScale = 0.3, kMax = 64.0, kTailFrom = 0.48;
+};
+
+template <class T>
+inline Vec<T> erf_small(Vec<T> x) {
+  return fma(x, poly(x * x, Erf<T>::kSmall), x);
+}
+
+// exp(a^2) erfc(a). One Newton step takes the rounding error out of t, which the function would enlarge.
+template <class T>
+inline Vec<T> erfc_times_exp(Vec<T> a) {
+  const T k = Erf<T>::kScale;
+  const Vec<T> d = fma(Vec<T>(k), a, Vec<T>(T(1)));
+  Vec<T> t = T(1) / d;
+  const Vec<T> lost = fma(Vec<T>(k), a, T(1) - d);
+  t = fma(t, fma(-t, d, Vec<T>(T(1))) - t * lost, t);
+  return t * poly(t, Erf<T>::kTail);
+}
+
+// exp(-factor * a^2), with the rounding error of a^2 taken into account; factor is 1 or 1/2.
+template <class T>
+inline Vec<T> exp_minus_square(Vec<T> a, T factor) {
+  const Vec<T> s = a * a;
+  const Vec<T> lost = product_error(a, a, s);
+  return exp_scaled(-factor * s, -factor * lost, Vec<T>());
+}
+
+template <class T>
+inline Vec<T> erfc(Vec<T> x) {
+  const Vec<T> a = fast_min(Vec<T>(Erf<T>::kMax), abs(x));
+  const Vec<T> tail = exp_minus_square(a, T(1)) * erfc_times_exp(a);
+  const Vec<T> y = select(a < T(0.5), T(1) - erf_small(a), tail);
+  return select(x < T(0), T(2) - y, y);
+}
+
+inline Vec<double> erf(Vec<double> x) {
+  const Vec<double> a = fast_min(Vec<double>(Erf<double>::kMax), abs(x));
+  const Vec<double> tail = 1.0 - exp_minus_square(a, 1.0) * erfc_times_exp(a);
+  return copysign(select(a < 1.0, erf_small(a), tail), x);
+}
+
+// In float32, 1 - exp(P(a)) above 1, P near log(erfc): no division. P by Remez, error 2^-30 of erf, on [1, 3.95].
+inline Vec<float> erf(Vec<float> x) {
+  constexpr float p[] = {-0x1.63ebf2p-12f, -0x1.208974p+0f, -0x1.46b932p-1f, -0x1.a65ed2p-4f,
+                         0x1.65e0cep-6f,   -0x1.82841cp-9f, 0x1.871e26p-13f};
+  const Vec<float> a = fast_min(Vec<float>(3.95f), abs(x));
+  Vec<float> n;
+  const Vec<float> r = reduce_ln2(poly(a, p), n);
+  const Vec<float> tail = 1.0f - (expm1_near_0(r) + 1.0f) * power_of_2(n);
+  return copysign(select(a < 1.0f, erf_small(a), tail), x);
+}
+
+// x Phi(x); Phi(-a) = erfc(a / sqrt(2)) / 2 keeps its digits far in the tail, where 1 + erf would lose them.
+template <class T>
+inline Vec<T> gelu(Vec<T> x) {
+  const Vec<T> a = fast_min(Vec<T>(Erf<T>::kMax), abs(x));
+  const Vec<T> b = a * T(0.70710678118654752);
+  Vec<T> tail = T(0.5) * exp_minus_square(a, T(0.5)) * erfc_times_exp(b);
+  if constexpr (Erf<T>::kTailFrom > T(0)) tail = select(b < T(0.5), T(0.5) - T(0.5) * erf_small(b), tail);
+  return x * select(x < T(0), tail, T(1) - tail);
+}
+
+// x (1 + tanh(u)) / 2 = x sigmoid(2 u), 2 u = x (c1 + c2 x^2), c1 = 2 sqrt(2 / pi), c2 = 0.044715 c1. The argument of
+// exp is computed to twice the precision, since exp makes an error of the argument as many times larger as it is large.
+template <class T>
+inline Vec<T> gelu_tanh(Vec<T> x) {
+  constexpr long double c1 = 1.595769121605730711759784239737514L, c2 = 0.044715L * c1;
+  constexpr T h1 = static_cast<T>(c1), h2 = static_cast<T>(c2);
+  constexpr T l1 = static_cast<T>(c1 - h1), l2 = static_cast<T>(c2 - h2);
+  const Vec<T> a = fast_min(Vec<T>(Erf<T>::kMax), abs(x));
+  const Vec<T> z = a * a;
+  const Vec<T> q = h2 * z;
+  const Vec<T> s = h1 + q;
+  const Vec<T> sum_lost = select(q > h1, (q - s) + h1, (h1 - s) + q);
+  const Vec<T> rest =
+      sum_lost + (product_error(Vec<T>(h2), z, q) + fma(Vec<T>(h2), product_error(a, a, z), l2 * z + l1));
+  const Vec<T> u = a * s;
+  const Vec<T> lost = fma(a, rest, product_error(a, s, u));
+  const Vec<T> e = exp_scaled(-u, -lost, Vec<T>());
+  return x * (select(x < T(0), e, Vec<T>(T(1))) / (T(1) + e));
+}
+
+}  // namespace
+}  // namespace pydl::PYDL_ISA
