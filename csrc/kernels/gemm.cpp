@@ -1,7 +1,7 @@
 // Matrix products: c (b, m, n) = activation(alpha * a (b, m, k) b (b, k, n) + beta * c + bias (n)), any strides.
 // The path is chosen by shape and strides alone (run_one), so a product has the same bits for any number of threads.
 //   gemm/micro.h    a tile of c in registers            gemm/small.h    little work: nothing packed that need not be
-//   gemm/pack.h     strips in the micro-kernel's order  gemm/gemv.h     one row or one column: bound by memory
+//   gemm/pack.h     strips in the micro-kernel's order  gemm/gemv.h     few rows or columns: bound by memory
 //   gemm/blocked.h  the loops around it, threads        gemm/integer.h  integers
 #include "kernels/gemm/blocked.h"
 #include "kernels/gemm/gemv.h"
@@ -17,8 +17,7 @@ constexpr double kSmall = 64 * 64 * 64;
 
 template <class S, class T>
 void run_one(const Problem<S, T>& q) {
-  const bool matrix_streams = q.m == 1 ? q.b.cs == 1 || q.b.rs == 1 : q.n == 1 && (q.a.cs == 1 || q.a.rs == 1);
-  if (matrix_streams) return gemv(q);
+  if (gemv(q)) return;
   if constexpr (std::is_same_v<S, T>) {
     if (q.macs() <= kSmall && q.c.cs == 1) return small(q);
   }

@@ -242,7 +242,7 @@ template <class S, class T>
 void blocked(const Problem<S, T>& q) {
   const bool few_rows = q.m <= Blocking<T>::kMostRows;
   const bool many_columns = q.n >= q.m || q.n >= 8 * Tiling<T>::kCols;
-  few_rows && many_columns ? cut_columns(q) : cut_rows(q);
+  few_rows&& many_columns ? cut_columns(q) : cut_rows(q);
 }
 
 }  // namespace

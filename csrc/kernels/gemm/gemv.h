@@ -1,4 +1,4 @@
-// Products with one row or one column: bound by memory, so the matrix is read once, in its own order, unpacked.
+// Products with few rows or few columns: bound by memory, so the matrix is read once, in its own order, unpacked.
 #pragma once
 
 #include "kernels/gemm/problem.h"
@@ -6,138 +6,171 @@
 namespace pydl::PYDL_ISA {
 namespace {
 
-// y (n) = matrix (n, k) x (k): a row of c with matrix = b transposed, or a column of c with matrix = a.
+constexpr int kMostVectors = 4;
+
+// y (count, n) = x (count, k) times the transpose of matrix (n, k). Few rows of c: matrix = b transposed; few columns:
+// matrix = a, and x and y are b and c transposed.
 template <class S, class T>
-struct MatrixVector {
+struct MatrixVectors {
   int64_t n, k;
   Matrix<const S> matrix;  // one of its strides is 1
-  const T* x;              // dense
-  S* y;
-  int64_t y_stride;
-  const S* bias;
-  int64_t bias_stride;
+  const T* x;
+  int64_t x_stride;  // from vector to vector; each is dense
+  Matrix<S> y;
+  Matrix<const S> bias;  // p may be null
   T alpha, beta;
   Activation activation;
 };
 
-constexpr int64_t kVectorBlock = 512;  // outputs per block: 2 KiB of partial sums stay in the first level cache
+constexpr int64_t kSumBlock = 64;    // outputs per block where rows of the matrix are contiguous
+constexpr int64_t kAxpyBlock = 512;  // and where its columns are: partial sums stay in the first-level cache
 
-// y[i0 : i0 + n] from the products; the whole epilogue.
+// y[v, i0 : i0 + n] from the products.
 template <class S, class T>
-void write_vector(const MatrixVector<S, T>& q, int64_t i0, int64_t n, T* product) {
+void write_vector(const MatrixVectors<S, T>& q, int v, int64_t i0, int64_t n, T* product) {
   for (int64_t i = 0; i < n; ++i) {
-    T v = q.alpha * product[i];
-    if (q.beta != T(0)) v += q.beta * widen<T>(q.y[(i0 + i) * q.y_stride]);
-    if (q.bias) v += widen<T>(q.bias[(i0 + i) * q.bias_stride]);
-    product[i] = v;
+    T sum = q.alpha * product[i];
+    if (q.beta != T(0)) sum += q.beta * widen<T>(*q.y.at(v, i0 + i));
+    if (q.bias.p) sum += widen<T>(*q.bias.at(v, i0 + i));
+    product[i] = sum;
   }
   if (q.activation != Activation::none) activate(product, n, 1, n, q.activation);
-  for (int64_t i = 0; i < n; ++i) q.y[(i0 + i) * q.y_stride] = narrow<S>(product[i]);
+  for (int64_t i = 0; i < n; ++i) *q.y.at(v, i0 + i) = narrow<S>(product[i]);
 }
 
-// R rows of the matrix, each contiguous, times x. Two vectors per row hide the latency of the sums.
-template <int R, class S, class T>
-void dot_rows(const S* row, int64_t row_stride, const T* x, int64_t k, T* product) {
+// R rows of the matrix, each contiguous, times V vectors: R * V sums are enough to hide the latency of an fma.
+template <int R, int V, class S, class T>
+void dot_rows(const MatrixVectors<S, T>& q, int64_t row, T (*product)[kSumBlock], int64_t at) {
   constexpr int N = Vec<T>::N;
-  Vec<T> sum0[R], sum1[R];
-  int64_t p = 0;
-  for (; p + 2 * N <= k; p += 2 * N) {
-    const Vec<T> x0 = load<T>(x + p), x1 = load<T>(x + p + N);
+  const S* m = q.matrix.at(row, 0);
+  const int64_t m_stride = q.matrix.rs;
+  decltype(Vec<T>::v) acc[R][V];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) {
-      sum0[r] = fma(load<T>(row + r * row_stride + p), x0, sum0[r]);
-      sum1[r] = fma(load<T>(row + r * row_stride + p + N), x1, sum1[r]);
-    }
-  }
-  for (; p < k; p += N) {
-    const int64_t n = least(N, k - p);
-    const Vec<T> x0 = load<T>(x + p, n);
+    for (int v = 0; v < V; ++v) acc[r][v] = Vec<T>().v;
+  const auto step = [&](auto&& fetch) __attribute__((always_inline)) {
+    Vec<T> x[V];
 #pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) sum0[r] = fma(load<T>(row + r * row_stride + p, n), x0, sum0[r]);
-  }
-  for (int r = 0; r < R; ++r) product[r] = sum(sum0[r] + sum1[r]);
-}
-
-template <class S, class T>
-void dot_block(const MatrixVector<S, T>& q, int64_t i0, int64_t n) {
-  T product[kVectorBlock];
-  int64_t i = 0;
-  for (; i + 4 <= n; i += 4) dot_rows<4>(q.matrix.at(i0 + i, 0), q.matrix.rs, q.x, q.k, product + i);
-  for (; i < n; ++i) dot_rows<1>(q.matrix.at(i0 + i, 0), q.matrix.rs, q.x, q.k, product + i);
-  write_vector(q, i0, n, product);
-}
-
-// product[0 : n] += R steps of k.
-template <int R, class S, class T>
-void add_steps(const S* column, int64_t k_stride, const T* x, int64_t n, T* product) {
-  constexpr int N = Vec<T>::N;
-  for (int64_t i = 0; i < n; i += N) {
-    const int64_t kept = least(N, n - i);
-    Vec<T> v = load<T>(product + i);
+    for (int v = 0; v < V; ++v) x[v] = fetch(q.x + v * q.x_stride);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      const S* from = column + r * k_stride + i;
-      v = fma(kept == N ? load<T>(from) : load<T>(from, kept), Vec<T>(x[r]), v);
+      const Vec<T> a = fetch(m + r * m_stride);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) acc[r][v] = fma(a, x[v], Vec<T>(acc[r][v])).v;
     }
-    store(product + i, v);
+  };
+  int64_t p = 0;
+  for (; p + N <= q.k; p += N) step([p](const auto* from) { return load<T>(from + p); });
+  if (p < q.k) step([p, n = q.k - p](const auto* from) { return load<T>(from + p, n); });
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) product[v][at + r] = sum(Vec<T>(acc[r][v]));
+}
+
+template <int V, class S, class T>
+void dot_block(const MatrixVectors<S, T>& q, int64_t i0, int64_t n) {
+  constexpr int R = V == 1 ? 8 : V == 2 || Vec<T>::N * sizeof(T) == 64 ? 4 : 2;  // R * V sums in 16 or 32 registers
+  T product[V][kSumBlock];
+  int64_t i = 0;
+  for (; i + R <= n; i += R) dot_rows<R, V>(q, i0 + i, product, i);
+  for (; i < n; ++i) dot_rows<1, V>(q, i0 + i, product, i);
+  for (int v = 0; v < V; ++v) write_vector(q, v, i0, n, product[v]);
+}
+
+// product[:, 0 : n] += R steps of k.
+template <int R, int V, class S, class T>
+void add_steps(const MatrixVectors<S, T>& q, int64_t i0, int64_t p, int64_t n, T (*product)[kAxpyBlock]) {
+  constexpr int N = Vec<T>::N;
+  const S* column = q.matrix.at(i0, p);
+  const T* x = q.x + p;
+  for (int64_t i = 0; i < n; i += N) {
+    const int64_t kept = least(N, n - i);
+    Vec<T> m[R];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const S* from = column + r * q.matrix.cs + i;
+      m[r] = kept == N ? load<T>(from) : load<T>(from, kept);
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      Vec<T> sum = load<T>(product[v] + i);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) sum = fma(m[r], Vec<T>(x[v * q.x_stride + r]), sum);
+      store(product[v] + i, sum);
+    }
   }
 }
 
-template <class S, class T>
-void axpy_block(const MatrixVector<S, T>& q, int64_t i0, int64_t n) {
-  alignas(64) T product[kVectorBlock];
-  for (int64_t i = 0; i < round_up(n, Vec<T>::N); ++i) product[i] = T(0);
+template <int V, class S, class T>
+void axpy_block(const MatrixVectors<S, T>& q, int64_t i0, int64_t n) {
+  alignas(64) T product[V][kAxpyBlock];
+  for (int v = 0; v < V; ++v)
+    for (int64_t i = 0; i < round_up(n, Vec<T>::N); ++i) product[v][i] = T(0);
   int64_t p = 0;
-  for (; p + 8 <= q.k; p += 8) add_steps<8>(q.matrix.at(i0, p), q.matrix.cs, q.x + p, n, product);
-  for (; p < q.k; ++p) add_steps<1>(q.matrix.at(i0, p), q.matrix.cs, q.x + p, n, product);
-  write_vector(q, i0, n, product);
+  for (; p + 8 <= q.k; p += 8) add_steps<8, V>(q, i0, p, n, product);
+  for (; p < q.k; ++p) add_steps<1, V>(q, i0, p, n, product);
+  for (int v = 0; v < V; ++v) write_vector(q, v, i0, n, product[v]);
 }
 
-template <class S, class T>
-void matrix_vector(const MatrixVector<S, T>& q) {
+template <int V, class S, class T>
+void matrix_vectors(const MatrixVectors<S, T>& q) {
   const bool dots = q.matrix.cs == 1;
-  const int64_t block = dots ? 64 : kVectorBlock;
+  const int64_t block = dots ? kSumBlock : kAxpyBlock;
   parallel_for(ceil_div(q.n, block), block * (q.k + 1), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin * block; i < least(end * block, q.n); i += block) {
       const int64_t n = least(block, q.n - i);
-      dots ? dot_block(q, i, n) : axpy_block(q, i, n);
+      dots ? dot_block<V>(q, i, n) : axpy_block<V>(q, i, n);
     }
   });
 }
 
-// The vector of k elements, dense and widened.
-template <class T, class S>
-const T* dense_vector(const S* x, int64_t stride, int64_t k) {
+// The vectors, each dense and widened.
+template <class S, class T>
+void fetch_vectors(MatrixVectors<S, T>& q, Matrix<const S> x, int count) {
   if constexpr (std::is_same_v<S, T>) {
-    if (stride == 1) return x;
+    if (x.cs == 1) {
+      q.x = x.p;
+      q.x_stride = x.rs;
+      return;
+    }
   }
-  T* to = static_cast<T*>(scratch(kSharedSlot, sizeof(T) * static_cast<size_t>(k + 1)));
-  for (int64_t p = 0; p < k; ++p) to[p] = widen<T>(x[p * stride]);
-  return to;
+  T* to = static_cast<T*>(scratch(kSharedSlot, sizeof(T) * static_cast<size_t>(count * q.k + 1)));
+  for (int v = 0; v < count; ++v)
+    for (int64_t p = 0; p < q.k; ++p) to[v * q.k + p] = widen<T>(*x.at(v, p));
+  q.x = to;
+  q.x_stride = q.k;
 }
 
+// Whether the matrix of a product with few vectors can be read in its own order. Sums over lanes need some length.
+template <class S>
+inline bool streams(Matrix<const S> matrix, int64_t k) {
+  return matrix.cs == 1 ? k >= 32 || matrix.rs == 1 : matrix.rs == 1;
+}
+
+// Runs the product if it has few rows or columns.
 template <class S, class T>
-void gemv(const Problem<S, T>& q) {
-  MatrixVector<S, T> v{};
+bool gemv(const Problem<S, T>& q) {
+  const Matrix<const S> bt{q.b.p, q.b.cs, q.b.rs};
+  const bool rows = q.m <= kMostVectors && streams(bt, q.k);
+  if (!rows && (q.n > kMostVectors || !streams(q.a, q.k))) return false;
+  MatrixVectors<S, T> v{};
   v.k = q.k;
   v.alpha = q.alpha;
   v.beta = q.beta;
   v.activation = q.activation;
-  v.y = q.c.p;
-  v.bias = q.bias;
-  if (q.m == 1) {
-    v.n = q.n;
-    v.matrix = {q.b.p, q.b.cs, q.b.rs};
-    v.x = dense_vector<T>(q.a.p, q.a.cs, q.k);
-    v.y_stride = q.c.cs;
-    v.bias_stride = q.bias_stride;
-  } else {
-    v.n = q.m;
-    v.matrix = q.a;
-    v.x = dense_vector<T>(q.b.p, q.b.rs, q.k);
-    v.y_stride = q.c.rs;
-  }
-  matrix_vector(v);
+  const int64_t count = rows ? q.m : q.n;
+  v.n = rows ? q.n : q.m;
+  v.matrix = rows ? bt : q.a;
+  v.y = rows ? q.c : Matrix<S>{q.c.p, q.c.cs, q.c.rs};
+  v.bias = rows ? Matrix<const S>{q.bias, 0, q.bias_stride} : Matrix<const S>{q.bias, q.bias_stride, 0};
+  fetch_vectors(v, rows ? q.a : Matrix<const S>{q.b.p, q.b.cs, q.b.rs}, static_cast<int>(count));
+  count == 1   ? matrix_vectors<1>(v)
+  : count == 2 ? matrix_vectors<2>(v)
+  : count == 3 ? matrix_vectors<3>(v)
+               : matrix_vectors<4>(v);
+  return true;
 }
 
 }  // namespace

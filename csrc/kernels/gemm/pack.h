@@ -60,21 +60,7 @@ void pack_rows(const S* from, int64_t lane_stride, int64_t lanes, int64_t k, int
   }
 }
 
-// lane_stride == 1: whole vectors are copied. Rows of b are far apart, and only a prefetch finds the next one in time.
-template <int V, class T, class S>
-void pack_full_columns(const S* from, int64_t k_stride, int64_t k, T* to) {
-  constexpr int N = Vec<T>::N;
-  constexpr int kAhead = 16;
-#pragma GCC unroll 4
-  for (int64_t p = 0; p < k; ++p, from += k_stride, to += V * N) {
-    __builtin_prefetch(from + kAhead * k_stride);
-    __builtin_prefetch(from + kAhead * k_stride + V * N - 1);
-#pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) store(to + j * N, load<T>(from + j * N));
-  }
-}
-
-// The same for strips that are not whole vectors.
+// lane_stride == 1: whole vectors are copied.
 template <class T, class S>
 void pack_columns(const S* from, int64_t k_stride, int64_t lanes, int64_t k, int64_t width, T* to) {
   constexpr int N = Vec<T>::N;
@@ -96,7 +82,6 @@ void pack_columns(const S* from, int64_t k_stride, int64_t lanes, int64_t k, int
 
 template <class T, class S>
 void pack(const S* from, int64_t lane_stride, int64_t k_stride, int64_t lanes, int64_t k, int64_t width, T* to) {
-  if (lane_stride == 1 && lanes == 2 * Vec<T>::N && width == lanes) return pack_full_columns<2>(from, k_stride, k, to);
   if (lane_stride == 1) return pack_columns(from, k_stride, lanes, k, width, to);
   if (k_stride == 1) return pack_rows(from, lane_stride, lanes, k, width, to);
   for (int64_t p = 0; p < k; ++p)
