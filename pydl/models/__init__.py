@@ -1,0 +1,5 @@
+"""Architectures."""
+
+from pydl.models.mlp import MLP
+
+__all__ = ["MLP"]

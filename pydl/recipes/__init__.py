@@ -1,0 +1,1 @@
+"""Runnable experiments; see pydl.recipes.recipe."""

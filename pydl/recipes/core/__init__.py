@@ -1,0 +1,1 @@
+"""Recipes of one part of the course."""
