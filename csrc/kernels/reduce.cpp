@@ -140,6 +140,11 @@ inline void adjacent(const T* x, int64_t stride, int64_t n, const F& f) {
   }
 }
 
+template <class Op, class V>
+inline V tree(const V* acc) {
+  return Op::apply(Op::apply(acc[0], acc[1]), Op::apply(acc[2], acc[3]));
+}
+
 // n elements from `begin` on of lines l0 <= l < l1, as one number.
 template <class Op, class T>
 [[gnu::noinline]] Acc<Op> reduce_lines(const Plan& p, const T* x, int64_t begin, int64_t n, int64_t l0, int64_t l1) {
@@ -150,7 +155,7 @@ template <class Op, class T>
     for (int64_t l = l0; l < l1; ++l)
       adjacent(x + p.reduced.at(l, &Axis::x), p.inner.x, n,
                [&](const T* line, int64_t m) { vector_line<Op>(line, m, acc); });
-    return Op::across(Op::apply(Op::apply(acc[0], acc[1]), Op::apply(acc[2], acc[3])));
+    return Op::across(tree<Op>(acc));
   } else {
     A acc = Op::kIdentity;
     for (int64_t l = l0; l < l1; ++l)
@@ -158,6 +163,26 @@ template <class Op, class T>
         for (int64_t i = 0; i < m; ++i) acc = Op::apply(acc, read<Op>(line[i]));
       });
     return acc;
+  }
+}
+
+// Outputs [from, to), each of which is one short line of adjacent elements.
+template <class Op, class T>
+void reduce_short_lines(const Plan& p, const T* x, typename Op::Out* y, int64_t from, int64_t to) {
+  using A = Acc<Op>;
+  using V = Vec<A>;
+  const int64_t n = p.inner.size, x_step = p.kept.axis[0].x, y_step = p.kept.axis[0].y;
+  for (int64_t o = from; o < to; ++o) {
+    const T* line = x + o * x_step;
+    V total;
+    if (n <= V::N) {
+      total = select(first_lanes<A>(n), load<A>(line, n), V(Op::kIdentity));
+    } else {
+      V acc[4] = {Op::kIdentity, Op::kIdentity, Op::kIdentity, Op::kIdentity};
+      vector_line<Op>(line, n, acc);
+      total = tree<Op>(acc);
+    }
+    y[o * y_step] = narrow<typename Op::Out>(Op::across(total));
   }
 }
 
@@ -246,6 +271,8 @@ template <class Op>
 template <class Op, class T>
 [[gnu::noinline]] void reduce_items(const Plan& p, const T* x, typename Op::Out* y, Acc<Op>* partial, int64_t from,
                                     int64_t to) {
+  if constexpr (kVector<Op>)
+    if (p.short_lines()) return reduce_short_lines<Op>(p, x, y, from, to);
   alignas(64) Acc<Op> acc[kColumns];
   for (int64_t item = from; item < to; ++item) {
     const int64_t chunk = p.chunks > 1 ? item % p.chunks : 0;

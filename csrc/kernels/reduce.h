@@ -50,6 +50,9 @@ struct Plan {
   int64_t runs, chunk_lines;  // pieces of a line in different chunks; lines in one chunk
   int64_t chunks;             // of one output (rows) or one block of outputs (columns)
   int64_t fold = 1;           // lines that are read as one
+
+  // Every output is one line of adjacent elements, and outputs are evenly spaced.
+  bool short_lines() const { return !inner.kept && inner.x == 1 && lines == 1 && chunks == 1 && kept.n == 1; }
 };
 
 inline bool merges(const Axis& outer, const Axis& inner) {
