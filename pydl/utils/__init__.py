@@ -1,6 +1,5 @@
 """Names where PyTorch's users look for them."""
 
-from pydl import data
-from pydl.utils import checkpoint
+from pydl.utils import checkpoint, data
 
 __all__ = ["checkpoint", "data"]
