@@ -17,10 +17,9 @@ def recipes() -> dict[str, ModuleType]:
     """The recipe modules by name."""
     found = {}
     for info in pkgutil.walk_packages(pydl.recipes.__path__, "pydl.recipes."):
-        if info.ispkg or info.name.count(".") < 3:
-            continue
         module = importlib.import_module(info.name)
-        found[module.RECIPE.name] = module
+        if hasattr(module, "RECIPE"):
+            found[module.RECIPE.name] = module
     return dict(sorted(found.items()))
 
 
