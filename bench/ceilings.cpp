@@ -176,9 +176,9 @@ double gigaflops(bool wide, int threads) {
 }
 
 double region_microseconds(int threads) {
-  constexpr int kTimes = 50;  // short, so that some samples fit between the time slices of neighbours
+  constexpr int kTimes = 8;  // short, so that some samples fit between the time slices of neighbours
   double best = 1e9;
-  for (int sample = 0; sample < 40; ++sample) {
+  for (int sample = 0; sample < 250; ++sample) {
     double begin = now();
     for (int i = 0; i < kTimes; ++i) {
 #pragma omp parallel num_threads(threads)

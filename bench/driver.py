@@ -90,8 +90,9 @@ class Bench:
         self.children: dict[str, Child] = {}
         self.missing: dict[str, str] = {}
         self.facts: dict[str, Row] = {}
-        brief = {"GOMP_SPINCOUNT": "20000"}  # spin about 50 us: long enough to time a region, harmless on busy cores
-        self.ceilings = Child(ceilings.command(), {**os.environ, **brief})
+        # threads stay apart, and spin about 0.1 ms: long enough to time a region, harmless on busy cores
+        steady = {"OMP_PROC_BIND": "true", "GOMP_SPINCOUNT": "2000"}
+        self.ceilings = Child(ceilings.command(), {**os.environ, **steady})
         for name in names:
             command = [sys.executable, "-m", "bench.child", name, str(threads)]
             child = Child(command, peers.environment(name, threads))
