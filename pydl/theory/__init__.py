@@ -1,0 +1,5 @@
+"""Experiments of learning theory, as functions."""
+
+from pydl.theory.risk import FeatureClass, RiskDecomposition, TeacherTask, error_decomposition
+
+__all__ = ["FeatureClass", "RiskDecomposition", "TeacherTask", "error_decomposition"]
