@@ -1,7 +1,7 @@
 """What a recipe is: a runnable experiment that says what it must reach, and reports what it got.
 
-A recipe is a module with a dataclass `Settings`, a `RECIPE`, and `run(settings, report)`. `pydl run NAME` finds it by its name
-or by the id of a row of the course that it covers.
+A recipe is a module with a dataclass `Settings`, a `RECIPE`, and `run(settings, report)`. `pydl run NAME` finds it by its
+name or by the id of a row of the course that it covers.
 """
 
 import time

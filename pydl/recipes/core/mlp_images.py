@@ -22,8 +22,7 @@ def train_and_test(
     train: Pair, test: Pair, hidden: tuple[int, ...], epochs: int, batch: int, lr: float, dropout: float, seed: int,
     goal: float, report: Report,
 ) -> None:  # fmt: skip
-    """Trains on one pair of (pixels, classes) with the step size falling to 0 as a cosine, and checks the accuracy on the
-    other."""
+    """Trains on one pair of (pixels, classes), the step size falling as a cosine; checks the accuracy on the other."""
     manual_seed(seed)
     classes = int(train[1].max()) + 1
     model = MLP([train[0].shape[1], *hidden, classes], dropout=dropout)

@@ -50,7 +50,7 @@ def run(settings: Settings, report: Report) -> None:
 
 
 def _gaps(chain: np.ndarray, least: float, largest: float, steps: int, *, accelerated: bool) -> np.ndarray:
-    """(steps + 1,): f(x_t) - f* for f = x^T A x / 2 - x_1 from 0, momentum (l_t - 1) / l_{t+1} as it is proved for."""
+    """(steps + 1,): f(x_t) - f* for f = x^T A x / 2 - x_1 from 0, with momentum (l_t - 1) / l_{t+1}."""
     matrix, first = tensor(chain), tensor(np.eye(len(chain))[0])
 
     def f(x: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ def _gaps(chain: np.ndarray, least: float, largest: float, steps: int, *, accele
     # before the momentum is added: theta - lr g at each step.
     y = tensor(np.zeros(len(chain))).requires_grad_()
     descent = optim.SGD([y], lr=1 / largest, momentum=0.9 if accelerated else 0.0, nesterov=accelerated)
-    gaps, l = [f(y).item() - least], 1.0
+    gaps, l, momentum = [f(y).item() - least], 1.0, 0.0
     for _ in range(steps):
         descent.zero_grad()
         f(y).backward()
@@ -68,8 +68,8 @@ def _gaps(chain: np.ndarray, least: float, largest: float, steps: int, *, accele
         gaps.append(f(y.detach() - y.grad / largest).item() - least)
         if accelerated:
             following = (1 + np.sqrt(1 + 4 * l * l)) / 2
-            _step(descent, y, (l - 1) / l, (l - 1) / following)
-            l = following
+            _step(descent, y, momentum, (l - 1) / following)
+            l, momentum = following, (l - 1) / following
         else:
             descent.step()
     return np.array(gaps)
