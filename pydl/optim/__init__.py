@@ -1,0 +1,10 @@
+"""Optimizers, with PyTorch's names, arguments and states."""
+
+from pydl.optim import lr_scheduler
+from pydl.optim.adam import Adam
+from pydl.optim.adamw import AdamW
+from pydl.optim.gd import GD
+from pydl.optim.optimizer import Optimizer
+from pydl.optim.sgd import SGD
+
+__all__ = ["GD", "SGD", "Adam", "AdamW", "Optimizer", "lr_scheduler"]

@@ -1,0 +1,68 @@
+"""Stochastic gradient descent with momentum in all its forms."""
+
+from typing import Any
+
+from pydl import _C
+from pydl.errors import ArgumentError
+from pydl.optim.fused import FusedOptimizer, Launch
+from pydl.optim.optimizer import Group, Params, reject_differentiable
+
+
+class SGD(FusedOptimizer):
+    """p -= lr v, with v = momentum v + (1 - dampening) g and g the gradient plus weight_decay p.
+
+    The first step takes v = g. With `nesterov`, p -= lr (g + momentum v). Without momentum, v = g.
+
+    Args:
+        momentum, dampening: of v. The heavy ball v' = momentum v' + lr g; p -= v' is the same while lr is constant.
+        nesterov: needs momentum > 0 and dampening = 0.
+        maximize: step along the gradient instead of against it.
+        foreach, fused: accepted for code written for PyTorch; all parameters of a group always step in one launch.
+    Raises: ArgumentError for options outside their range.
+    Source: Polyak 1964; Nesterov 1983; Sutskever et al. 2013, On the importance of initialization and momentum.
+    """
+
+    _kernel = _C.sgd
+    _slots = ("momentum_buffer",)
+    _hypers = 7
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        defaults: dict[str, Any] = {
+            "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
+            "nesterov": nesterov, "maximize": maximize, "foreach": foreach, "differentiable": differentiable,
+            "fused": fused,
+        }  # fmt: skip
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ArgumentError(f"SGD: nesterov needs momentum > 0 and dampening 0, got {momentum} and {dampening}")
+        super().__init__(params, defaults)
+
+    def _check(self, group: Group) -> None:
+        reject_differentiable(self, group)
+        self._range(group, "lr", "momentum", "weight_decay")
+
+    def _used(self, group: Group) -> tuple[str, ...]:
+        return self._slots if group["momentum"] != 0 else ()
+
+    def _age(self, state: dict[str, Any]) -> int:
+        return int(state.get("momentum_buffer") is not None)
+
+    def _write(self, group: Group, launch: Launch) -> None:
+        launch.write(
+            (
+                float(group["lr"]), group["momentum"], group["dampening"], group["weight_decay"],
+                group["nesterov"], group["maximize"], launch.age == 0,
+            )
+        )  # fmt: skip
