@@ -12,8 +12,8 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <new>
 #include <thread>
+#include <utility>
 
 #include "memory/pool.h"
 #include "runtime/threads.h"
@@ -49,12 +49,13 @@ int asked_threads() {
   return 0;
 }
 
-std::atomic<int> limit{0};      // 0: not yet known
-std::atomic<bool> used{false};  // a team of threads exists
+std::atomic<int> limit{0};  // 0: not yet known
 
-// libgomp's threads do not survive fork. Ending the team before it lets parent and child each start a new one.
+// libgomp's threads do not survive fork, and every thread that starts a region has a team of its own. Only the thread
+// that forks lives on in the child: ending its team before lets parent and child each start a new one.
+thread_local bool used = false;  // this thread has a team
 void end_team() {
-  if (used.exchange(false)) omp_pause_resource_all(omp_pause_hard);
+  if (std::exchange(used, false)) omp_pause_resource_all(omp_pause_hard);
 }
 
 // One buffer per thread and slot, from the pool, freed when the thread ends.
@@ -89,10 +90,9 @@ void parallel_run(int64_t n, int64_t grain, Body body, const void* context) noex
   const int64_t blocks = (n + grain - 1) / grain;
   const int threads = static_cast<int>(std::min<int64_t>(num_threads(), blocks));
   if (threads <= 1 || omp_in_parallel()) return body(context, 0, n);
-  if (!used.exchange(true)) {
-    static const int registered = pthread_atfork(end_team, nullptr, nullptr);
-    (void)registered;
-  }
+  static const int registered = pthread_atfork(end_team, nullptr, nullptr);
+  (void)registered;
+  used = true;
   std::atomic<int64_t> next{0};
 #pragma omp parallel num_threads(threads)
   for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < blocks;)
