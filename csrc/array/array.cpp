@@ -68,10 +68,12 @@ Shape dense_strides(const Shape& shape) {
 }
 
 Array Array::empty(const Shape& shape, Dtype dtype, Device device) {
-  int64_t bytes = static_cast<int64_t>(size_of(dtype));
+  // Sizes of 0 count as 1 here, so that no product of sizes overflows later.
+  int64_t most = static_cast<int64_t>(size_of(dtype));
   for (int i = 0; i < shape.ndim; ++i)
-    if (__builtin_mul_overflow(bytes, shape[i], &bytes))
+    if (__builtin_mul_overflow(most, shape[i] ? shape[i] : 1, &most))
       fail<ShapeError>("an array of shape ", shape, " and dtype ", dtype, " does not fit into memory");
+  const int64_t bytes = static_cast<int64_t>(size_of(dtype)) * shape.numel();
   View v;
   v.dtype = dtype;
   v.ndim = shape.ndim;

@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "bind/common.h"
 
@@ -47,9 +48,12 @@ Array permute(const Array& x, const Shape& axes) {
 Array expand_to(const Array& x, Shape shape) {
   const int lead = shape.ndim - x.ndim();
   bool fits = lead >= 0;
+  int64_t count = 1;
   for (int i = 0; i < shape.ndim && fits; ++i) {
     if (i >= lead && shape[i] == -1) shape[i] = x.size(i - lead);
     fits = shape[i] >= 0 && (i < lead || shape[i] == x.size(i - lead) || x.size(i - lead) == 1);
+    if (fits && __builtin_mul_overflow(count, shape[i] ? shape[i] : 1, &count))
+      fail<ShapeError>("expand: shape ", shape, " is too large");
   }
   if (!fits)
     fail<ShapeError>("expand: ", x.shape(), " does not expand to ", shape, ": expected equal sizes, or 1 to expand");
@@ -73,14 +77,31 @@ Array slice(const Array& x, const Shape& starts, const Shape& sizes, const Shape
   return x.as_strided(sizes, strides, sizes.numel() > 0 ? offset : 0);
 }
 
+// The addresses from the first byte to behind the last that an array with elements reads.
+std::pair<const char*, const char*> extent(const View& x) {
+  int64_t low = 0, high = 0;
+  for (int i = 0; i < x.ndim; ++i) (x.strides[i] < 0 ? low : high) += (x.shape[i] - 1) * x.strides[i];
+  const auto size = static_cast<int64_t>(size_of(x.dtype));
+  const char* data = static_cast<const char*>(x.data);
+  return {data + low * size, data + (high + 1) * size};
+}
+
+bool overlap(const View& x, const View& y) {
+  if (x.numel() == 0 || y.numel() == 0) return false;
+  const auto a = extent(x), b = extent(y);
+  return a.first < b.second && b.first < a.second;
+}
+
 void copy_into(const Array& x, const Array& y, const char* op) {
   if (y.storage() && y.storage()->read_only()) fail<ValueError>(op, ": the destination is read-only memory");
+  for (int i = 0; i < y.ndim(); ++i)
+    if (y.size(i) > 1 && y.view().strides[i] == 0)
+      fail<ValueError>(op, ": several elements of the destination share memory: clone() it first");
   check_device(op, x, y);
   if (broadcast(op, x.shape(), y.shape()) != y.shape())
     fail<ShapeError>(op, ": ", x.shape(), " does not broadcast to ", y.shape());
-  // A source in the same storage may overlap the destination: read it whole first.
   Array source = x;
-  if (x.storage() == y.storage()) {
+  if (overlap(x, y)) {  // read it whole first; two storages may share memory of another library's
     source = Array::empty(x.shape(), x.dtype(), x.device());
     View from = x, to = source;
     View* views[] = {&to, &from};
@@ -92,15 +113,6 @@ void copy_into(const Array& x, const Array& y, const char* op) {
   coalesce(views, 2);
   run<&Kernels::copy>(y.numel(), y.device(), from, to);
   if (y.storage()) y.storage()->bump();
-}
-
-Array clone(const Array& x) {
-  Array y = Array::empty(x.shape(), x.dtype(), x.device());
-  View from = x, to = y;
-  View* views[] = {&to, &from};
-  coalesce(views, 2);
-  run<&Kernels::copy>(x.numel(), x.device(), from, to);
-  return y;
 }
 
 Array cat(const std::vector<Array>& parts, int64_t dim) {
