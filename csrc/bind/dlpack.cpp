@@ -118,10 +118,17 @@ Array consume(const py::capsule& capsule, bool read_only) {
   if (t.ndim < 0 || t.ndim > kMaxAxes)
     fail<ShapeError>("from_dlpack: expected at most ", kMaxAxes, " axes, got ", t.ndim);
   v.ndim = t.ndim;
+  int64_t count = 1;
+  for (int i = 0; i < t.ndim; ++i)
+    if (t.shape[i] < 0 || __builtin_mul_overflow(count, t.shape[i] ? t.shape[i] : 1, &count))
+      fail<ShapeError>("from_dlpack: shape ", Shape(t.shape, t.ndim), " is not one of an array");
   for (int i = 0; i < t.ndim; ++i) v.shape[i] = t.shape[i];
   const Shape steps = t.strides ? Shape(t.strides, t.ndim) : dense_strides({t.shape, t.ndim});
   for (int i = 0; i < t.ndim; ++i) v.strides[i] = steps[i];
-  v.data = static_cast<char*>(t.data) + t.byte_offset;
+  static double nothing;  // arrays without elements may come without memory
+  v.data = t.data ? static_cast<char*>(t.data) + t.byte_offset : reinterpret_cast<char*>(&nothing);
+  if ((!t.data && v.numel() > 0) || reinterpret_cast<uintptr_t>(v.data) % size_of(v.dtype) != 0)
+    fail<ValueError>("from_dlpack: the elements are missing or not aligned in memory");
   const auto bytes = static_cast<size_t>(v.numel()) * size_of(v.dtype);
   Storage* storage = Storage::borrow(v.data, bytes, read_only, m, [](void* owner) {
     py::gil_scoped_acquire gil;
