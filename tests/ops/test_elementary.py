@@ -1,0 +1,71 @@
+"""Elementary functions of one input."""
+
+import numpy as np
+import pytest
+from checks import RowChecks
+from registry import NUMBERS, unary
+from scipy import special
+
+import pydl
+from pydl import ops
+from pydl.errors import DtypeError
+
+NO_BOOL = [((pydl.tensor([True]),), DtypeError, "bool is not supported: expected a numeric dtype")]
+
+ROWS = [
+    unary(ops.neg, np.negative, dtypes=NUMBERS, errors=[*NO_BOOL, ((3.0,), DtypeError, "neg: expected a tensor")]),
+    unary(ops.abs, np.abs, dtypes=NUMBERS),
+    unary(ops.square, np.square, dtypes=NUMBERS),
+    unary(ops.sign, np.sign, dtypes=NUMBERS, specials=False),
+    unary(ops.exp, np.exp, low=-5, high=5, dtypes=NUMBERS),
+    unary(ops.exp2, np.exp2, low=-5, high=5),
+    unary(ops.expm1, np.expm1),
+    unary(ops.log, np.log, low=0.1, high=9, whole=(1, 9), dtypes=NUMBERS),
+    unary(ops.log2, np.log2, low=0.1, high=9),
+    unary(ops.log10, np.log10, low=0.1, high=9),
+    unary(ops.log1p, np.log1p, low=-0.8, high=9),
+    unary(ops.sqrt, np.sqrt, low=0.1, high=9, whole=(0, 9), dtypes=NUMBERS),
+    unary(ops.rsqrt, lambda x: 1 / np.sqrt(x), low=0.1, high=9),
+    unary(ops.reciprocal, lambda x: 1 / x, low=0.3, high=9),
+    unary(ops.sin, np.sin, low=-9, high=9, dtypes=NUMBERS),
+    unary(ops.cos, np.cos, low=-9, high=9),
+    unary(ops.tan, np.tan, low=-1.3, high=1.3),
+    unary(ops.asin, np.arcsin, low=-0.9, high=0.9),
+    unary(ops.acos, np.arccos, low=-0.9, high=0.9),
+    unary(ops.atan, np.arctan),
+    unary(ops.sinh, np.sinh),
+    unary(ops.cosh, np.cosh),
+    unary(ops.tanh, np.tanh, dtypes=NUMBERS),
+    unary(ops.asinh, np.arcsinh),
+    unary(ops.acosh, np.arccosh, low=1.2, high=9),
+    unary(ops.atanh, np.arctanh, low=-0.9, high=0.9),
+    unary(ops.erf, special.erf),
+    unary(ops.erfc, special.erfc),
+    unary(ops.floor, np.floor, low=-9, high=9, dtypes=NUMBERS),
+    unary(ops.ceil, np.ceil, low=-9, high=9, dtypes=NUMBERS),
+    unary(ops.trunc, np.trunc, low=-9, high=9, dtypes=NUMBERS),
+    unary(ops.round, lambda x, decimals=0: np.round(x, decimals), low=-9, high=9, dtypes=NUMBERS),
+]
+
+
+class TestRows(RowChecks):
+    """Every row."""
+
+
+def test_sign_of_zeros_and_nan() -> None:
+    y = ops.sign(pydl.tensor([0.0, -0.0, float("nan"), float("inf"), -float("inf")]))
+    assert y.tolist() == [0, 0, 0, 1, -1]
+
+
+@pytest.mark.parametrize("decimals", [1, 3, -1])
+def test_round_decimals(decimals: int) -> None:
+    x = np.random.default_rng(0).uniform(-90, 90, (4, 5))
+    np.testing.assert_allclose(ops.round(pydl.tensor(x), decimals=decimals).numpy(), np.round(x, decimals), atol=1e-12)
+
+
+def test_rounding_integers_gives_new_memory() -> None:
+    """An operation in place on the result must not reach the input."""
+    for fn in (ops.floor, ops.ceil, ops.round, ops.trunc):
+        x = pydl.tensor([1, 2, 3])
+        fn(x).add_(1)
+        assert x.tolist() == [1, 2, 3]
