@@ -4,8 +4,10 @@ import math
 
 from pydl import _C
 from pydl.autograd.op import Unary
+from pydl.errors import ArgumentError, ShapeError
 from pydl.ops.compare import where
 from pydl.ops.elementary import erf, exp, expm1, tanh, unary_function
+from pydl.ops.shape import wrap
 from pydl.tensor import Tensor
 
 
@@ -78,6 +80,8 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 
     Source: Hendrycks & Gimpel 2016 (arXiv:1606.08415).
     """
+    if approximate not in ("none", "tanh"):
+        raise ArgumentError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
     return (GeluTanh if approximate == "tanh" else Gelu).apply(input)
 
 
@@ -119,8 +123,7 @@ def mish(input: Tensor) -> Tensor:
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     """x limited to [min_val, max_val]; no gradient at the limits."""
-    inside = (input > min_val) & (input < max_val)
-    return where(inside, input, where(input >= max_val, max_val, min_val).to(input.dtype))
+    return where(input <= min_val, min_val, where(input >= max_val, max_val, input))
 
 
 def relu6(input: Tensor) -> Tensor:
@@ -155,17 +158,22 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x where |x| > lambd, else 0."""
-    return where(input.abs() > lambd, input, 0.0)
+    return where(input.abs() <= lambd, 0.0, input)
 
 
 def threshold(input: Tensor, threshold: float, value: float) -> Tensor:
     """x where x > threshold, else value."""
-    return where(input > threshold, input, value)
+    return where(input <= threshold, value, input)
 
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x where x > 0, else weight * x, with one weight in all or one per channel (axis 1). Source: He et al. 2015
     (arXiv:1502.01852)."""
+    channels = input.shape[1] if input.ndim > 1 else 1
+    if weight.ndim > 1 or weight.numel() not in (1, channels):
+        raise ShapeError(
+            f"prelu: weight {weight.shape} does not match input {input.shape}: expected (1,) or ({channels},)"
+        )
     if weight.numel() > 1:
         weight = weight.reshape([1, -1] + [1] * (input.ndim - 2))
     return where(input > 0, input, input * weight)
@@ -173,5 +181,8 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """The first half along dim times the sigmoid of the second. Source: Dauphin et al. 2016 (arXiv:1612.08083)."""
-    a, b = input.chunk(2, dim)
+    at = wrap(dim, input.ndim, "glu")
+    if not input.ndim or input.shape[at] % 2:
+        raise ShapeError(f"glu: expected an even size in dim {dim}, got shape {input.shape}")
+    a, b = input.chunk(2, at)
     return a * sigmoid(b)

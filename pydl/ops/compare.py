@@ -83,9 +83,9 @@ def where(condition: Tensor, input: Operand | None = None, other: Operand | None
     if input is None or other is None:
         raise ArgumentError("where: give both input and other, or neither")
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
-        kind = float if isinstance(input, float) or isinstance(other, float) else int
-        dtype = _C.float32 if kind is float else _C.int64
-        input = Tensor(_C.scalar(kind(input), dtype, condition.array.device))
+        kinds = {bool if isinstance(v, bool) else float if isinstance(v, float) else int for v in (input, other)}
+        dtype = _C.float32 if float in kinds else _C.int64 if int in kinds else _C.bool
+        input = Tensor(_C.scalar(input, dtype, condition.array.device))
     a, b = lift_pair(input, other, "where")
     return Where.apply(condition, a, b)
 
@@ -112,9 +112,15 @@ def equal(input: Tensor, other: Tensor) -> bool:
     return input.shape == other.shape and bool(Tensor(_C.all(_C.eq(input.array, other.array))).item())
 
 
+def _precise(x: Tensor) -> Tensor:
+    """x outside the graph, in a dtype whose differences are exact enough to judge by."""
+    wide = _C.float32 if x.dtype in (_C.float16, _C.bfloat16, _C.float32) else _C.float64
+    return Tensor(_C.cast(x.array, wide))
+
+
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """Where |input - other| <= atol + rtol * |other|; bool."""
-    a, b = input.detach(), other.detach()
+    a, b = _precise(input), _precise(other)
     near = (a == b) | (((a - b).abs() <= atol + rtol * b.abs()) & isfinite(b) & isfinite(a))
     return near | (isnan(a) & isnan(b)) if equal_nan else near
 
