@@ -23,8 +23,9 @@ Array empty(const Shape& shape, Dtype dtype, Device device) {
 Array scalar(const py::handle& value, Dtype dtype, Device device) {
   Array y = Array::empty({}, dtype, device);
   if (PyLong_Check(value.ptr()) && !is_floating(dtype)) {
-    const int64_t whole = PyLong_AsLongLong(value.ptr());
-    if (whole == -1 && PyErr_Occurred()) throw py::error_already_set();
+    int too_large = 0;
+    const int64_t whole = PyLong_AsLongLongAndOverflow(value.ptr(), &too_large);
+    if (too_large) fail<ValueError>("the number ", py::str(value).cast<std::string>(), " does not fit into int64");
     View from = y;
     from.data = const_cast<int64_t*>(&whole);
     from.dtype = Dtype::i64;
@@ -32,7 +33,10 @@ Array scalar(const py::handle& value, Dtype dtype, Device device) {
     return y;
   }
   const double number = PyFloat_AsDouble(value.ptr());
-  if (number == -1 && PyErr_Occurred()) throw py::error_already_set();
+  if (number == -1 && PyErr_Occurred()) {
+    PyErr_Clear();
+    fail<DtypeError>("expected a number that float64 can hold, got ", py::repr(value).cast<std::string>());
+  }
   return filled({}, dtype, number, device);
 }
 
@@ -96,6 +100,8 @@ Array from_numpy(const py::array& x) {
     v.strides[i] = x.strides(i) / item;
   }
   v.data = const_cast<void*>(x.data());
+  if (reinterpret_cast<uintptr_t>(v.data) % size_of(dtype) != 0)
+    fail<ValueError>("from_numpy: the elements are not aligned in memory; copy the array first");
   PyObject* owner = x.inc_ref().ptr();
   Storage* storage = Storage::borrow(v.data, static_cast<size_t>(x.nbytes()), !x.writeable(), owner, [](void* o) {
     py::gil_scoped_acquire gil;
@@ -135,6 +141,8 @@ void bind_create(py::module_& m) {
   m.def("empty", &empty, py::arg("shape"), py::arg("dtype"), py::arg("device"));
   m.def("scalar", &scalar, py::arg("value"), py::arg("dtype"), py::arg("device"));
   m.def("full", &full, py::arg("shape"), py::arg("value"), py::arg("dtype"), py::arg("device"));
+  m.def(
+      "ones_like", [](const Array& x) { return filled(x.shape(), x.dtype(), 1, x.device()); }, py::arg("x"));
   m.def("arange", &arange, py::arg("start"), py::arg("end"), py::arg("step"), py::arg("dtype"), py::arg("device"));
   m.def("from_numpy", &from_numpy, py::arg("x"));
   m.def("to_numpy", &to_numpy, py::arg("x"));

@@ -14,7 +14,6 @@ Array unary(Unary op, const Array& x) {
   // The first five also take integers; the others compute integers as float32.
   const bool keeps = is_floating(x.dtype()) || (op <= Unary::relu && x.dtype() != Dtype::b8) ||
                      (op >= Unary::floor && x.dtype() != Dtype::b8);
-  if (!is_floating(x.dtype()) && op >= Unary::floor && keeps) return x;  // integers are round already
   if (!keeps && (op <= Unary::relu))
     fail<DtypeError>(kUnary[static_cast<int>(op)], ": bool is not supported: expected a numeric dtype");
   const Array in = keeps ? x : cast(x, Dtype::f32);
@@ -22,6 +21,10 @@ Array unary(Unary op, const Array& x) {
   View from = in, to = y;
   View* views[] = {&to, &from};
   coalesce(views, 2);
+  if (op >= Unary::floor && !is_floating(in.dtype())) {  // integers are round already
+    run<&Kernels::copy>(y.numel(), y.device(), from, to);
+    return y;
+  }
   run<&Kernels::unary>(4 * y.numel(), y.device(), op, from, to);
   return y;
 }

@@ -79,6 +79,9 @@ Array gather(const Array& x, int64_t dim, const Array& index) {
 Array scatter_add(const Array& y, int64_t dim, const Array& index, const Array& x) {
   const int axis = wrap_axis("scatter_add", dim, y.ndim());
   const Array source = cut("scatter_add", x, index, axis);
+  if (x.ndim() && index.size(axis) > x.size(axis))
+    fail<ShapeError>("scatter_add: index of shape ", index.shape(), " does not fit src ", x.shape(),
+                     ": expected no larger size in dim ", axis);
   const Array at = around(checked_index("scatter_add", index, y.ndim() ? y.size(axis) : 1), axis);
   if (x.dtype() != y.dtype()) fail<DtypeError>("scatter_add: expected src of dtype ", y.dtype(), ", got ", x.dtype());
   Shape read = index.shape();

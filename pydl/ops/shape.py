@@ -306,8 +306,8 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of equal size (the last may be smaller); views."""
     if chunks <= 0:
         raise ArgumentError(f"chunk: expected a positive number, got {chunks}")
-    size = input.shape[wrap(dim, input.ndim, "chunk")]
-    return split(input, max(-(-size // chunks), 1), dim)
+    size = input.shape[wrap(dim, input.ndim, "chunk")] if input.ndim else 1
+    return split(input, -(-size // chunks) if size else [0] * chunks, dim)
 
 
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
