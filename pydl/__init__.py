@@ -1,7 +1,7 @@
 """pydl: deep learning with hand-written kernels; PyTorch's names, numpy the only requirement."""
 
 from pydl import _openmp  # noqa: I001  first: it decides how OpenMP waits
-from pydl import autograd, cuda, errors, optim
+from pydl import autograd, cuda, errors, nn, optim
 from pydl._C import bfloat16, bool, device, dtype, float16, float32, float64, int32, int64, promote_types, uint8
 from pydl.autograd import (
     enable_grad,
@@ -303,6 +303,7 @@ __all__ = [
     "narrow",
     "ne",
     "neg",
+    "nn",
     "no_grad",
     "nonzero",
     "norm",

@@ -4,12 +4,14 @@ from pydl._C import ArgumentError, BoundsError, DeviceError, DtypeError, PydlErr
 
 __all__ = [
     "ArgumentError",
+    "AttributeMissingError",
     "AutogradError",
     "BoundsError",
     "CheckpointError",
     "DeviceError",
     "DtypeError",
     "FileFormatError",
+    "KeyMissingError",
     "MissingExtraError",
     "PydlError",
     "ShapeError",
@@ -21,12 +23,22 @@ class AutogradError(PydlError, RuntimeError):
     """The graph cannot be differentiated as asked."""
 
 
+class AttributeMissingError(PydlError, AttributeError):
+    """A module has no such part, or is not ready for one."""
+
+
 class FileFormatError(PydlError, ValueError):
     """A file is truncated, of the wrong kind, or does not hold what it says."""
 
 
 class CheckpointError(PydlError, RuntimeError):
     """A state does not fit the object that it is loaded into."""
+
+
+class KeyMissingError(PydlError, KeyError):
+    """A container has no entry of this name."""
+
+    __str__ = Exception.__str__  # KeyError would put the message in quotes
 
 
 class MissingExtraError(PydlError, ImportError):

@@ -1,0 +1,84 @@
+"""Distances, normalisation to unit length and padding."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pydl import ops
+from pydl.errors import ArgumentError, ShapeError
+from pydl.tensor import Tensor
+
+__all__ = ["bilinear", "cosine_similarity", "normalize", "pad", "pairwise_distance"]
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int | Sequence[int] = 1, eps: float = 1e-12) -> Tensor:
+    """x / max(norm of x over dim, eps)."""
+    return input / ops.clamp(ops.norm(input, p, dim, True), min=eps)
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """The cosine of the angle between x1 and x2 along dim; both are broadcast.
+
+    Each length counts as at least eps.
+    """
+    if x1.ndim != x2.ndim:
+        shape = np.broadcast_shapes(x1.shape, x2.shape)
+        x1, x2 = ops.broadcast_to(x1, shape), ops.broadcast_to(x2, shape)
+    a = x1 / ops.clamp(ops.norm(x1, 2.0, dim, True), min=eps)
+    b = x2 / ops.clamp(ops.norm(x2, 2.0, dim, True), min=eps)
+    return ops.sum(a * b, dim)
+
+
+def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
+    """The p-norm of x1 - x2 + eps over the last axis."""
+    return ops.norm(x1 - x2 + eps, p, -1, keepdim)
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """input1^T weight[k] input2 + bias[k] for each k.
+
+    Args: input1: (..., i). input2: (..., j). weight: (k, i, j). bias: (k,).
+    Returns: (..., k).
+    """
+    if weight.ndim != 3 or input1.shape[:-1] != input2.shape[:-1]:
+        raise ShapeError(f"bilinear: {input1.shape}, {input2.shape} and weight {weight.shape} do not fit")
+    k, i, j = weight.shape
+    if input1.shape[-1:] != (i,) or input2.shape[-1:] != (j,):
+        raise ShapeError(
+            f"bilinear: inputs {input1.shape} and {input2.shape} do not match weight {weight.shape}: "
+            f"expected last dimensions {i} and {j}"
+        )
+    left = ops.matmul(input1, weight.permute(1, 0, 2).reshape(i, k * j)).reshape(*input1.shape[:-1], k, j)
+    y = ops.matmul(left, input2.unsqueeze(-1)).squeeze(-1)
+    return y if bias is None else y + bias
+
+
+def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+    """input with value (0) around it.
+
+    Args:
+        pad: (before, after) of the last axis, then of the one before it, ...; negative numbers cut away.
+        mode: 'constant'.
+    """
+    if mode != "constant":
+        raise ArgumentError(f"pad: mode must be 'constant', got {mode!r}")
+    if len(pad) % 2 or len(pad) > 2 * input.ndim:
+        raise ShapeError(f"pad: {tuple(pad)} does not fit shape {input.shape}: expected pairs for at most all axes")
+    y = input
+    for i in range(len(pad) // 2):
+        y = _pad_axis(y, input.ndim - 1 - i, int(pad[2 * i]), int(pad[2 * i + 1]), 0.0 if value is None else value)
+    return y
+
+
+def _pad_axis(x: Tensor, axis: int, before: int, after: int, value: float) -> Tensor:
+    size = x.shape[axis] + min(before, 0) + min(after, 0)
+    if size < 0:
+        raise ShapeError(f"pad: ({before}, {after}) cuts more than the size {x.shape[axis]} of axis {axis}")
+    if before < 0 or after < 0:
+        x = ops.narrow(x, axis, max(-before, 0), size)
+    parts = [x]
+    for count, first in ((before, True), (after, False)):
+        if count > 0:
+            edge = ops.full([count if i == axis else s for i, s in enumerate(x.shape)], value, dtype=x.dtype)
+            parts = [edge, *parts] if first else [*parts, edge]
+    return x if len(parts) == 1 else ops.cat(parts, axis)

@@ -1,0 +1,400 @@
+"""Module: a function with parameters.
+
+Its parts lie in the instance's own dict, so that forward reads them at full speed; one table remembers which names are
+parameters, buffers and modules.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from pydl import _C
+from pydl.errors import ArgumentError, AttributeMissingError, DtypeError
+from pydl.nn import state
+from pydl.nn.hooks import Hooks, add, call_with_hooks
+from pydl.nn.parameter import Buffer, Parameter
+from pydl.nn.state import BUFFER, MODULE, PARAMETER, TRANSIENT
+from pydl.ops.create import as_device
+from pydl.tensor import RemovableHandle, Tensor
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Module"]
+
+
+class Module:
+    """Base of all layers and models: assign parameters, buffers and modules as attributes, define `forward`, call it.
+
+    Attributes: training: whether layers that differ in training (dropout, normalisation) behave as in training.
+    """
+
+    training: bool
+    _kinds: dict[str, str]
+    _hooks: Hooks | None = None
+
+    def __init__(self) -> None:
+        self.__dict__.update(_kinds={}, training=True)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The computation; every subclass defines it."""
+        raise AttributeMissingError(f"{type(self).__name__} does not define forward")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._hooks is None:
+            if len(args) == 1 and not kwargs:  # costs half of what unpacking does
+                return self.forward(args[0])
+            return self.forward(*args, **kwargs)
+        return call_with_hooks(self, self._hooks, args, kwargs)
+
+    # ---- attributes
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        special = isinstance(value, (Parameter, Module, Buffer))
+        kinds = self.__dict__.get("_kinds")
+        old = kinds.get(name) if kinds else None
+        if not special and old is None:
+            object.__setattr__(self, name, value)
+            return
+        if kinds is None:
+            raise AttributeMissingError(f"cannot assign {name!r} before Module.__init__() was called")
+        kind = self._new_kind(name, value, old)
+        if kind != old:
+            kinds.pop(name, None)
+            kinds[name] = kind
+        self.__dict__[name] = value
+
+    def _new_kind(self, name: str, value: Any, old: str | None) -> str:
+        """What name becomes when value is assigned to it, or DtypeError where it does not fit."""
+        if isinstance(value, Parameter):
+            return PARAMETER
+        if old == PARAMETER and value is not None:
+            raise DtypeError(f"cannot assign {_kind_of(value)} as parameter {name!r}: expected a Parameter or None")
+        if isinstance(value, Module):
+            return MODULE
+        if old == MODULE and value is not None:
+            raise DtypeError(f"cannot assign {_kind_of(value)} as child module {name!r}: expected a Module or None")
+        if isinstance(value, Buffer):
+            return BUFFER if value.persistent else TRANSIENT
+        if value is not None and not isinstance(value, Tensor):
+            raise DtypeError(f"cannot assign {_kind_of(value)} as buffer {name!r}: expected a Tensor or None")
+        assert old is not None
+        return old
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        self._kinds.pop(name, None)
+
+    def _check_name(self, name: str, what: str, same: tuple[str, ...]) -> None:
+        if "_kinds" not in self.__dict__:
+            raise AttributeMissingError(f"cannot register {name!r} before Module.__init__() was called")
+        if not isinstance(name, str):
+            raise DtypeError(f"{what} name must be a string, got {type(name).__name__}")
+        if "." in name or not name:
+            raise ArgumentError(f"{what} name must not be empty or contain a dot, got {name!r}")
+        if hasattr(self, name) and self._kinds.get(name) not in same:
+            raise ArgumentError(f"{what} {name!r}: the module already has an attribute of this name")
+
+    def _register(self, name: str, value: Any, kind: str) -> None:
+        self._kinds.pop(name, None)
+        self._kinds[name] = kind
+        self.__dict__[name] = value
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Adds a parameter; None keeps the name without one."""
+        self._check_name(name, "parameter", (PARAMETER,))
+        if param is not None and not isinstance(param, Parameter):
+            raise DtypeError(f"cannot register {_kind_of(param)} as parameter {name!r}: expected a Parameter or None")
+        self._register(name, param, PARAMETER)
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Adds a tensor that moves with the module and is not trained; persistent: saved in its state_dict."""
+        self._check_name(name, "buffer", (BUFFER, TRANSIENT))
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise DtypeError(f"cannot register {_kind_of(tensor)} as buffer {name!r}: expected a Tensor or None")
+        self._register(name, tensor, BUFFER if persistent else TRANSIENT)
+
+    def register_module(self, name: str, module: "Module | None") -> None:
+        """Adds a child; None keeps the name without one."""
+        if module is not None and not isinstance(module, Module):
+            raise DtypeError(f"cannot register {_kind_of(module)} as child module {name!r}: expected a Module or None")
+        self._check_name(name, "module", (MODULE,))
+        self._register(name, module, MODULE)
+
+    add_module = register_module
+
+    # ---- parts
+
+    def _parts(self, *kinds: str) -> Mapping[str, Any]:
+        own = self.__dict__
+        return MappingProxyType({name: own[name] for name, kind in self._kinds.items() if kind in kinds})
+
+    @property
+    def _parameters(self) -> Mapping[str, Parameter | None]:
+        return self._parts(PARAMETER)
+
+    @property
+    def _buffers(self) -> Mapping[str, Tensor | None]:
+        return self._parts(BUFFER, TRANSIENT)
+
+    @property
+    def _modules(self) -> "Mapping[str, Module | None]":
+        return self._parts(MODULE)
+
+    def _members(self, kinds: tuple[str, ...], prefix: str, recurse: bool, once: bool) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        for path, module in self.named_modules(prefix=prefix, remove_duplicate=once) if recurse else [(prefix, self)]:
+            for name, value in module._parts(*kinds).items():
+                if value is None or id(value) in seen:
+                    continue
+                if once:
+                    seen.add(id(value))
+                yield (f"{path}.{name}" if path else name), value
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Dotted names and parameters, those of the children after its own; a shared one comes once."""
+        return self._members((PARAMETER,), prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """The parameters, each once."""
+        return (p for _, p in self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Dotted names and buffers."""
+        return self._members((BUFFER, TRANSIENT), prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """The buffers, each once."""
+        return (b for _, b in self.named_buffers(recurse=recurse))
+
+    def named_children(self) -> "Iterator[tuple[str, Module]]":
+        """Names and modules one level down, each module once."""
+        seen: set[int] = set()
+        for name, module in self._modules.items():
+            if module is not None and id(module) not in seen:
+                seen.add(id(module))
+                yield name, module
+
+    def children(self) -> "Iterator[Module]":
+        """The modules one level down."""
+        return (module for _, module in self.named_children())
+
+    def named_modules(
+        self, memo: "set[Module] | None" = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> "Iterator[tuple[str, Module]]":
+        """Dotted names and modules of the whole tree, itself first."""
+        memo = set() if memo is None else memo
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        yield prefix, self
+        for name, module in self._modules.items():
+            if module is not None:
+                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+
+    def modules(self) -> "Iterator[Module]":
+        """The modules of the whole tree, itself first, each once."""
+        return (module for _, module in self.named_modules())
+
+    def get_submodule(self, target: str) -> "Module":
+        """The module of a dotted name; '' is this one. Raises: AttributeMissingError."""
+        module = self
+        for name in target.split(".") if target else ():
+            if module._kinds.get(name) != MODULE or module.__dict__[name] is None:
+                raise AttributeMissingError(f"{type(module).__name__} has no child module {name!r} (of {target!r})")
+            module = module.__dict__[name]
+        return module
+
+    def _get(self, target: str, kinds: tuple[str, ...], what: str) -> Any:
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)
+        if owner._kinds.get(name) not in kinds:
+            raise AttributeMissingError(f"{type(owner).__name__} has no {what} {name!r} (of {target!r})")
+        return owner.__dict__[name]
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter of a dotted name. Raises: AttributeMissingError."""
+        return self._get(target, (PARAMETER,), "parameter")  # type: ignore[no-any-return]
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer of a dotted name. Raises: AttributeMissingError."""
+        return self._get(target, (BUFFER, TRANSIENT), "buffer")  # type: ignore[no-any-return]
+
+    # ---- state
+
+    def state_dict(
+        self, *, destination: dict[str, Tensor] | None = None, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Tensor]:
+        """Dotted names to parameters and persistent buffers; they share the module's memory.
+
+        Args: destination: filled and returned; prefix: put before each name; keep_vars: the tensors themselves, not
+            detached ones.
+        """
+        made = {} if destination is None else destination
+        made.update((name, t if keep_vars else t.detach()) for name, t in state.entries(self, prefix))
+        return made
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> state.IncompatibleKeys:
+        """Copies the values of a `state_dict` into the parameters and buffers.
+
+        Args:
+            state_dict: names to tensors; arrays of NumPy or another DLPack library are read too.
+            strict: names that are missing or unexpected are errors. Shapes must match in any case.
+            assign: take the given memory and dtype in place of a copy; the Parameter objects stay.
+        Returns: missing_keys, unexpected_keys.
+        Raises: CheckpointError that lists everything that does not fit; then nothing was changed.
+        """
+        return state.load(self, state_dict, strict, assign)
+
+    # ---- changes to the whole tree
+
+    def apply(self, fn: "Callable[[Module], None]") -> "Self":
+        """Calls fn with every module of the tree, children first."""
+        for module in self.children():
+            module.apply(fn)
+        fn(self)
+        return self
+
+    def train(self, mode: bool = True) -> "Self":
+        """Sets `training` in the whole tree; returns itself."""
+        if not isinstance(mode, bool):
+            raise ArgumentError(f"train: mode must be True or False, got {mode!r}")
+        self.training = mode
+        for module in self.children():
+            module.train(mode)
+        return self
+
+    def eval(self) -> "Self":
+        """`train(False)`."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> "Self":
+        """Sets whether its parameters require gradients; returns itself."""
+        for p in self.parameters():
+            p.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forgets the gradients of its parameters, or fills them with 0."""
+        for p in self.parameters():
+            p.grad = None if set_to_none or p.grad is None else Tensor(_C.full(p.shape, 0, p.grad.dtype, p.device))
+
+    def to(self, *args: Any, dtype: _C.dtype | None = None, device: Any = None, **_: Any) -> "Self":
+        """Puts parameters and buffers on a device, and the floating ones into a dtype; returns itself.
+
+        Called as to(dtype), to(device), to(device, dtype) or to(tensor).
+        """
+        for arg in args:
+            if isinstance(arg, _C.dtype):
+                dtype = arg
+            elif isinstance(arg, Tensor):
+                dtype, device = arg.dtype, arg.device
+            elif isinstance(arg, (str, _C.device)):
+                device = arg
+            elif arg is not None and not isinstance(arg, bool):
+                raise DtypeError(f"to: expected a dtype, a device or a tensor, got {arg!r}")
+        if device is not None:
+            as_device(device)  # DeviceError where it is not available
+        if dtype is None:
+            return self
+        if not dtype.is_floating_point:
+            raise DtypeError(f"to: a module can only be put into a floating dtype, got {dtype}")
+        state.convert(self, dtype)
+        return self
+
+    def float(self) -> "Self":
+        """Floating parameters and buffers in float32."""
+        return self.to(_C.float32)
+
+    def double(self) -> "Self":
+        """Floating parameters and buffers in float64."""
+        return self.to(_C.float64)
+
+    def half(self) -> "Self":
+        """Floating parameters and buffers in float16."""
+        return self.to(_C.float16)
+
+    def bfloat16(self) -> "Self":
+        """Floating parameters and buffers in bfloat16."""
+        return self.to(_C.bfloat16)
+
+    def cpu(self) -> "Self":
+        """Parameters and buffers in the CPU's memory."""
+        return self.to("cpu")
+
+    def cuda(self, device: Any = None) -> "Self":
+        """Parameters and buffers on a CUDA device. Raises: DeviceError where there is none."""
+        return self.to("cuda" if device is None else device)
+
+    # ---- hooks
+
+    def _hook_table(self) -> Hooks:
+        if self._hooks is None:
+            self._hooks = Hooks()
+        return self._hooks
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Calls hook(module, args) before forward; what it returns replaces the arguments.
+
+        Args: prepend: run before the others; with_kwargs: hook(module, args, kwargs) gives (args, kwargs) or None.
+        """
+        return add(self._hook_table().pre, hook, prepend, with_kwargs)
+
+    def register_forward_hook(
+        self,
+        hook: Callable[..., Any],
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
+    ) -> RemovableHandle:
+        """Calls hook(module, args, output) after forward; what it returns replaces the output.
+
+        Args: with_kwargs: hook(module, args, kwargs, output); always_call: also when forward raised, with output None.
+        """
+        return add(self._hook_table().forward, hook, prepend, with_kwargs, always_call)
+
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Calls hook(module, grad_output) when the outputs' gradients are known; what it returns replaces them."""
+        return add(self._hook_table().backward_pre, hook, prepend)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Calls hook(module, grad_input, grad_output) when the gradients of the positional inputs are complete; what it
+        returns replaces grad_input."""
+        return add(self._hook_table().backward, hook, prepend)
+
+    # ---- text
+
+    def _get_name(self) -> str:
+        return type(self).__name__
+
+    def extra_repr(self) -> str:
+        """What stands between the brackets of its text; subclasses say their settings."""
+        return ""
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        lines = extra.split("\n") if extra else []
+        children = [f"({name}): {indent(repr(module))}" for name, module in self._modules.items()]
+        if len(lines) == 1 and not children:
+            return f"{self._get_name()}({extra})"
+        body = lines + children
+        return f"{self._get_name()}(" + ("\n  " + "\n  ".join(body) + "\n" if body else "") + ")"
+
+
+def indent(text: str) -> str:
+    """text with all lines but the first moved right by two."""
+    return text.replace("\n", "\n  ")
+
+
+def _kind_of(value: Any) -> str:
+    return f"a {type(value).__name__}"

@@ -1,0 +1,98 @@
+"""Gradient clipping, in place on `.grad`."""
+
+import math
+from collections.abc import Iterable
+
+from pydl import _C
+from pydl.errors import ArgumentError, AutogradError
+from pydl.tensor import Tensor
+
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
+
+
+def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    """The gradients there are, each without gaps in memory."""
+    listed = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    grads = []
+    for p in listed:
+        if p.grad is None:
+            continue
+        if not p.grad.array.is_dense:
+            p.grad = Tensor(_C.contiguous(p.grad.array))
+        grads.append(p.grad)
+    return grads
+
+
+def _norm(arrays: list[_C.Array], p: float) -> float:
+    if p == 2.0:
+        return math.sqrt(float(Tensor(_C.sum(_C.sum_squares(arrays)))))
+    sizes = [Tensor(_C.abs(a)).to(_C.float64) for a in arrays if a.size]
+    if math.isinf(p):
+        return max([float(s.amax()) for s in sizes], default=0.0, key=lambda v: math.inf if v != v else v)
+    if p == 0:
+        return float(sum(float((s != 0).to(_C.float64).sum()) for s in sizes))
+    return float(sum(float((s**p).sum()) for s in sizes) ** (1 / p))
+
+
+def get_total_norm(
+    tensors: Tensor | Iterable[Tensor],
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """The norm of all tensors taken as one vector, (); summed in float64, in the dtype of the first.
+
+    Args: norm_type: p of the p-norm, or inf. foreach: accepted; it is always one launch.
+    Raises: AutogradError where it is not finite and error_if_nonfinite.
+    """
+    listed = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    if not listed:
+        return Tensor(_C.scalar(0.0, _C.float32, _C.device("cpu")))
+    p = float(norm_type)
+    if not p >= 0:
+        raise ArgumentError(f"get_total_norm: norm_type must not be negative, got {norm_type}")
+    total = _norm([_C.contiguous(t.array) for t in listed], p)
+    if error_if_nonfinite and not math.isfinite(total):
+        raise AutogradError(
+            f"clip_grad_norm_: the total norm of order {p} is {total}: pass error_if_nonfinite=False to scale anyway"
+        )
+    first = listed[0]
+    return Tensor(_C.scalar(total, first.dtype, first.device))
+
+
+def clip_grads_with_norm_(
+    parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor, foreach: bool | None = None
+) -> None:
+    """Scales the gradients by max_norm / (total_norm + 1e-6) where that is below 1."""
+    factor = float(max_norm) / (float(total_norm) + 1e-6)
+    if not factor >= 1.0:  # also where the norm is nan: then the gradients become nan, as in PyTorch
+        _C.scale([g.array for g in _gradients(parameters)], factor)
+
+
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """Scales all gradients by one factor so that their common norm is at most max_norm; their direction stays.
+
+    Args: as of `get_total_norm`.
+    Returns: the norm before, ().
+    Cost: two passes over the gradients, one launch each.
+    Source: Pascanu et al. 2013 (arXiv:1211.5063), algorithm 1.
+    """
+    listed = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    total = get_total_norm(_gradients(listed), norm_type, error_if_nonfinite)
+    clip_grads_with_norm_(listed, max_norm, total)
+    return total
+
+
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None) -> None:
+    """Limits each element of the gradients to [-clip_value, clip_value]; their direction may change."""
+    limit = float(clip_value)
+    if limit < 0:
+        raise ArgumentError(f"clip_grad_value_: clip_value must not be negative, got {clip_value}")
+    for g in _gradients(parameters):
+        _C.copy_into(Tensor(g.array).clamp(-limit, limit).array, g.array, "clip_grad_value_")
