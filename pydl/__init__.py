@@ -174,6 +174,7 @@ from pydl.ops import (
     zeros_like,
 )
 from pydl.runtime import empty_cache, get_num_threads, memory_stats, reset_peak_memory_stats, set_num_threads
+from pydl.serialize import load, save
 from pydl.tensor import Tensor
 from pydl.version import __version__
 
@@ -274,6 +275,7 @@ __all__ = [
     "isnan",
     "le",
     "linspace",
+    "load",
     "log",
     "log10",
     "log1p",
@@ -329,6 +331,7 @@ __all__ = [
     "reshape_as",
     "round",
     "rsqrt",
+    "save",
     "scatter_add",
     "seed",
     "select",
