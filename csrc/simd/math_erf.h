@@ -14,10 +14,9 @@ template <>
 struct Erf<float> {
   static constexpr float kSmall[] = {0x1.06eba8p-3f, -0x1.81273ep-2f,  0x1.ce2d20p-4f, -0x1.b7fbb4p-6f,
                                      0x1.5419f2p-8f, -0x1.a485d0p-11f, 0x1.4ae484p-14f};
-  static constexpr float kTail[] = {0x1.ce3412p-3f,  0x1.cdb8a4p-3f,  0x1.adfdbap-3f, 0x1.437578p-3f,
-                                    0x1.5c8caep-3f,  -0x1.510356p-5f, 0x1.425116p-3f, -0x1.54e93ap-4f,
-                                    -0x1.5833d8p-4f, 0x1.4a9c04p-4f,  -0x1.35e278p-6f};
-  static constexpr float kScale = 0.4f, kMax = 64.0f, kTailFrom = 0.0f;
+  static constexpr float kTail[] = {0x1.e552p-3f,    0x1.e49a68p-3f, 0x1.c22862p-3f,  0x1.3431dep-3f, 0x1.b2f6aep-3f,
+                                    -0x1.8ebe64p-3f, 0x1.bc41c6p-2f, -0x1.efac4cp-2f, 0x1.d622b8p-3f, -0x1.4f3276p-5f};
+  static constexpr float kScale = 0.42f, kMax = 10.3f, kTailFrom = 0.0f;
 };
 template <>
 struct Erf<double> {
@@ -32,7 +31,7 @@ struct Erf<double> {
       -0x1.0a753110687c7p-8, 0x1.e097921a21080p-9,  -0x1.6de7215488d91p-5, 0x1.0693260d09b69p-3,  -0x1.4370ede8bab97p-2,
       0x1.3a45fb881ef89p-1,  -0x1.dcdb4ee159df2p-1, 0x1.1d3ec4a171604p+0,  -0x1.06eef64aa85cap+0, 0x1.68728d7485179p-1,
       -0x1.61036c9cc406fp-2, 0x1.d28b2ca39a84ap-4,  -0x1.75756c3acf3d9p-6, 0x1.124aae5eb5176p-9};
-  static constexpr double kScale = 0.3, kMax = 64.0, kTailFrom = 0.48;
+  static constexpr double kScale = 0.3, kMax = 27.4, kTailFrom = 0.48;
 };
 
 template <class T>
@@ -40,14 +39,15 @@ inline Vec<T> erf_small(Vec<T> x) {
   return fma(x, poly(x * x, Erf<T>::kSmall), x);
 }
 
-// exp(a^2) erfc(a). One Newton step takes the rounding error out of t, which the function would enlarge.
+// exp(a^2) erfc(a). A Newton step takes the rounding errors out of t, which the function would enlarge.
 template <class T>
 inline Vec<T> erfc_times_exp(Vec<T> a) {
-  const T k = Erf<T>::kScale;
-  const Vec<T> d = fma(Vec<T>(k), a, Vec<T>(T(1)));
-  Vec<T> t = T(1) / d;
-  const Vec<T> lost = fma(Vec<T>(k), a, T(1) - d);
-  t = fma(t, fma(-t, d, Vec<T>(T(1))) - t * lost, t);
+  const Vec<T> k(Erf<T>::kScale), one(T(1));
+  const Vec<T> d = fma(k, a, one);
+  const Vec<T> t0 = reciprocal_estimate(d);
+  const Vec<T> lost = fma(k, a, one - d);
+  const Vec<T> e = fma(-t0, lost, fma(-t0, d, one));
+  const Vec<T> t = fma(t0, fma(e, e, e), t0);
   return t * poly(t, Erf<T>::kTail);
 }
 
@@ -56,7 +56,7 @@ template <class T>
 inline Vec<T> exp_minus_square(Vec<T> a, T factor) {
   const Vec<T> s = a * a;
   const Vec<T> lost = product_error(a, a, s);
-  return exp_scaled(-factor * s, -factor * lost, Vec<T>());
+  return exp_bounded(-factor * s, -factor * lost);
 }
 
 template <class T>
@@ -84,14 +84,15 @@ inline Vec<float> erf(Vec<float> x) {
   return copysign(select(a < 1.0f, erf_small(a), tail), x);
 }
 
-// x Phi(x); Phi(-a) = erfc(a / sqrt(2)) / 2 keeps its digits far in the tail, where 1 + erf would lose them.
+// x Phi(x) = max(x, 0) - |x| Phi(-|x|); Phi(-a) = erfc(a / sqrt(2)) / 2 keeps its digits far in the tail, where 1 + erf
+// would lose them.
 template <class T>
 inline Vec<T> gelu(Vec<T> x) {
-  const Vec<T> a = fast_min(Vec<T>(Erf<T>::kMax), abs(x));
+  const Vec<T> a = fast_min(Vec<T>(T(1.4142135623730950) * Erf<T>::kMax), abs(x));
   const Vec<T> b = a * T(0.70710678118654752);
-  Vec<T> tail = T(0.5) * exp_minus_square(a, T(0.5)) * erfc_times_exp(b);
-  if constexpr (Erf<T>::kTailFrom > T(0)) tail = select(b < T(0.5), T(0.5) - T(0.5) * erf_small(b), tail);
-  return x * select(x < T(0), tail, T(1) - tail);
+  Vec<T> tail = exp_minus_square(a, T(0.5)) * erfc_times_exp(b);
+  if constexpr (Erf<T>::kTailFrom > T(0)) tail = select(b < T(0.5), T(1) - erf_small(b), tail);
+  return fast_max(Vec<T>(), x) - T(0.5) * a * tail;
 }
 
 // x (1 + tanh(u)) / 2 = x sigmoid(2 u), 2 u = x (c1 + c2 x^2), c1 = 2 sqrt(2 / pi), c2 = 0.044715 c1. The argument of
@@ -101,7 +102,7 @@ inline Vec<T> gelu_tanh(Vec<T> x) {
   constexpr long double c1 = 1.595769121605730711759784239737514L, c2 = 0.044715L * c1;
   constexpr T h1 = static_cast<T>(c1), h2 = static_cast<T>(c2);
   constexpr T l1 = static_cast<T>(c1 - h1), l2 = static_cast<T>(c2 - h2);
-  const Vec<T> a = fast_min(Vec<T>(Erf<T>::kMax), abs(x));
+  const Vec<T> a = fast_min(Vec<T>(sizeof(T) == 4 ? T(10.8) : T(22)), abs(x));  // exp(-u) is 0 there
   const Vec<T> z = a * a;
   const Vec<T> q = h2 * z;
   const Vec<T> s = h1 + q;
@@ -110,8 +111,8 @@ inline Vec<T> gelu_tanh(Vec<T> x) {
       sum_lost + (product_error(Vec<T>(h2), z, q) + fma(Vec<T>(h2), product_error(a, a, z), l2 * z + l1));
   const Vec<T> u = a * s;
   const Vec<T> lost = fma(a, rest, product_error(a, s, u));
-  const Vec<T> e = exp_scaled(-u, -lost, Vec<T>());
-  return x * (select(x < T(0), e, Vec<T>(T(1))) / (T(1) + e));
+  const Vec<T> e = exp_bounded(-u, -lost);
+  return select(x < T(0), -a * e, x) / (T(1) + e);
 }
 
 }  // namespace

@@ -6,24 +6,36 @@
 namespace pydl::PYDL_ISA {
 namespace {
 
-// exp(r) - 1 for |r| <= ln(2) / 2, as r + r^2 q(r); q by Remez, relative error 2^-26 (float32), 2^-61 (float64).
-inline Vec<float> expm1_near_0(Vec<float> r) {
-  constexpr float q[] = {0.5f, 0x1.5554b0p-3f, 0x1.555488p-5f, 0x1.1227dcp-7f, 0x1.6d98aep-10f};
-  return fma(r * r, poly(r, q), r);
+// exp(r) = 1 + r + r^2 q(r) for |r| <= ln(2) / 2; q by Remez, relative error of exp(r) - 1 2^-26 (float32), 2^-61
+// (float64).
+template <class T>
+struct ExpNear0;
+template <>
+struct ExpNear0<float> {
+  static constexpr float q[] = {0.5f, 0x1.5554b0p-3f, 0x1.555488p-5f, 0x1.1227dcp-7f, 0x1.6d98aep-10f};
+};
+template <>
+struct ExpNear0<double> {
+  static constexpr double q[] = {0x1p-1,
+                                 0x1.5555555555559p-3,
+                                 0x1.555555555555ap-5,
+                                 0x1.111111110f6c5p-7,
+                                 0x1.6c16c16c1445fp-10,
+                                 0x1.a01a01afdc973p-13,
+                                 0x1.a01a01b0b2c79p-16,
+                                 0x1.71ddf8685b663p-19,
+                                 0x1.27e4c5a9c6cb3p-22,
+                                 0x1.af5e9bdb7fa6bp-26,
+                                 0x1.1f9555df0ef2cp-29};
+};
+
+template <class T>
+inline Vec<T> exp_near_0(Vec<T> r) {
+  return fma(fma(poly(r, ExpNear0<T>::q), r, Vec<T>(T(1))), r, Vec<T>(T(1)));
 }
-inline Vec<double> expm1_near_0(Vec<double> r) {
-  constexpr double q[] = {0x1p-1,
-                          0x1.5555555555559p-3,
-                          0x1.555555555555ap-5,
-                          0x1.111111110f6c5p-7,
-                          0x1.6c16c16c1445fp-10,
-                          0x1.a01a01afdc973p-13,
-                          0x1.a01a01b0b2c79p-16,
-                          0x1.71ddf8685b663p-19,
-                          0x1.27e4c5a9c6cb3p-22,
-                          0x1.af5e9bdb7fa6bp-26,
-                          0x1.1f9555df0ef2cp-29};
-  return fma(r * r, poly(r, q), r);
+template <class T>
+inline Vec<T> expm1_near_0(Vec<T> r) {
+  return fma(r * r, poly(r, ExpNear0<T>::q), r);
 }
 
 // Beyond these, exp is infinite or 0; 2^9 (2^12) bounds the exponents that scale() takes.
@@ -46,13 +58,21 @@ inline Vec<T> reduce_ln2(Vec<T> x, Vec<T>& n) {
   return fma(n, Vec<T>(-F::kLn2Low), fma(n, Vec<T>(-F::kLn2High), x));
 }
 
-// exp(x + extra) * 2^shift for a small extra and shift of 0 or -1.
+// exp(x + extra) for a small extra, where |x| is at most some ten percent above the range of exp.
 template <class T>
-inline Vec<T> exp_scaled(Vec<T> x, Vec<T> extra, Vec<T> shift) {
+inline Vec<T> exp_bounded(Vec<T> x, Vec<T> extra) {
+  using F = Format<T>;
+  const Vec<T> n = fma(x, Vec<T>(T(1.4426950408889634)), Vec<T>(F::kRound)) - F::kRound;
+  const Vec<T> r = fma(n, Vec<T>(-F::kLn2High), x) + fma(n, Vec<T>(-F::kLn2Low), extra);
+  return scale(exp_near_0(r), n);
+}
+
+// exp(x) / 2, which is finite where exp(x) just is not, for x >= 0.
+template <class T>
+inline Vec<T> half_exp(Vec<T> x) {
   Vec<T> n;
-  x = fast_max(Vec<T>(ExpRange<T>::kLow - 1), fast_min(Vec<T>(ExpRange<T>::kHigh + 1), x));
-  const Vec<T> r = reduce_ln2(x, n) + extra;
-  return scale(expm1_near_0(r) + T(1), n + shift);
+  const Vec<T> r = reduce_ln2(fast_min(Vec<T>(ExpRange<T>::kHigh + 1), x), n);
+  return scale(exp_near_0(r), n - T(1));
 }
 
 template <class T>
@@ -60,14 +80,14 @@ inline Vec<T> exp(Vec<T> x) {
   Vec<T> n;
   x = fast_max(Vec<T>(ExpRange<T>::kLow), fast_min(Vec<T>(ExpRange<T>::kHigh), x));  // keeps NaN
   const Vec<T> r = reduce_ln2(x, n);
-  return scale(expm1_near_0(r) + T(1), n);
+  return scale(exp_near_0(r), n);
 }
 
 template <class T>
 inline Vec<T> exp2(Vec<T> x) {
   x = fast_max(Vec<T>(ExpRange<T>::kLow2), fast_min(Vec<T>(ExpRange<T>::kHigh2), x));
   const Vec<T> n = (x + Format<T>::kRound) - Format<T>::kRound;
-  return scale(expm1_near_0((x - n) * T(0.69314718055994531)) + T(1), n);
+  return scale(exp_near_0((x - n) * T(0.69314718055994531)), n);
 }
 
 // exp(x) - 1 where 2^n is finite: 2^n (exp(r) - 1) + (2^n - 1).
@@ -112,7 +132,7 @@ inline Vec<T> silu(Vec<T> x) {
 template <class T>
 inline Vec<T> sinh(Vec<T> x) {
   const Vec<T> a = abs(x);
-  const Vec<T> h = exp_scaled(a, Vec<T>(), Vec<T>(T(-1)));
+  const Vec<T> h = half_exp(a);
   const Vec<T> t = expm1_bounded(fast_min(Vec<T>(T(1)), a));
   const Vec<T> y = select(a > T(1), h - T(0.25) / h, T(0.5) * (t + t / (t + T(1))));
   return select(a < Format<T>::kTiny, x, copysign(y, x));
@@ -120,7 +140,7 @@ inline Vec<T> sinh(Vec<T> x) {
 
 template <class T>
 inline Vec<T> cosh(Vec<T> x) {
-  const Vec<T> h = exp_scaled(abs(x), Vec<T>(), Vec<T>(T(-1)));
+  const Vec<T> h = half_exp(abs(x));
   return h + T(0.25) / h;
 }
 

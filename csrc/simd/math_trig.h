@@ -64,6 +64,15 @@ inline Vec<float> reduce_half_pi(Vec<float> x, Vec<float>& low, Vec<float>& n) {
   return to_single(r0, r1);
 }
 
+// With a fused fma, pi/2 in three float32 parts does up to here: the first product cancels without rounding.
+constexpr float kSmallAngle = 3e4f;
+
+inline Vec<float> reduce_small_angle(Vec<float> x, Vec<float>& n) {
+  n = fma(x, Vec<float>(0x1.45f306p-1f), Vec<float>(Format<float>::kRound)) - Format<float>::kRound;
+  const Vec<float> a = fma(n, Vec<float>(-0x1.921fb6p+0f), x);
+  return fma(n, Vec<float>(0x1.ee59dap-50f), fma(n, Vec<float>(0x1.777a5cp-25f), a));
+}
+
 template <class T>
 inline Vec<T> sin_near_0(Vec<T> r, Vec<T> low) {
   const Vec<T> z = r * r;
@@ -84,26 +93,37 @@ inline typename Vec<T>::Bits integer_bits(Vec<T> n) {
   return bits(n + Format<T>::kRound);
 }
 
-// sin(x + quarter * pi/2) by the quadrant: bit 0 chooses the series, bit 1 the sign.
+// sin of n pi/2 + r + low, by the quadrant n: bit 0 chooses the series, bit 1 the sign.
 template <class T>
-inline Vec<T> sin_in_quadrant(Vec<T> x, T quarter) {
+inline Vec<T> sin_in_quadrant(Vec<T> r, Vec<T> low, Vec<T> n) {
   constexpr int kTop = static_cast<int>(sizeof(T)) * 8 - 1;
-  Vec<T> low, n;
-  const Vec<T> r = reduce_half_pi(x, low, n);
-  const auto q = integer_bits(n + quarter);
+  const auto q = integer_bits(n);
   const Vec<T> y = select(top_bit<T>(q << kTop), cos_near_0(r, low), sin_near_0(r, low));
   return flip_sign(y, from_bits<T>(q << (kTop - 1)));
 }
 
+// sin(x + quarter * pi/2); f is the scalar function for huge x.
+template <class T, class F>
+inline Vec<T> sin_shifted(Vec<T> x, T quarter, const F& f) {
+  Vec<T> low, n;
+  if constexpr (sizeof(T) == 4 && kFusedFma) {
+    if (__builtin_expect(all(abs(x) < kSmallAngle), 1)) {
+      const Vec<T> r = reduce_small_angle(x, n);
+      return sin_in_quadrant(r, Vec<T>(), n + quarter);
+    }
+  }
+  const Vec<T> r = reduce_half_pi(x, low, n);
+  return patch(~(abs(x) < T(kLargeAngle)), x, sin_in_quadrant(r, low, n + quarter), f);
+}
+
 template <class T>
 inline Vec<T> sin(Vec<T> x) {
-  const Vec<T> y = select(x == T(0), x, sin_in_quadrant(x, T(0)));
-  return patch(~(abs(x) < T(kLargeAngle)), x, y, [](T a) { return std::sin(a); });
+  return select(x == T(0), x, sin_shifted(x, T(0), [](T a) { return std::sin(a); }));
 }
 
 template <class T>
 inline Vec<T> cos(Vec<T> x) {
-  return patch(~(abs(x) < T(kLargeAngle)), x, sin_in_quadrant(x, T(1)), [](T a) { return std::cos(a); });
+  return sin_shifted(x, T(1), [](T a) { return std::cos(a); });
 }
 
 inline Vec<double> tan(Vec<double> x) {

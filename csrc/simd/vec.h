@@ -66,6 +66,8 @@ struct Vec {
   // One instruction on x86; a NaN gives b or is lost: for operands that are numbers.
   friend inline Vec fast_min(Vec a, Vec b) { return Vec(Native<T>::fast_min(a.v, b.v)); }
   friend inline Vec fast_max(Vec a, Vec b) { return Vec(Native<T>::fast_max(a.v, b.v)); }
+  // 1 / a to at least 11 bits, for normal a; a Newton step or two make it good.
+  friend inline Vec reciprocal_estimate(Vec a) { return Vec(Native<T>::reciprocal_estimate(a.v)); }
   friend inline Vec sqrt(Vec a) { return Vec(Native<T>::sqrt(a.v)); }
   friend inline Vec floor(Vec a) { return Vec(Native<T>::floor(a.v)); }
   friend inline Vec ceil(Vec a) { return Vec(Native<T>::ceil(a.v)); }

@@ -91,6 +91,7 @@ struct Native<float> {
   static inline V fast_max(V a, V b) { return _mm256_max_ps(a, b); }
   static inline V min(V a, V b) { return _mm256_blendv_ps(fast_min(a, b), a, _mm256_cmp_ps(a, a, _CMP_UNORD_Q)); }
   static inline V max(V a, V b) { return _mm256_blendv_ps(fast_max(a, b), a, _mm256_cmp_ps(a, a, _CMP_UNORD_Q)); }
+  static inline V reciprocal_estimate(V a) { return _mm256_rcp_ps(a); }
   static inline V sqrt(V a) { return _mm256_sqrt_ps(a); }
   static inline V floor(V a) { return _mm256_floor_ps(a); }
   static inline V ceil(V a) { return _mm256_ceil_ps(a); }
@@ -167,6 +168,7 @@ struct Native<double> {
   static inline V fast_max(V a, V b) { return _mm256_max_pd(a, b); }
   static inline V min(V a, V b) { return _mm256_blendv_pd(fast_min(a, b), a, _mm256_cmp_pd(a, a, _CMP_UNORD_Q)); }
   static inline V max(V a, V b) { return _mm256_blendv_pd(fast_max(a, b), a, _mm256_cmp_pd(a, a, _CMP_UNORD_Q)); }
+  static inline V reciprocal_estimate(V a) { return (V{} + 1.0) / a; }
   static inline V sqrt(V a) { return _mm256_sqrt_pd(a); }
   static inline V floor(V a) { return _mm256_floor_pd(a); }
   static inline V ceil(V a) { return _mm256_ceil_pd(a); }

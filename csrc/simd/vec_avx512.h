@@ -89,6 +89,7 @@ struct Native<float> {
   static inline __mmask16 nan(V a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
   static inline V min(V a, V b) { return _mm512_mask_mov_ps(fast_min(a, b), nan(a), a); }
   static inline V max(V a, V b) { return _mm512_mask_mov_ps(fast_max(a, b), nan(a), a); }
+  static inline V reciprocal_estimate(V a) { return _mm512_rcp14_ps(a); }
   static inline V sqrt(V a) { return _mm512_sqrt_ps(a); }
   static inline V floor(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
   static inline V ceil(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC); }
@@ -157,6 +158,7 @@ struct Native<double> {
   static inline __mmask8 nan(V a) { return _mm512_cmp_pd_mask(a, a, _CMP_UNORD_Q); }
   static inline V min(V a, V b) { return _mm512_mask_mov_pd(fast_min(a, b), nan(a), a); }
   static inline V max(V a, V b) { return _mm512_mask_mov_pd(fast_max(a, b), nan(a), a); }
+  static inline V reciprocal_estimate(V a) { return (V{} + 1.0) / a; }
   static inline V sqrt(V a) { return _mm512_sqrt_pd(a); }
   static inline V floor(V a) { return _mm512_roundscale_pd(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
   static inline V ceil(V a) { return _mm512_roundscale_pd(a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC); }

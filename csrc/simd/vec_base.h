@@ -98,6 +98,7 @@ struct Native {
   static inline V max(V a, V b) { return select({(a > b) | (a != a)}, a, b); }
   static inline V fast_min(V a, V b) { return select({a < b}, a, b); }
   static inline V fast_max(V a, V b) { return select({a > b}, a, b); }
+  static inline V reciprocal_estimate(V a) { return (V{} + T(1)) / a; }
   static inline V sqrt(V a) {
     for (int i = 0; i < M::N; ++i) a[i] = sizeof(T) == 4 ? __builtin_sqrtf(a[i]) : __builtin_sqrt(a[i]);
     return a;
