@@ -51,7 +51,7 @@ def tensor(
         kind = _C.bool if isinstance(data, bool) else _C.int64 if isinstance(data, int) else default_dtype()
         array = _C.scalar(data, dtype or kind, as_device(device))
     else:
-        array = _C.clone(_from_values(data))
+        array = _C.clone(_from_values(data, dtype or default_dtype()))
     if dtype is not None:
         array = _C.cast(array, dtype)
     as_device(device)
@@ -59,8 +59,8 @@ def tensor(
     return made.requires_grad_() if requires_grad else made
 
 
-def _from_values(data: Any) -> _C.Array:
-    """An array of nested lists, of tensors among them, or of anything NumPy reads."""
+def _from_values(data: Any, floats: _C.dtype) -> _C.Array:
+    """An array of nested lists (of dtype `floats` if it holds Python floats), or of anything NumPy reads."""
     if isinstance(data, np.ndarray) or hasattr(data, "__array_interface__"):
         return _C.from_numpy(_native(np.asarray(data)))
     if isinstance(data, (list, tuple)) and _holds_tensor(data):
@@ -70,7 +70,7 @@ def _from_values(data: Any) -> _C.Array:
     except ValueError as error:
         raise ArgumentError(f"tensor: the nested lists are ragged: {error}") from error
     if values.dtype == np.float64 and not isinstance(data, np.generic):
-        return _C.cast(_C.from_numpy(values), default_dtype())
+        return _C.cast(_C.from_numpy(values), floats)
     return _C.from_numpy(_native(values))
 
 
