@@ -255,7 +255,8 @@ inline void run_tiles(const Nest& nest, RowFn fn, int64_t cost) {
     char* filled[kMaxOperands] = {};
     Counter at(nest, row, begin / blocks);
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t r = i % blocks / t.column_blocks * t.rows, c = i % t.column_blocks * t.columns;
+      // Rows first: the next tile of a transposed operand is in the same pages, right behind this one.
+      const int64_t r = i % blocks % t.row_blocks * t.rows, c = i % blocks / t.row_blocks * t.columns;
       char* p[kMaxOperands];
       for (int k = 0; k < nest.count; ++k)
         p[k] = at.p[k] + (r * nest.stride(k, row) + c * nest.stride(k, column)) * nest.operand[k].size;

@@ -1,4 +1,5 @@
-// The mathematical functions of Vec<float> and Vec<double>: range reduction and polynomials (by Remez' algorithm, unless a
+// The mathematical functions of Vec<float> and Vec<double>: range reduction and polynomials (by Remez' algorithm),
+// the same arithmetic on every instruction set.
 // source is named), the same arithmetic on every instruction set. Special values are those of C's libm.
 //
 // Worst error found, in ulp, float32 / float64, with a fused fma (AVX2, AVX-512); without one (base) the values in
