@@ -35,6 +35,8 @@ void bind_dtype(py::module_& m) {
   m.def("promote_types", &promote, py::arg("a"), py::arg("b"));
 }
 
+constexpr int64_t kSmall = 4096;  // elements: below, keeping them costs less than making a shell
+
 Device parse_device(const std::string& text) {
   const size_t colon = text.find(':');
   const std::string kind = text.substr(0, colon);
@@ -99,13 +101,26 @@ void bind_class(py::module_& m) {
            [](const Array& x) {
              if (x.storage()) x.storage()->bump();
            })
-      .def("shell", &Array::shell)
       .def("item", &item);
   m.def(
       "same_shape", [](const Array& a, const Array& b) { return a.shape() == b.shape(); }, py::arg("a"), py::arg("b"));
   m.def(
       "same_type", [](const Array& a, const Array& b) { return a.shape() == b.shape() && a.dtype() == b.dtype(); },
       py::arg("a"), py::arg("b"), "whether a and b agree in shape and dtype");
+  m.def(
+      "shell",
+      [](const py::object& x) {
+        const Array& a = x.cast<const Array&>();
+        return a.numel() <= kSmall ? x : py::cast(a.shell());
+      },
+      py::arg("x"), "the facts of x without its memory; x itself if it is small");
+  m.def(
+      "own",
+      [](const py::object& x) {
+        const Array& a = x.cast<const Array&>();
+        return a.dense() && a.storage() && a.storage()->refs() == 1 ? x : py::cast(clone(a));
+      },
+      py::arg("x"), "x itself if nobody else holds its memory and it is dense, else a copy");
   m.def(
       "shares_memory", [](const Array& a, const Array& b) { return a.storage() && a.storage() == b.storage(); },
       py::arg("a"), py::arg("b"));

@@ -44,6 +44,7 @@ Array contiguous(const Array& x);                   // x itself if it is dense
 Array cast(const Array& x, Dtype dtype);            // x itself if it has that dtype
 Array reshape(const Array& x, const Shape& shape);  // a view where strides allow, else a copy; sizes must agree
 Array expand(const Array& x, const Shape& shape);   // broadcast view; the caller has checked the shapes
+Array clone(const Array& x);                        // always a copy, dense
 Array filled(const Shape& shape, Dtype dtype, double value, Device device = {});
 
 // The shape that both broadcast to, or ShapeError naming op.

@@ -5,8 +5,9 @@
 
 namespace pydl::bind {
 
-Array contiguous(const Array& x) {
-  if (x.dense()) return x;
+Array contiguous(const Array& x) { return x.dense() ? x : clone(x); }
+
+Array clone(const Array& x) {
   Array y = Array::empty(x.shape(), x.dtype(), x.device());
   View from = x, to = y;
   View* views[] = {&to, &from};

@@ -17,6 +17,8 @@ from pydl.tensor import Tensor
 
 __all__ = ["backward", "grad"]
 
+same_type = _C.same_type
+
 
 def backward(
     tensors: Tensor | Sequence[Tensor],
@@ -96,11 +98,16 @@ def _seeds(roots: list[Tensor], given: Any, name: str) -> list[Tensor]:
                 raise AutogradError(
                     f"{name}: shape {root.shape} is not one number: give its gradient, of the same shape"
                 )
-            g = Tensor(_C.full(root.array.shape, 1, root.array.dtype, root.array.device))
+            g = ones_like(root)
         elif not _C.same_shape(g.array, root.array):
             raise ShapeError(f"{name}: gradient {g.shape} does not match tensor {root.shape}")
         seeds.append(g)
     return seeds
+
+
+def ones_like(root: Tensor) -> Tensor:
+    """The gradient of a number with respect to itself."""
+    return Tensor(_C.ones_like(root.array))
 
 
 def _needed(roots: list[Tensor], leaves: set[int], nodes: set[Node]) -> set[Node]:
@@ -126,6 +133,7 @@ def _walk(
     """Runs the rules from the roots down. Without targets the leaves' .grad grow; with them, their gradients return."""
     found: dict[Any, Tensor] = {}
     needed: set[Node] | None = None
+    wanted: set[Any] = set()
     if targets is not None:
         leaves = {id(t) for t in targets if t.node is None}
         needed = _needed(roots, leaves, {t.node for t in targets if t.node is not None})
@@ -136,40 +144,50 @@ def _walk(
     recording, mode.enabled = mode.enabled, create_graph
     try:
         for root, g in zip(roots, seeds, strict=True):
-            _deliver(root, g, False, pending, heap, found if targets is not None else None, create_graph)
+            _deliver(root, g, False, pending, heap, targets and found, create_graph)
         while heap:
             node = heappop(heap)[1]
             g = pending.pop(node)
             if node.hooks:
                 g = _call_hooks(node.hooks, g)
-            if targets is not None:
+            if needed is not None:
                 if node in wanted:
                     found[node] = g
-                if node not in needed:  # type: ignore[operator]
+                if node not in needed:
                     continue
             inputs = node.inputs
             if inputs is None:
                 raise AutogradError(
                     "backward: the graph was already walked and its memory freed: pass retain_graph=True the first time"
                 )
-            for t, gx in zip(inputs, _gradients(node, g), strict=True):
+            for t, gx in zip(inputs, _gradients(node, inputs, g), strict=True):
                 if gx is None or t is None or not t.requires_grad:
                     continue
                 if needed is not None and not (id(t) in wanted if t.node is None else t.node in needed):
                     continue
-                if callable(gx):
+                if gx.__class__ is not Tensor and callable(gx):
                     gx = gx()
                     if gx is None:
                         continue
-                fresh = gx is not g and not any(gx is other for other in inputs)
-                if gx.__class__ is not Parts and not _C.same_type(gx.array, t.array):
-                    gx, fresh = fit(gx, t), True
-                _deliver(t, gx, fresh, pending, heap, found if targets is not None else None, create_graph)
+                if gx.__class__ is not Parts and not same_type(gx.array, t.array):
+                    _deliver(t, fit(gx, t), True, pending, heap, targets and found, create_graph)
+                else:
+                    _deliver(t, gx, _fresh(gx, g, inputs), pending, heap, targets and found, create_graph)
             if not keep:
                 node.release()
     finally:
         mode.enabled = recording
     return [] if targets is None else [found.get(m) for m in marks]
+
+
+def _fresh(gx: Any, g: Any, inputs: tuple[Tensor | None, ...]) -> bool:
+    """Whether the rule made gx anew, so that nobody else holds it."""
+    if gx is g:
+        return False
+    for t in inputs:
+        if gx is t:
+            return False
+    return True
 
 
 def _deliver(
@@ -209,20 +227,21 @@ def _accumulate(t: Tensor, g: Tensor, create_graph: bool, fresh: bool) -> None:
         t.grad = g
     else:
         array = g.array
-        t.grad = Tensor(array if fresh and array.is_dense and not array.is_shared else _C.clone(array))
+        mine = _C.own(array) if fresh else _C.clone(array)
+        t.grad = g if mine is array else Tensor(mine)
 
 
-def _gradients(node: Node, g: Any) -> Sequence[Any]:
+def _gradients(node: Node, inputs: tuple[Tensor | None, ...], g: Any) -> Sequence[Any]:
     """The rule's gradients with respect to the inputs of one node."""
-    inputs, op = node.inputs, node.op
-    assert inputs is not None
-    for t, version in zip(inputs, node.versions, strict=True):
-        if t is not None and t.array.version != version:
+    op = node.op
+    for i, version in enumerate(node.versions):
+        t = inputs[i]
+        if t is not None and t.array.version != version and (op.uses is None or i in op.uses):
             raise AutogradError(
                 f"backward: an input of {op.__name__} of shape {t.shape} was changed in place after it was used "
                 f"(version {t.array.version}, expected {version})"
             )
-    gradients = op.vjp(g, *inputs, *saved_tensors(node), **node.attrs)
+    gradients = op.vjp(g, *inputs, *(saved_tensors(node) if node.saved else ()), **node.attrs)
     return _reference_gradients(node, g) if gradients is None else gradients
 
 

@@ -122,7 +122,7 @@ class Function:
         node = Node(Apply, inputs, (), attrs, tuple(t.array.version for t in inputs))
         if not several:
             return made if id(made) in context._constant else Tensor(made.array, node, True)
-        whole = Tensor(outputs[0].array.shell(), node, True)
+        whole = Tensor(_C.shell(outputs[0].array), node, True)
         return tuple(
             t
             if id(t) in context._constant or not t.array.is_floating

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Union
 
+from pydl import _C
 from pydl.autograd.mode import mode
 from pydl.autograd.node import Node
 from pydl.tensor import Tensor
@@ -47,12 +48,14 @@ class Op:
     @classmethod
     def record(cls, made: Any, inputs: tuple[Tensor | None, ...], residuals: tuple[Any, ...], attrs: Any) -> Tensor:
         """The output tensor, with the node that remembers how it was made."""
-        if cls.uses is not None:
-            inputs = tuple(
-                t if t is None or i in cls.uses or t.requires_grad and t.node is None else shell(t)
-                for i, t in enumerate(inputs)
-            )
-        versions = tuple([0 if t is None else t.array.version for t in inputs])
+        uses = cls.uses
+        if uses is None:
+            versions = tuple([0 if t is None else t.array.version for t in inputs])
+        elif uses == ():
+            inputs, versions = tuple([shell(t) for t in inputs]), ()
+        else:
+            versions = tuple([0 if t is None or i not in uses else t.array.version for i, t in enumerate(inputs)])
+            inputs = tuple([t if i in uses else shell(t) for i, t in enumerate(inputs)])
         saved = (made, *residuals) if cls.saves_output else residuals
         return Tensor(made, Node(cls, inputs, saved, attrs, versions), True)
 
@@ -84,9 +87,13 @@ class Binary(Op):
         return Tensor(y)
 
 
-def shell(t: Tensor) -> Tensor:
-    """t's place in the graph, shape and dtype, without its memory."""
-    return Tensor(t.array.shell(), t.node, t.requires_grad)
+def shell(t: Tensor | None) -> Tensor | None:
+    """t's place in the graph, shape and dtype without its memory; itself if it is a leaf or so small that nothing is won."""
+    if t is None or (t.node is None and t.requires_grad):
+        return t
+    array = t.array
+    light = _C.shell(array)
+    return t if light is array else Tensor(light, t.node, t.requires_grad)
 
 
 def saved_tensors(node: Node) -> list[Tensor]:

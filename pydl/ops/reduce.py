@@ -1,15 +1,16 @@
 """Reductions over some or all axes. dim may be one axis, several, or None for all; negative ones count from the end."""
 
+import builtins
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pydl import _C
 from pydl.autograd.op import Op
-from pydl.errors import DtypeError
-from pydl.ops.compare import where
+from pydl.errors import ArgumentError, DtypeError
+from pydl.ops.compare import isnan, where
 from pydl.ops.elementary import exp, log, sqrt
-from pydl.ops.shape import flip, reshape, wrap
+from pydl.ops.shape import Expand, cat, flip, narrow, reshape, wrap
 from pydl.tensor import Tensor
 
 Dims = int | Sequence[int] | None
@@ -26,22 +27,31 @@ def _axes(dim: Dims) -> list[int] | None:
     return [dim] if isinstance(dim, int) else None if dim is None else list(dim)
 
 
+def _gone(x: Tensor, dim: list[int] | None) -> set[int]:
+    """The axes that are reduced."""
+    return {d % (x.ndim or 1) for d in dim} if dim else set(range(x.ndim))
+
+
 def _kept(x: Tensor, dim: list[int] | None) -> list[int]:
     """The shape of the result with its reduced axes kept as 1."""
-    if not dim:
-        return [1] * x.ndim
-    gone = {d % (x.ndim or 1) for d in dim}
+    gone = _gone(x, dim)
     return [1 if i in gone else s for i, s in enumerate(x.shape)]
+
+
+def _dropped(x: Tensor, dim: list[int] | None) -> list[int]:
+    """The shape of the result without its reduced axes."""
+    gone = _gone(x, dim)
+    return [s for i, s in enumerate(x.shape) if i not in gone]
 
 
 def _count(x: Tensor, dim: list[int] | None) -> int:
     """How many elements go into each result."""
-    return math.prod(s for s, kept in zip(x.shape, _kept(x, dim), strict=True) if kept == 1)
+    return math.prod(x.shape[i] for i in _gone(x, dim) if i < x.ndim)
 
 
 def _spread(g: Tensor, x: Tensor, dim: list[int] | None, keepdim: bool) -> Tensor:
     """g with the reduced axes back as 1, ready to broadcast over x."""
-    return g if keepdim or not x.ndim else reshape(g, _kept(x, dim))
+    return g if keepdim or dim is None else reshape(g, _kept(x, dim))
 
 
 class Sum(Op):
@@ -49,26 +59,21 @@ class Sum(Op):
     uses = ()
 
     def vjp(g, x, dim=None, keepdim=False):
-        return (_spread(g, x, dim, keepdim).expand(x.shape),)
+        return (Expand.apply(_spread(g, x, dim, keepdim), shape=x.shape),)
 
 
 def _prod_plain(x, dim=None, keepdim=False):
     """Products by halves: right to any order of derivative, also at zeros."""
-    kept = _kept(x, dim)
-    gone = [i for i, (s, k) in enumerate(zip(x.shape, kept, strict=True)) if k == 1]
-    rest = [i for i in range(x.ndim) if i not in gone]
-    y = x.permute([*gone, *rest]).reshape([-1, *[x.shape[i] for i in rest]])
+    gone, rest = _gone(x, dim), _dropped(x, dim)
+    order = sorted(range(x.ndim), key=lambda i: i not in gone)
+    y = x.permute(order).reshape([_count(x, dim), *rest])
+    if y.shape[0] == 0:
+        y = y.sum(0, keepdim=True) + 1.0
     while y.shape[0] > 1:
         half = y.shape[0] // 2
         joined = y[:half] * y[half : 2 * half]
-        y = joined if y.shape[0] % 2 == 0 else _cat([joined, y[2 * half :]])
-    return reshape(y, kept if keepdim else [x.shape[i] for i in rest])
-
-
-def _cat(parts):
-    from pydl.ops.shape import cat
-
-    return cat(parts)
+        y = joined if y.shape[0] % 2 == 0 else cat([joined, y[2 * half :]])
+    return reshape(y, _kept(x, dim) if keepdim else rest)
 
 
 class Prod(Op):
@@ -119,7 +124,7 @@ def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: _C.dt
     return sum(x, axes, keepdim) / _count(x, axes)
 
 
-def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: _C.dtype | None = None) -> Tensor:
+def prod(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: _C.dtype | None = None) -> Tensor:
     """The product over dim; of integers and bools as int64."""
     return Prod.apply(input if dtype is None else input.to(dtype), dim=_axes(dim), keepdim=keepdim)
 
@@ -150,7 +155,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
         from pydl.ops.arithmetic import maximum
 
         return maximum(input, dim)
-    return amax(input) if dim is None else _extremum(input, dim, keepdim, argmax)
+    return amax(input) if dim is None else _extremum(input, dim, keepdim, argmax, "max")
 
 
 def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
@@ -159,13 +164,13 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
         from pydl.ops.arithmetic import minimum
 
         return minimum(input, dim)
-    return amin(input) if dim is None else _extremum(input, dim, keepdim, argmin)
+    return amin(input) if dim is None else _extremum(input, dim, keepdim, argmin, "min")
 
 
-def _extremum(x: Tensor, dim: int, keepdim: bool, where_: Any) -> Extremum:
+def _extremum(x: Tensor, dim: int, keepdim: bool, where_: Any, op: str) -> Extremum:
     from pydl.ops.index import gather
 
-    at = wrap(dim, x.ndim, "max")
+    at = wrap(dim, x.ndim, op)
     if not x.ndim:
         return Extremum(x, where_(x))
     indices = where_(x, at, True)
@@ -183,9 +188,9 @@ def all(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     return Tensor(_C.all(input.array, _axes(dim), keepdim))
 
 
-def cumsum(input: Tensor, dim: int) -> Tensor:
-    """The sums of the elements up to each one along dim."""
-    return Cumsum.apply(input, dim=dim)
+def cumsum(input: Tensor, dim: int, *, dtype: _C.dtype | None = None) -> Tensor:
+    """The sums of the elements up to each one along dim; of integers and bools as int64."""
+    return Cumsum.apply(input if dtype is None else input.to(dtype), dim=dim)
 
 
 def var(
@@ -193,14 +198,33 @@ def var(
 ) -> Tensor:
     """The variance over dim, in two passes: sum (x - mean)^2 / (n - correction).
 
-    Args: correction: 1 gives the unbiased estimate (the default), 0 the population's.
+    Args: correction: 1 gives the unbiased estimate (the default), 0 the population's. var(x, False) means unbiased.
     """
+    return var_mean(input, dim, unbiased, keepdim, correction=correction)[0]
+
+
+def var_mean(
+    input: Tensor, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """The variance and the mean over dim; see `var`."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
     axes = _axes(dim)
     less = (1.0 if unbiased else 0.0) if correction is None else correction
-    centred = input - mean(input, axes, True)
+    middle = mean(input, axes, True)
+    centred = input - middle
     free = _count(input, axes) - less
     total = sum(centred * centred, axes, keepdim)
-    return total / (free if free > 0 else 0.0)
+    spread = total / (free if free > 0 else 0.0)
+    return spread, middle if keepdim else reshape(middle, _dropped(input, axes))
+
+
+def std_mean(
+    input: Tensor, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """The standard deviation and the mean over dim; see `var`."""
+    spread, middle = var_mean(input, dim, unbiased, keepdim, correction=correction)
+    return sqrt(spread), middle
 
 
 def std(
@@ -213,16 +237,20 @@ def std(
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))) over dim, without overflow."""
     axes = _axes(dim)
+    if not input.numel():
+        return log(sum(exp(input), axes, keepdim))
     top = amax(input.detach(), axes, True)
     top = where(top.isfinite(), top, 0.0)
     y = log(sum(exp(input - top), axes, True)) + top
-    return y if keepdim else reshape(y, sum(input.detach(), axes).shape)
+    return y if keepdim else reshape(y, _dropped(input, axes))
 
 
 def norm(input: Tensor, p: float | str | None = 2.0, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """(sum |x|^p)^(1/p) over dim; p may be inf, -inf, 0 (how many are not 0) or 'fro' (2). The slope at 0 is 0."""
     axes = _axes(dim)
-    power = 2.0 if p in (None, "fro") else float(p)  # type: ignore[arg-type]
+    if isinstance(p, str) and p != "fro":
+        raise ArgumentError(f"norm: p must be a number or 'fro', got {p!r}")
+    power = 2.0 if p is None or isinstance(p, str) else float(p)
     if math.isinf(power):
         return (amax if power > 0 else amin)(input.abs(), axes, keepdim)
     if power == 0:
@@ -233,3 +261,51 @@ def norm(input: Tensor, p: float | str | None = 2.0, dim: Dims = None, keepdim: 
     zero = total == 0
     root = where(zero, 1.0, total)
     return where(zero, 0.0, sqrt(root) if power == 2 else root ** (1 / power))
+
+
+def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
+    """How many elements over dim are not 0; int64."""
+    return sum(input != 0, dim)
+
+
+def nansum(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """The sum over dim of what is not NaN."""
+    return sum(where(isnan(input), False, input), dim, keepdim)
+
+
+def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """The mean over dim of what is not NaN."""
+    return nansum(input, dim, keepdim) / sum((~isnan(input)).to(input.dtype), dim, keepdim)
+
+
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """The smallest and the largest, of all or along dim."""
+    return amin(input, dim, keepdim), amax(input, dim, keepdim)
+
+
+def cumprod(input: Tensor, dim: int) -> Tensor:
+    """The products of the elements up to each one along dim, right to any order of derivative, also at zeros.
+
+    Source: Hillis & Steele 1986, Data parallel algorithms: log2(n) passes, each over twice the distance.
+    """
+    at = wrap(dim, input.ndim, "cumprod")
+    y = input if input.array.is_floating else input.to(_C.int64)
+    size, step = (input.shape[at] if input.ndim else 1), 1
+    while step < size:
+        later = narrow(y, at, step, size - step) * narrow(y, at, 0, size - step)
+        y = cat([narrow(y, at, 0, step), later], at)
+        step *= 2
+    return y.clone() if y is input else y
+
+
+def diff(input: Tensor, n: int = 1, dim: int = -1) -> Tensor:
+    """The differences between neighbours along dim, n times over."""
+    at = wrap(dim, input.ndim, "diff")
+    if not input.ndim or n < 0:
+        raise ArgumentError(f"diff: expected at least one axis and n >= 0, got shape {input.shape} and n {n}")
+    y = input
+    for _ in range(n):
+        size = builtins.max(y.shape[at] - 1, 0)
+        a, b = narrow(y, at, builtins.min(1, y.shape[at]), size), narrow(y, at, 0, size)
+        y = a ^ b if y.array.dtype is _C.bool else a - b
+    return y
