@@ -169,6 +169,7 @@ class Optimizer:
                 raise CheckpointError(f"{self._name}: the state has an entry {number!r} that no group lists")
             state[params[number]] = {k: self._fitted(k, v, params[number]) for k, v in saved.items()}
         self.__setstate__({"defaults": self.defaults, "state": state, "param_groups": groups})
+        self._has_stepped = True
 
     def _matched_groups(self, state_dict: Mapping[str, Any]) -> tuple[list[Group], dict[Any, Tensor]]:
         """The saved options with this optimizer's parameters, and the parameters by their saved numbers."""
