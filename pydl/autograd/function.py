@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pydl import _C
 from pydl.autograd.engine import Parts
 from pydl.autograd.mode import mode, no_grad
 from pydl.autograd.node import Node
@@ -82,8 +83,6 @@ class _Like:
         self.shape, self.dtype, self.device = t.shape, t.dtype, t.device
 
     def zeros(self) -> Tensor:
-        from pydl import _C
-
         return Tensor(_C.full(self.shape, 0, self.dtype, self.device))
 
 
