@@ -24,6 +24,22 @@ void run_one(const Problem<S, T>& q) {
   blocked(q);
 }
 
+// The products of a batch: large ones use all threads one after the other, small ones a thread each.
+template <class S, class T>
+void run_batch(const Problem<S, T>& q, int64_t batch, int64_t a_step, int64_t b_step, int64_t c_step) {
+  const auto items = [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      Problem<S, T> one = q;
+      one.a.p += i * a_step;
+      one.b.p += i * b_step;
+      one.c.p += i * c_step;
+      run_one(one);
+    }
+  };
+  const bool large = batch < 8 && q.macs() > 16 * kSmall;
+  batch == 1 || large ? items(0, batch) : parallel_for(batch, gemm_cost(q.macs()), items);
+}
+
 template <class S, class T>
 void run(View a, View b, View bias, double alpha, double beta, Activation activation, View c) {
   Problem<S, T> q{c.shape[1],
@@ -43,22 +59,7 @@ void run(View a, View b, View bias, double alpha, double beta, Activation activa
     q.m *= batch;
     batch = 1;
   }
-  const auto item = [&](int64_t i) {
-    Problem<S, T> one = q;
-    one.a.p += i * a.strides[0];
-    one.b.p += i * b.strides[0];
-    one.c.p += i * c.strides[0];
-    run_one(one);
-  };
-  // Large items use all threads one after the other, small ones a thread each.
-  const bool large = batch < 8 && q.macs() > 16 * kSmall;
-  if (batch == 1 || large) {
-    for (int64_t i = 0; i < batch; ++i) item(i);
-    return;
-  }
-  parallel_for(batch, gemm_cost(q.macs()), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) item(i);
-  });
+  run_batch(q, batch, a.strides[0], b.strides[0], c.strides[0]);
 }
 
 template <class S>

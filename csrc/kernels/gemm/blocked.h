@@ -12,13 +12,14 @@ namespace {
 template <class T>
 struct Blocking {
   static constexpr int64_t kSize = static_cast<int64_t>(sizeof(T));
-  // k steps per pass over c: a panel of b, 2 vectors wide, is then 32 KiB (avx512), 16 KiB (avx2) or 8 KiB and stays in
-  // a first-level cache of 48 or 32 KiB while tiles of a pass by; loading and storing c is 2 % of the work.
-  static constexpr int64_t kDepth = 256;
-  // Cut by columns while all rows of a, kDepth deep, stay in a second-level cache of 1 MiB.
-  static constexpr int64_t kMostRows = (512 << 10) / (kDepth * kSize);
+  // k steps per pass over c: a panel of b, 2 vectors wide, is then 48 KiB (avx512), 24 KiB (avx2) or 12 KiB. It stays
+  // in the first level cache while tiles of a pass by, or comes from the second at 9 bytes per cycle; loading and
+  // storing c is 1 to 2 % of the work.
+  static constexpr int64_t kDepth = 384;
+  // Cut by columns while all rows of a, kDepth deep, stay in the second-level cache: 768 KiB.
+  static constexpr int64_t kMostRows = (768 << 10) / (kDepth * kSize);
   // Cut by rows: tiles per block, at most, and blocks per product, if there are tiles enough. A panel of b comes from
-  // the second or third level once per block: 32 KiB for 4 * 14 * 256 cycles.
+  // the second or third level once per block: 48 KiB for 4 * 14 * 384 cycles.
   static constexpr int64_t kTiles = 4, kBlocks = 16;
   // A packed operand larger than this is cut into slabs, which a third-level cache holds.
   static constexpr int64_t kSlab = (8 << 20) / kSize;
@@ -109,6 +110,10 @@ inline void multiply_tile(const Block<T>& x, int64_t i, int64_t j, int64_t k, co
   Output<T> tile = out;
   tile.c += i * out.rs + j;
   if (tile.bias) tile.bias += j;
+  if (x.b && j + Tiling<T>::kCols < x.cols) {  // the tiles of this panel fetch the next one, each its share
+    tile.ahead_step = Tiling<T>::kCols / ceil_div(x.rows, x.tile);
+    tile.ahead = b + (j + Tiling<T>::kCols + i / x.tile * tile.ahead_step) * k;
+  }
   micro_kernel<T>(rows, cols)(k, a.p + i * a.step, a.rs, a.cs ? a.cs : rows, b + j * k, round_up(cols, Vec<T>::N), cols,
                               tile);
 }

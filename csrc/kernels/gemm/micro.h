@@ -28,6 +28,9 @@ struct Output {
   T alpha, beta;
   const T* bias;  // null: none
   Activation activation;
+  // Memory that a later tile reads, fetched meanwhile: `ahead_step` elements per step of k. null: none.
+  const T* ahead = nullptr;
+  int64_t ahead_step = 0;
 };
 
 template <class T>
@@ -79,6 +82,36 @@ inline void finish(Register<T> (&acc)[R][V], const Output<T>& out, int64_t n) {
   });
 }
 
+// acc += a (R, k) times b (k, V * N).
+template <class T, int R, int V>
+inline __attribute__((always_inline)) void accumulate(Register<T> (&acc)[R][V], int64_t k, const T* a, int64_t ars,
+                                                      int64_t acs, const T* b, int64_t brs, const Output<T>& out) {
+  // Four rows share a pointer, so that all addresses fit into the integer registers.
+  constexpr int G = (R + 3) / 4;
+  const T* group[G];
+#pragma GCC unroll 4
+  for (int g = 0; g < G; ++g) group[g] = a + 4 * g * ars;
+  const int64_t offset[4] = {0, ars, 2 * ars, 3 * ars};
+  const T* ahead = out.ahead ? out.ahead : b;
+  const int64_t ahead_step = out.ahead_step;
+  for (int64_t p = 0; p < k; ++p) {
+    __builtin_prefetch(ahead);
+    ahead += ahead_step;
+    Vec<T> bv[V];
+#pragma GCC unroll 4
+    for (int j = 0; j < V; ++j) bv[j] = load<T>(b + j * Vec<T>::N);
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) {
+      const Vec<T> av(group[i / 4][offset[i % 4]]);
+#pragma GCC unroll 4
+      for (int j = 0; j < V; ++j) acc[i][j] = fma(av, bv[j], Vec<T>(acc[i][j])).v;
+    }
+#pragma GCC unroll 4
+    for (int g = 0; g < G; ++g) group[g] += acs;
+    b += brs;
+  }
+}
+
 // a (R, k) with any strides; b (k, V * N) with unit column stride; the first `cols` columns are kept, more than
 // (V - 1) * N of them.
 template <class T, int R, int V>
@@ -87,24 +120,12 @@ void micro(int64_t k, const T* a, int64_t ars, int64_t acs, const T* b, int64_t 
   constexpr int N = Vec<T>::N;
   Register<T> acc[R][V];
 #pragma GCC unroll 16
-  for (int i = 0; i < R; ++i)
+  for (int i = 0; i < R; ++i) {
 #pragma GCC unroll 4
     for (int j = 0; j < V; ++j) acc[i][j] = Vec<T>().v;
-#pragma GCC unroll 16
-  for (int i = 0; i < R; ++i) __builtin_prefetch(out.c + i * out.rs, 1);
-  for (int64_t p = 0; p < k; ++p) {
-    Vec<T> bv[V];
-#pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) bv[j] = load<T>(b + j * N);
-#pragma GCC unroll 16
-    for (int i = 0; i < R; ++i) {
-      const Vec<T> av(a[i * ars]);
-#pragma GCC unroll 4
-      for (int j = 0; j < V; ++j) acc[i][j] = fma(av, bv[j], Vec<T>(acc[i][j])).v;
-    }
-    a += acs;
-    b += brs;
+    __builtin_prefetch(out.c + i * out.rs, 1);
   }
+  accumulate<T, R, V>(acc, k, a, ars, acs, b, brs, out);
   if (cols == V * N) {
     finish<T, R, V, true>(acc, out, N);
   } else {
