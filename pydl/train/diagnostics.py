@@ -81,28 +81,42 @@ def overfit_batch(
     Source: Karpathy 2019, A recipe for training neural networks.
     """
     x, y = (part[:examples] for part in batch)
-    if size_of(x) == 0:
-        raise ArgumentError("overfit_batch: the batch is empty")
+    if size_of(x) == 0 or max_steps < 1:
+        raise ArgumentError(f"overfit_batch: expected examples and steps, got {size_of(x)} and {max_steps}")
     learning = [p for p in model.parameters() if p.requires_grad]
     if optimizer is None:
         if not learning:
             raise ArgumentError("overfit_batch: the model has no parameters that require gradients")
         optimizer = Adam(learning, lr=3e-3)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    reached_by_gradient: set[str] = set()
-    losses: list[float] = []
-    model.train()
-    while len(losses) < max_steps and not (losses and (losses[-1] < goal or not math.isfinite(losses[-1]))):
-        model.zero_grad()
-        value = loss(model(x), y)
-        value.backward()
-        reached_by_gradient |= {name for name, p in model.named_parameters() if p.grad is not None}
-        optimizer.step()
-        losses.append(value.item())
+    losses, reached_by_gradient = _descend(model, x, y, loss, optimizer, goal, max_steps)
     without = [name for name in before if name not in reached_by_gradient]
     after = dict(model.named_parameters())
     unchanged = [n for n in before if n not in without and bool((before[n] == after[n].detach()).all())]
     return _report(losses, losses[-1] < goal, without, unchanged)
+
+
+def _descend(
+    model: Module,
+    x: Any,
+    y: Any,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    optimizer: Optimizer,
+    goal: float,
+    most: int,
+) -> tuple[list[float], set[str]]:
+    """The losses until one is below the goal or not finite, and the names of parameters that got a gradient."""
+    losses: list[float] = []
+    reached: set[str] = set()
+    model.train()
+    while len(losses) < most and not (losses and (losses[-1] < goal or not math.isfinite(losses[-1]))):
+        model.zero_grad()
+        value = loss(model(x), y)
+        value.backward()
+        reached |= {name for name, p in model.named_parameters() if p.grad is not None}
+        optimizer.step()
+        losses.append(value.item())
+    return losses, reached
 
 
 def _report(losses: list[float], reached: bool, without: list[str], unchanged: list[str]) -> Overfit:

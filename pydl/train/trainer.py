@@ -83,13 +83,10 @@ class Trainer:
         """Trains for a number of epochs.
 
         Args:
-            train: (x, y) arrays or tensors, a dataset, or an iterable of batches (x, y), e.g. a DataLoader.
+            train: (x, y) arrays or tensors, a dataset, or batches (x, y), e.g. a DataLoader. validation: likewise.
             epochs: how many; after `load`, those that the interrupted call had finished count.
-            validation: as train; evaluated after each epoch.
-            batch_size, shuffle: where train is not yet in batches.
             progress: show a bar; None: if tqdm is installed and the output is a terminal.
-        Returns: the history.
-        Raises: ArgumentError if there is nothing to train on.
+        Returns: the history. Raises: ArgumentError if there is nothing to train on.
         """
         self._start(as_loader(train, batch_size, shuffle, "fit"), [*callbacks, *_bar(progress)], epochs)
         try:
