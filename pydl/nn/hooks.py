@@ -46,10 +46,11 @@ class _Outputs(Function):
     @staticmethod
     def forward(ctx: Any, call: "_Backward", *tensors: Tensor) -> Any:
         ctx.call = call
-        return tuple(t.detach() for t in tensors)
+        ctx.set_materialize_grads(False)
+        return _passed(ctx, tensors)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
+    def backward(ctx: Any, *grads: Tensor | None) -> Any:
         return (None, *ctx.call.entered(grads))
 
 
@@ -59,11 +60,18 @@ class _Inputs(Function):
     @staticmethod
     def forward(ctx: Any, call: "_Backward", *tensors: Tensor) -> Any:
         ctx.call = call
-        return tuple(t.detach() for t in tensors)
+        return _passed(ctx, tensors)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        return (None, *ctx.call.left(grads, ctx.needs_input_grad[1:]))
+        return (None, *ctx.call.left(grads))
+
+
+def _passed(ctx: Any, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The same values; those that asked for no gradient still ask for none."""
+    made = tuple(t.detach() for t in tensors)
+    ctx.mark_non_differentiable(*[y for y, t in zip(made, tensors, strict=True) if not t.requires_grad])
+    return made
 
 
 class _Backward:
@@ -99,7 +107,7 @@ class _Backward:
         made = _replaced(values, self.outgoing, _Outputs.apply(self, *[values[i] for i in self.outgoing]))
         return made if several else made[0]
 
-    def entered(self, grads: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
+    def entered(self, grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
         """The gradients of the outputs have arrived."""
         given = _placed(self.outputs, self.outgoing, grads)
         for hook in self.before:
@@ -111,10 +119,9 @@ class _Backward:
             self._finish((None,) * self.inputs)
         return tuple(given[i] for i in self.outgoing)
 
-    def left(self, grads: tuple[Tensor, ...], wanted: tuple[bool, ...]) -> tuple[Tensor | None, ...]:
-        """The gradients of the inputs are complete."""
-        real = tuple(g if needed else None for g, needed in zip(grads, wanted, strict=True))
-        found = self._finish(_placed(self.inputs, self.places, real))
+    def left(self, grads: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
+        """The gradients of the inputs are complete; zeros for a tensor that asked for none, as in PyTorch."""
+        found = self._finish(_placed(self.inputs, self.places, grads))
         return tuple(found[i] for i in self.places)
 
     def _finish(self, grad_input: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:

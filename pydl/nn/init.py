@@ -120,18 +120,24 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 
 
 def _inverse_erf(x: np.ndarray) -> np.ndarray:
-    """For |x| < 1: Giles' single-precision polynomials, then one step of Newton in float64.
+    """For |x| < 1: a start good to 5 %, then Halley's steps, each of which triples the digits.
 
-    Source: Giles 2012, Approximating the erfinv function, table 5. Worst error: tests/nn/test_init.py.
+    Source of the start: Giles 2012, Approximating the erfinv function, table 5 (near 0 and far from it); beyond w = 16,
+    where those end, one step on erfc(y) ~ exp(-y^2) / (y sqrt(pi)).
     """
     w = -np.log((1 - x) * (1 + x))
     near = [2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
             -0.00125372503, -0.00417768164, 0.246640727, 1.50140941]  # fmt: skip
     far = [-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
            -0.0076224613, 0.00943887047, 1.00167406, 2.83297682]  # fmt: skip
-    y = x * np.where(w < 5, np.polyval(near, w - 2.5), np.polyval(far, np.sqrt(w) - 3))
-    erf = _C.to_numpy(_C.erf(_C.from_numpy(np.ascontiguousarray(y))))
-    return np.asarray(y - (erf - x) * (math.sqrt(math.pi) / 2) * np.exp(y * y))
+    tail = np.maximum(w, 16) + math.log(2)  # -log(1 - |x|) there
+    start = np.where(w < 5, np.polyval(near, w - 2.5), np.polyval(far, np.sqrt(w) - 3)) * x
+    y = np.where(w < 16, start, np.copysign(np.sqrt(tail - np.log(np.sqrt(tail * math.pi))), x))
+    for _ in range(3):
+        erf = _C.to_numpy(_C.erf(_C.from_numpy(np.ascontiguousarray(y))))
+        step = (erf - x) * (math.sqrt(math.pi) / 2) * np.exp(y * y)
+        y = y - step / (1 + y * step)
+    return np.asarray(y)
 
 
 def trunc_normal_(

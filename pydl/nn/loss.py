@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from pydl import ops
 from pydl.nn import functional as F
+from pydl.nn.distance import PairwiseDistance
 from pydl.nn.module import Module
 from pydl.ops.softmax import check_reduction
 from pydl.tensor import Tensor
@@ -295,7 +296,8 @@ class TripletMarginWithDistanceLoss(_Loss):
         reduction: str = "mean",
     ) -> None:
         super().__init__(reduction=reduction)
-        self.distance_function, self.margin, self.swap = distance_function, margin, swap
+        self.distance_function = PairwiseDistance() if distance_function is None else distance_function
+        self.margin, self.swap = margin, swap
 
     def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """Three (n, d) -> ()."""
