@@ -1,4 +1,4 @@
-"""What all tests share: each row of a module's ROWS becomes the fixture `row`, and every test starts from the same seed."""
+"""What all tests share: each row of a module's ROWS becomes the fixture `row`; every test starts from the same seed."""
 
 import sys
 from collections.abc import Iterator

@@ -56,6 +56,7 @@ class Row:
     large: tuple[Shape, ...] | None
     layouts: bool
     slack: dict[str, float]
+    sums: bool
     specials: bool
     result: Callable[[str], str] | None
     covers: tuple[str, ...] = field(default=())
@@ -80,6 +81,7 @@ def row(
     large: tuple[Shape, ...] | None = None,
     layouts: bool = True,
     slack: float | dict[str, float] = 1.0,
+    sums: bool = False,
     specials: bool = False,
     result: Callable[[str], str] | None = None,
     covers: Sequence[str] = (),
@@ -102,6 +104,7 @@ def row(
         large: shapes that keep several threads busy.
         layouts: whether inputs may be strided, transposed, flipped and broadcast.
         slack: factor on the tolerances, for all dtypes or by name.
+        sums: whether the error grows with the sum of absolute values, not with the result.
         specials: whether infinities, NaN and zeros are tried.
         result: from the dtype under test to that of the result; the same where left out.
         covers: other public names that this row stands for.
@@ -114,7 +117,7 @@ def row(
     factors = slack if isinstance(slack, dict) else dict.fromkeys(FLOATS, slack)
     return Row(
         name or fn.__name__, fn, reference, kinds, listed, spread(low), spread(high), whole, tuple(dtypes), list(errors),
-        grad, tails, large, layouts, factors, specials, result, tuple(covers),
+        grad, tails, large, layouts, factors, sums, specials, result, tuple(covers),
     )  # fmt: skip
 
 
@@ -209,6 +212,13 @@ def expected(row: Row, arrays: Arrays, kwargs: dict[str, Any]) -> Arrays:
                 *[np.asarray(a, dtype=np.int64) if a.dtype == np.uint8 else widen(a) for a in arrays], **kwargs
             )
     return [np.asarray(m) for m in listed(made)]
+
+
+def magnitude(row: Row, arrays: Arrays, kwargs: dict[str, Any], exact: np.ndarray) -> float:
+    """The size of the numbers that go into a result: the result's own, or that for absolute values where it sums."""
+    if row.sums:
+        exact = np.concatenate([m.reshape(-1) for m in expected(row, [np.abs(a) for a in arrays], kwargs)])
+    return float(np.max(np.abs(exact[np.isfinite(exact)]), initial=0.0))
 
 
 def naive(row: Row, arrays: Arrays, kwargs: dict[str, Any]) -> Arrays:

@@ -3,7 +3,8 @@
 from pydl import _C
 from pydl.autograd.op import Binary
 from pydl.errors import ArgumentError
-from pydl.ops.compare import where
+from pydl.ops.activation import sigmoid
+from pydl.ops.compare import isinf, isnan, where
 from pydl.ops.elementary import floor, log, sqrt, square, trunc
 from pydl.ops.scalar import Number, lift, lift_pair
 from pydl.tensor import Tensor
@@ -31,7 +32,7 @@ class Mul(Binary):
     kernel = _C.mul
 
     def vjp(g, a, b):
-        return lambda: g * b, lambda: g * a
+        return lambda: Mul.apply(g, b), lambda: Mul.apply(g, a)
 
 
 class Div(Binary):
@@ -103,6 +104,18 @@ class Atan2(Binary):
 
     def vjp(g, a, b):
         return lambda: g * b / (a * a + b * b), lambda: -g * a / (a * a + b * b)
+
+
+class LogAddExp(Binary):
+    """max(a, b) + softplus(-|a - b|), with its slopes from the definition, so that they are right where a = b too."""
+
+    def kernel(a, b):
+        zero = _C.scalar(0, a.dtype, a.device)
+        gap = _C.where(_C.eq(a, b), zero, _C.neg(_C.abs(_C.sub(a, b))))  # inf - inf is no number
+        return _C.add(_C.maximum(a, b), _C.softplus(gap))
+
+    def vjp(g, a, b):
+        return lambda: g * sigmoid(a - b), lambda: g * sigmoid(b - a)
 
 
 def add(input: Operand, other: Operand, *, alpha: Number = 1) -> Tensor:
@@ -177,3 +190,46 @@ def fmod(input: Operand, other: Operand) -> Tensor:
 def atan2(input: Tensor, other: Operand) -> Tensor:
     """The angle of the point (other, input), in radians."""
     return Atan2.apply(*lift_pair(input, other, "atan2"))
+
+
+def logaddexp(input: Tensor, other: Tensor) -> Tensor:
+    """log(exp(input) + exp(other)), without overflow."""
+    return LogAddExp.apply(*lift_pair(input, other, "logaddexp"))
+
+
+def hypot(input: Tensor, other: Operand) -> Tensor:
+    """sqrt(input^2 + other^2), without overflow."""
+    a, b = lift_pair(input, other, "hypot")
+    top = Maximum.apply(a.detach().abs(), b.detach().abs())
+    top = where((top == 0) | isinf(top), 1.0, top)
+    return top * sqrt(square(a / top) + square(b / top))
+
+
+def xlogy(input: Operand, other: Operand) -> Tensor:
+    """input * log(other); 0 where input is 0, unless other is NaN."""
+    a, b = lift_pair(input, other, "xlogy")
+    zero = (a == 0) & ~isnan(b)
+    return a * log(where(zero, 1.0, b))
+
+
+def lerp(input: Tensor, end: Tensor, weight: Operand) -> Tensor:
+    """input + weight * (end - input); exactly end where weight is 1."""
+    gap = end - input
+    if isinstance(weight, Tensor):
+        return where(weight < 0.5, input + weight * gap, end - (1.0 - weight) * gap)
+    return input + weight * gap if weight < 0.5 else end - (1.0 - weight) * gap
+
+
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
+    """input + value * tensor1 * tensor2, broadcast."""
+    return add(input, tensor1 * tensor2, alpha=value)
+
+
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
+    """input + value * tensor1 / tensor2, broadcast."""
+    return add(input, tensor1 / tensor2, alpha=value)
+
+
+subtract = sub
+multiply = mul
+divide = true_divide = div

@@ -107,6 +107,26 @@ def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None)
     return y
 
 
+_LARGEST = {
+    _C.float64: 1.7976931348623157e308,
+    _C.float32: 3.4028234663852886e38,
+    _C.float16: 65504.0,
+    _C.bfloat16: 3.3895313892515355e38,
+}
+
+
+def nan_to_num(
+    input: Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
+    """input with 0 for NaN and the largest numbers of its dtype for infinities, or with what is given."""
+    if not input.array.is_floating:
+        return input.clone()
+    largest = _LARGEST[input.dtype]
+    y = where(isnan(input), 0.0 if nan is None else nan, input)
+    y = where(input == float("inf"), largest if posinf is None else posinf, y)
+    return where(input == float("-inf"), -largest if neginf is None else neginf, y)
+
+
 def equal(input: Tensor, other: Tensor) -> bool:
     """Whether both have the same shape and elements."""
     return input.shape == other.shape and bool(Tensor(_C.all(_C.eq(input.array, other.array))).item())
@@ -128,3 +148,6 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
     """Whether all elements are close; see `isclose`."""
     return bool(isclose(input, other, rtol, atol, equal_nan).all().item())
+
+
+clip = clamp

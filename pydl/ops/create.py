@@ -213,6 +213,30 @@ def linspace(
     return made.to(dtype or default_dtype())
 
 
+def logspace(
+    start: float,
+    end: float,
+    steps: int,
+    base: float = 10.0,
+    *,
+    dtype: _C.dtype | None = None,
+    device: DeviceLike = None,
+) -> Tensor:
+    """steps numbers from base^start to base^end, both included, evenly spaced on a log scale."""
+    exponents = linspace(start, end, steps, dtype=_C.float64, device=device)
+    return (base**exponents).to(dtype or default_dtype())
+
+
+def is_tensor(obj: Any) -> bool:
+    """Whether obj is a tensor."""
+    return isinstance(obj, Tensor)
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """Whether the dtype of input is floating."""
+    return input.array.is_floating
+
+
 def eye(n: int, m: int | None = None, *, dtype: _C.dtype | None = None, device: DeviceLike = None) -> Tensor:
     """(n, m): 1 on the diagonal, else 0."""
     rows = arange(n, device=device).reshape(-1, 1)

@@ -297,3 +297,24 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     if decimals == 0:
         return Round.apply(input)
     return Round.apply(input * 10.0**decimals) / 10.0**decimals
+
+
+def frac(input: Tensor) -> Tensor:
+    """The fraction of x, with its sign."""
+    return input - trunc(input)
+
+
+def logit(input: Tensor, eps: float | None = None) -> Tensor:
+    """log(x / (1 - x)), the inverse of sigmoid; eps keeps x in [eps, 1 - eps]."""
+    x = input if eps is None else input.clamp(eps, 1 - eps)
+    return log(x / (1.0 - x))
+
+
+def deg2rad(input: Tensor) -> Tensor:
+    """Degrees in radians."""
+    return input * (math.pi / 180)
+
+
+def rad2deg(input: Tensor) -> Tensor:
+    """Radians in degrees."""
+    return input * (180 / math.pi)

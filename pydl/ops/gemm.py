@@ -1,5 +1,7 @@
 """Matrix products. All of them end in the gemm kernel; their gradients are matrix products again."""
 
+import math
+
 from pydl import _C
 from pydl.autograd.op import Op
 from pydl.errors import ArgumentError, DtypeError, ShapeError
@@ -57,7 +59,7 @@ _ACTIVATIONS = {"none": None, "relu": relu, "tanh": tanh, "sigmoid": sigmoid}
 
 
 def _rows(x: Tensor) -> Tensor:
-    return x if x.ndim == 2 else reshape(x, [-1, x.shape[-1]])
+    return x if x.ndim == 2 else reshape(x, [math.prod(x.shape[:-1]), x.shape[-1]])
 
 
 def matmul(input: Tensor, other: Tensor) -> Tensor:
@@ -139,3 +141,20 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: 
     y = mm(mat1, mat2)
     y = y if alpha == 1 else y * alpha
     return y if beta == 0 else y + (input if beta == 1 else input * beta)
+
+
+def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """beta * input + alpha * batch1 batch2, for batches of matrices."""
+    y = bmm(batch1, batch2)
+    y = y if alpha == 1 else y * alpha
+    return y if beta == 0 else y + (input if beta == 1 else input * beta)
+
+
+def inner(input: Tensor, other: Tensor) -> Tensor:
+    """The sums of products over the last axes: (..., k) and (..., k) to (..., ...)."""
+    if input.ndim == 0 or other.ndim == 0:
+        return input * other
+    if input.shape[-1] != other.shape[-1]:
+        raise ShapeError(f"inner: {input.shape} does not match {other.shape}: expected equal last sizes")
+    y = matmul(_rows(input), transpose(_rows(other), 0, 1))
+    return reshape(y, [*input.shape[:-1], *other.shape[:-1]])

@@ -7,8 +7,8 @@ import numpy as np
 from pydl import _C
 from pydl.autograd.mode import mode
 from pydl.autograd.op import Op
-from pydl.errors import AutogradError, BoundsError, DtypeError, ShapeError
-from pydl.ops.shape import Slice, movedim, reshape, wrap
+from pydl.errors import ArgumentError, AutogradError, BoundsError, DtypeError, ShapeError
+from pydl.ops.shape import Slice, broadcast_shape, movedim, reshape, wrap
 from pydl.tensor import Tensor
 
 
@@ -76,7 +76,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     if dim is None:
         return gather(reshape(input, [-1]), 0, reshape(indices, [-1]))
     at = wrap(dim, input.ndim, "take_along_dim")
-    lead = np.broadcast_shapes(
+    lead = broadcast_shape(
+        "take_along_dim",
         tuple(1 if i == at else s for i, s in enumerate(input.shape)),
         tuple(1 if i == at else s for i, s in enumerate(indices.shape)),
     )
@@ -92,8 +93,16 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
     """input with alpha * source added at the slices index (k,) along dim."""
     at = wrap(dim, input.ndim, "index_add")
+    check_slices("index_add", input, at, index, source)
     added = IndexAdd.apply(source, dim=at, index=index.array, size=input.shape[at])
     return input + (added if alpha == 1 else added * alpha)
+
+
+def check_slices(op: str, x: Tensor, dim: int, index: Tensor, source: Tensor) -> None:
+    """Raises unless source has the shape of x with one slice per index along dim."""
+    expected = tuple(index.numel() if i == dim else s for i, s in enumerate(x.shape))
+    if index.ndim > 1 or source.shape != expected:
+        raise ShapeError(f"{op}: source {source.shape} and index {index.shape} do not fit: expected source {expected}")
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
@@ -104,15 +113,18 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where mask is true, in one vector; both are broadcast."""
-    shape = np.broadcast_shapes(input.shape, mask.shape)
+    if mask.dtype is not _C.bool:
+        raise DtypeError(f"masked_select: mask must be bool, got {mask.dtype}")
+    shape = broadcast_shape("masked_select", input.shape, mask.shape)
     return input.expand(shape)[mask.expand(shape)]
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """value where mask is true, else input, broadcast."""
+    """value where mask is true, else input, broadcast; in the dtype of input."""
     from pydl.ops.compare import where
 
-    return where(mask, value, input)
+    fill = value.to(input.dtype) if isinstance(value, Tensor) else Tensor(_C.scalar(value, input.dtype, input.device))
+    return where(mask, fill, input)
 
 
 # ---------------------------------------------------------------- x[...]
@@ -123,12 +135,14 @@ def _expanded(key: Any, ndim: int, shape: tuple[int, ...]) -> list[Any]:
     entries: list[Any] = []
     for k in key if isinstance(key, tuple) else (key,):
         if isinstance(k, (list, np.ndarray)):
-            k = Tensor(_C.from_numpy(np.array(k, dtype=None if len(np.shape(k)) and np.size(k) else np.int64)))
-        if isinstance(k, Tensor) and k.ndim == 0 and not k.array.is_floating and k.array.dtype is not _C.bool:
+            k = _positions(k)
+        if isinstance(k, Tensor) and k.ndim == 0 and not k.array.is_floating:
             k = k.item()
         entries.append(k)
     used = builtin_sum(
-        k.ndim if isinstance(k, Tensor) and k.array.dtype is _C.bool else int(k is not None and k is not Ellipsis)
+        k.ndim
+        if isinstance(k, Tensor) and k.array.dtype is _C.bool
+        else int(not (k is None or k is Ellipsis or _flag(k)))
         for k in entries
     )
     if used > ndim:
@@ -140,6 +154,23 @@ def _expanded(key: Any, ndim: int, shape: tuple[int, ...]) -> list[Any]:
 
 
 builtin_sum = sum
+
+
+def _positions(key: Any) -> Tensor:
+    """A list or an array of positions or flags as a tensor; an empty list holds no positions."""
+    try:
+        values = np.asarray(key)
+    except ValueError as error:
+        raise DtypeError(f"index: expected integers or bools, got {key!r}") from error
+    if not values.size and isinstance(key, list):
+        values = values.astype(np.int64)
+    if values.dtype.kind not in "iub":
+        raise DtypeError(f"index: expected integers or bools, got {key!r}")
+    return Tensor(_C.from_numpy(values if values.dtype.kind == "b" else values.astype(np.int64)))
+
+
+def _flag(key: Any) -> bool:
+    return isinstance(key, (bool, np.bool_))
 
 
 def _split(key: Any, x: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
@@ -155,7 +186,11 @@ def _split(key: Any, x: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
         if k is None:
             out.append(1)
             continue
-        if isinstance(k, (bool, np.bool_)) or isinstance(k, (float, str)):
+        if _flag(k):  # an axis that is there or empty
+            lists[len(out)] = Tensor(_C.full((int(k),), 0, _C.int64, x.device))
+            out.append(1)
+            continue
+        if not isinstance(k, (slice, Tensor)) and not hasattr(k, "__index__"):
             raise DtypeError(f"index: expected integers, slices, None, ... or tensors, got {k!r}")
         if isinstance(k, Tensor) and k.array.dtype is _C.bool:
             if k.shape != shape[axis : axis + k.ndim]:
@@ -177,7 +212,7 @@ def _split(key: Any, x: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
             start, size, step = 0, n, 1
             out.append(n)
         else:
-            i = int(k.__index__())
+            i = int(k.__index__())  # type: ignore[union-attr]
             if not -n <= i < n:
                 raise BoundsError(f"index: {i} is out of range for axis {axis} of shape {shape}")
             start, size, step = i % n, 1, 1
@@ -194,7 +229,7 @@ def all_ones(steps: list[int]) -> bool:
 def _flat_index(view: Tensor, lists: dict[int, Tensor]) -> tuple[Tensor, Tensor, int]:
     """view with the indexed axes in front and merged; the position in them; where the result's new axes belong."""
     axes = sorted(lists)
-    shape = np.broadcast_shapes(*[lists[a].shape for a in axes])
+    shape = broadcast_shape("index", *[lists[a].shape for a in axes])
     flat = None
     for a in axes:
         if lists[a].array.is_floating:
@@ -237,12 +272,18 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
     if not lists:
         _C.copy_into(source.array, view.array, "setitem")
         return
+    if plain.array.read_only:
+        raise ArgumentError("setitem: the destination is read-only memory")
     _flat_index(view, lists)  # checks the positions
     places = tuple(_C.to_numpy(lists[a].array) if a in lists else slice(None) for a in range(view.ndim))
+    half = view.dtype is _C.bfloat16  # NumPy has none; float32 holds it exactly
+    changed = _C.cast(view.array, _C.float32) if half else view.array
     try:
-        _C.to_numpy(view.array)[places] = _C.to_numpy(_C.cast(source.array, view.dtype))
+        _C.to_numpy(changed)[places] = _C.to_numpy(_C.cast(source.array, changed.dtype))
     except ValueError as error:
         raise ShapeError(f"setitem: {source.shape} does not fit the indexed part of shape {input.shape}") from error
+    if half:
+        _C.copy_into(changed, view.array, "setitem")
     plain.array.bump()
 
 

@@ -8,12 +8,14 @@ from pydl.errors import ArgumentError
 from pydl.ops import (
     activation,
     arithmetic,
+    arrange,
     compare,
     convert,
     create,
     elementary,
     gemm,
     index,
+    place,
     random,
     reduce,
     shape,
@@ -22,26 +24,32 @@ from pydl.ops.softmax import log_softmax, softmax
 from pydl.tensor import Tensor
 
 _METHODS = {
-    elementary: "neg abs square exp exp2 expm1 log log2 log10 log1p sqrt rsqrt reciprocal sin cos tan asin acos atan sinh "
-    "cosh tanh asinh acosh atanh erf erfc sign floor ceil round trunc",
-    arithmetic: "add sub mul div pow maximum minimum floor_divide remainder fmod atan2",
+    elementary: "neg abs square exp exp2 expm1 log log2 log10 log1p sqrt rsqrt reciprocal sin cos tan asin acos atan "
+    "sinh cosh tanh asinh acosh atanh erf erfc sign floor ceil round trunc frac logit deg2rad rad2deg",
+    arithmetic: "add sub mul div pow maximum minimum floor_divide remainder fmod atan2 lerp logaddexp hypot xlogy "
+    "addcmul addcdiv",
     compare: "eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor "
-    "bitwise_not isnan isinf isfinite clamp equal isclose allclose",
+    "bitwise_not isnan isinf isfinite clamp equal isclose allclose nan_to_num",
     activation: "relu sigmoid",
-    reduce: "sum mean prod amax amin argmax argmin max min any all cumsum var std logsumexp norm",
+    reduce: "sum mean prod amax amin argmax argmin max min any all cumsum var std logsumexp norm count_nonzero "
+    "nansum nanmean aminmax cumprod diff var_mean std_mean",
     shape: "reshape view view_as reshape_as flatten unflatten squeeze unsqueeze permute transpose t movedim expand "
     "expand_as broadcast_to repeat flip narrow select split chunk unbind clone contiguous",
+    arrange: "ravel tile roll tril triu diagonal diag trace repeat_interleave",
+    place: "scatter index_copy index_fill index_put masked_scatter take",
     index: "index_select gather take_along_dim scatter_add index_add nonzero masked_select masked_fill",
-    gemm: "matmul mm bmm mv dot outer addmm",
+    gemm: "matmul mm bmm mv dot outer addmm baddbmm inner",
     random: "bernoulli multinomial",
     convert: "to type_as cpu cuda copy_ fill_ zero_",
 }
 _IN_PLACE = (
     "add sub mul div pow neg abs exp log sqrt reciprocal square relu sigmoid tanh floor ceil round trunc clamp "
-    "masked_fill index_add scatter_add"
+    "masked_fill index_add scatter_add scatter index_copy index_fill index_put masked_scatter lerp nan_to_num "
+    "tril triu addcmul addcdiv"
 )
-_ALIASES = {"multiply": "mul", "subtract": "sub", "divide": "div", "true_divide": "div", "absolute": "abs", "clip": "clamp",
-            "negative": "neg", "greater": "gt", "less": "lt", "swapaxes": "transpose"}  # fmt: skip
+_ALIASES = {"multiply": "mul", "subtract": "sub", "divide": "div", "true_divide": "div", "absolute": "abs",
+            "clip": "clamp", "negative": "neg", "greater": "gt", "less": "lt", "swapaxes": "transpose",
+            "moveaxis": "movedim"}  # fmt: skip
 
 
 def _reflected(function: Any) -> Any:

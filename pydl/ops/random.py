@@ -125,15 +125,46 @@ def randn(
 
 
 def randint(
-    *args: Any, generator: Generator | None = None, dtype: _C.dtype = _C.int64, device: DeviceLike = None
+    *args: Any,
+    low: int = 0,
+    high: int | None = None,
+    size: Any = None,
+    generator: Generator | None = None,
+    dtype: _C.dtype = _C.int64,
+    device: DeviceLike = None,
 ) -> Tensor:
-    """randint([low,] high, size): integers in [low, high), low = 0 where left out."""
-    if len(args) == 2:
-        args = (0, *args)
-    if len(args) != 3:
+    """randint([low,] high, size): integers in [low, high), low = 0 where left out; also by name."""
+    given = list(args)
+    if size is None and given:
+        size = given.pop()
+    if high is None and given:
+        high = given.pop()
+    if given:
+        low = given.pop()
+    if given or high is None or size is None:
         raise ArgumentError(f"randint: expected ([low,] high, size), got {len(args)} arguments")
-    low, high, size = args
     return Tensor(_C.randint(low, high, _state(generator), sizes_of((size,)), dtype, as_device(device)))
+
+
+def rand_like(
+    input: Tensor, *, generator: Generator | None = None, dtype: _C.dtype | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Uniform in [0, 1), in the shape and dtype of input."""
+    return rand(input.shape, generator=generator, dtype=dtype or input.dtype, requires_grad=requires_grad)
+
+
+def randn_like(
+    input: Tensor, *, generator: Generator | None = None, dtype: _C.dtype | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Normal with mean 0 and standard deviation 1, in the shape and dtype of input."""
+    return randn(input.shape, generator=generator, dtype=dtype or input.dtype, requires_grad=requires_grad)
+
+
+def randint_like(
+    input: Tensor, *args: int, generator: Generator | None = None, dtype: _C.dtype | None = None
+) -> Tensor:
+    """randint_like(input, [low,] high): integers in [low, high), in the shape and dtype of input."""
+    return randint(*args, size=input.shape, generator=generator, dtype=dtype or input.dtype)
 
 
 def randperm(

@@ -2,7 +2,10 @@
 
 import math
 from collections.abc import Sequence
+from operator import index
 from typing import Any
+
+import numpy as np
 
 from pydl import _C
 from pydl.autograd.op import Op, Unary
@@ -22,7 +25,18 @@ def sizes_of(args: tuple[Any, ...]) -> list[int]:
     """Sizes given one by one or as one sequence."""
     if len(args) == 1 and isinstance(args[0], (tuple, list)):
         args = tuple(args[0])
-    return [int(s) for s in args]
+    try:
+        return [index(s) for s in args]
+    except TypeError:
+        raise DtypeError(f"sizes: expected integers, got {args}") from None
+
+
+def broadcast_shape(op: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that all broadcast to."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ShapeError(f"{op}: shapes {' and '.join(map(str, shapes))} do not broadcast") from None
 
 
 class Alias(Unary):
@@ -193,7 +207,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 def permute(input: Tensor, *dims: Any) -> Tensor:
     """The axes in the order of dims."""
     axes = sizes_of(dims)
-    return Permute.apply(input, axes=[d + input.ndim if d < 0 else d for d in axes])
+    return Permute.apply(input, axes=[wrap(d, input.ndim, "permute") for d in axes])
 
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
@@ -245,10 +259,19 @@ def repeat(input: Tensor, *repeats: Any) -> Tensor:
     counts = sizes_of(repeats)
     if len(counts) < input.ndim or any(c < 0 for c in counts):
         raise ShapeError(f"repeat: {tuple(counts)} does not fit shape {input.shape}: expected one count per axis")
-    shape = [1] * (len(counts) - input.ndim) + list(input.shape)
-    spread = reshape(input, [n for s in shape for n in (1, s)])
-    tiled = expand(spread, [n for c, s in zip(counts, shape, strict=True) for n in (c, s)])
-    return reshape(tiled, [c * s for c, s in zip(counts, shape, strict=True)])
+    y = reshape(input, [1] * (len(counts) - input.ndim) + list(input.shape))
+    for axis in range(len(counts) - 1, -1, -1):
+        if counts[axis] != 1:
+            y = _repeated(y, axis, counts[axis])
+    return y if any(c != 1 for c in counts) else clone(y)
+
+
+def _repeated(x: Tensor, axis: int, count: int) -> Tensor:
+    """count copies of x side by side along one axis; three axes are enough, so that x may have all eight."""
+    shape = x.shape
+    rows, rest = math.prod(shape[:axis]), math.prod(shape[axis:])
+    tiled = expand(reshape(x, [rows, 1, rest]), [rows, count, rest])
+    return reshape(tiled, [*shape[:axis], count * shape[axis], *shape[axis + 1 :]])
 
 
 def flip(input: Tensor, *dims: Any) -> Tensor:
@@ -269,6 +292,8 @@ def flip(input: Tensor, *dims: Any) -> Tensor:
 def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     """length elements from start on along dim; a view."""
     at, shape = wrap(dim, input.ndim, "narrow"), input.shape
+    if not shape:
+        raise ShapeError("narrow: a tensor without axes has no parts")
     start = start + shape[at] if start < 0 else start
     if start < 0 or length < 0 or start + length > shape[at]:
         raise BoundsError(f"narrow: {start} to {start + length} is outside dim {dim} of shape {shape}")
@@ -318,19 +343,25 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     return tuple(select(input, at, i) for i in range(input.shape[at]))
 
 
-def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """The tensors joined along an axis that they have."""
+def _parts(op: str, tensors: Sequence[Tensor]) -> list[Tensor]:
     parts = list(tensors)
     if not parts:
-        raise ArgumentError("cat: expected at least one tensor")
+        raise ArgumentError(f"{op}: expected at least one tensor")
+    for part in parts:
+        if not isinstance(part, Tensor):
+            raise DtypeError(f"{op}: expected tensors, got {type(part).__name__}")
+    return parts
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """The tensors joined along an axis that they have."""
+    parts = _parts("cat", tensors)
     return Cat.apply(*parts, dim=wrap(dim, parts[0].ndim, "cat"))
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape joined along a new axis."""
-    parts = list(tensors)
-    if not parts:
-        raise ArgumentError("stack: expected at least one tensor")
+    parts = _parts("stack", tensors)
     for part in parts:
         if part.shape != parts[0].shape:
             raise ShapeError(f"stack: {part.shape} does not match {parts[0].shape}: expected equal shapes")
@@ -346,3 +377,13 @@ def clone(input: Tensor) -> Tensor:
 def contiguous(input: Tensor) -> Tensor:
     """The same elements without gaps in memory; itself if they are so."""
     return input if input.array.is_dense else Contiguous.apply(input)
+
+
+def numel(input: Tensor) -> int:
+    """The number of elements."""
+    return input.array.size
+
+
+swapaxes = transpose
+moveaxis = movedim
+concat = cat

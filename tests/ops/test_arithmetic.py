@@ -6,16 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 from checks import RowChecks
-from registry import ALL, INTS, NUMBERS, binary
+from registry import ALL, INTS, NUMBERS, binary, row
+from scipy import special
 
 import pydl
 from pydl import ops
-from pydl.errors import ArgumentError, DtypeError
+from pydl.errors import ArgumentError, DtypeError, ShapeError
 
 DIVISOR = {"low": (-9, 0.5), "high": (9, 5), "whole": (1, 9)}
 BY_ZERO = [((pydl.tensor([1, 2]), pydl.tensor([1, 0])), ArgumentError, "division by zero in integers")]
 NO_BOOL = [((pydl.tensor([True]), pydl.tensor([True])), DtypeError, "bool is not supported")]
 NO_TENSOR = [((1.0, 2.0), DtypeError, "expected at least one tensor, got float and float")]
+THREE = [((3, 4), (3, 4), (3, 4)), ((3, 1), (4,), ()), ((0, 4), (4,), (1, 4))]
 MODE = [
     (((3,), (3,), {"rounding_mode": "up"}), ArgumentError, "rounding_mode must be None, 'trunc' or 'floor', got 'up'")
 ]
@@ -54,7 +56,17 @@ ROWS = [
     binary(ops.remainder, np.remainder, dtypes=NUMBERS, errors=BY_ZERO + NO_BOOL, **DIVISOR, specials=False),
     binary(ops.fmod, np.fmod, dtypes=NUMBERS, errors=BY_ZERO + NO_BOOL, **DIVISOR, specials=False),
     binary(ops.atan2, np.arctan2),
-]
+    binary(ops.logaddexp, np.logaddexp, low=-5, high=5),
+    binary(ops.hypot, np.hypot, specials=False),
+    binary(ops.xlogy, special.xlogy, low=0.2, high=3),
+    row(ops.lerp, lambda a, b, w: a + w * (b - a), kinds="fff", shapes=THREE, low=(-2, -2, 0), high=(2, 2, 1), slack=2),
+    row(ops.lerp, lambda a, b, weight: a + weight * (b - a), name="lerp_by_number", kinds="ff", slack=2,
+        kwargs=[{"weight": 0.25}, {"weight": 1.0}], errors=[(((3,), (4,), 0.5), ShapeError, "do not broadcast")]),
+    row(ops.addcmul, lambda a, b, c, value=1: a + value * b * c, kinds="fff", shapes=THREE,
+        kwargs=[{}, {"value": 0.5}]),
+    row(ops.addcdiv, lambda a, b, c, value=1: a + value * b / c, kinds="fff", shapes=THREE, kwargs=[{}, {"value": 0.5}],
+        low=(-2, -2, 0.5)),
+]  # fmt: skip
 
 
 class TestRows(RowChecks):
@@ -189,3 +201,25 @@ def test_operators_reflect() -> None:
 def test_numbers_too_large_for_an_integer_tensor() -> None:
     with pytest.raises(ArgumentError, match="does not fit"):
         pydl.tensor([1]) + 2**70
+
+
+def test_logaddexp_at_its_limits() -> None:
+    """No overflow, no infinity less infinity, and the tie has its slopes to second order."""
+    x = np.array([1e4, -1e4, np.inf, -np.inf, -np.inf, 0.0])
+    y = np.array([1e4, 0.0, np.inf, -np.inf, 2.0, -40.0])
+    np.testing.assert_allclose(ops.logaddexp(pydl.tensor(x), pydl.tensor(y)).numpy(), np.logaddexp(x, y), rtol=1e-14)
+    a, b = (pydl.zeros(3, dtype=pydl.float64, requires_grad=True) for _ in range(2))
+    assert pydl.autograd.gradcheck(ops.logaddexp, [a, b])
+    assert pydl.autograd.gradgradcheck(ops.logaddexp, [a, b])
+
+
+def test_hypot_does_not_overflow() -> None:
+    a = pydl.tensor([3e38, 0.0, 1e-30, np.inf])
+    b = pydl.tensor([1e38, 0.0, 1e-30, 1.0])
+    np.testing.assert_allclose(ops.hypot(a, b).numpy(), [3.1622777e38, 0, 1.4142135e-30, np.inf], rtol=1e-6)
+
+
+def test_lerp_ends_exactly() -> None:
+    a, b = pydl.tensor([1e8, 0.1]), pydl.tensor([1.0, 0.7])
+    for one in (1.0, pydl.ones(2)):
+        assert ops.lerp(a, b, one).tolist() == b.tolist()

@@ -23,33 +23,98 @@ ROWS = [
     *[
         binary(getattr(ops, name), getattr(np, full), **FLAGS)
         for name, full in {
-            "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
-            "logical_and": "logical_and", "logical_or": "logical_or", "logical_xor": "logical_xor",
+            "eq": "equal",
+            "ne": "not_equal",
+            "lt": "less",
+            "le": "less_equal",
+            "gt": "greater",
+            "ge": "greater_equal",
+            "logical_and": "logical_and",
+            "logical_or": "logical_or",
+            "logical_xor": "logical_xor",
         }.items()
     ],
     *[
-        row(getattr(ops, name), getattr(np, name), kinds="ff", shapes=TWO, dtypes=BITS, grad=False, errors=NO_FLOAT,
-            tails=lambda n: ((n,), (n,)))
+        row(
+            getattr(ops, name),
+            getattr(np, name),
+            kinds="ff",
+            shapes=TWO,
+            dtypes=BITS,
+            grad=False,
+            errors=NO_FLOAT,
+            tails=lambda n: ((n,), (n,)),
+        )
         for name in ("bitwise_and", "bitwise_or", "bitwise_xor")
     ],
-    unary(ops.bitwise_not, np.invert, dtypes=BITS, grad=False, specials=False, large=None,
-          errors=[(((3,),), DtypeError, "bitwise_not: expected integers or bool")]),
+    unary(
+        ops.bitwise_not,
+        np.invert,
+        dtypes=BITS,
+        grad=False,
+        specials=False,
+        large=None,
+        errors=[(((3,),), DtypeError, "bitwise_not: expected integers or bool")],
+    ),
     unary(ops.logical_not, np.logical_not, **FLAGS),
     unary(ops.isnan, np.isnan, **FLAGS),
     unary(ops.isinf, np.isinf, **FLAGS),
     unary(ops.isfinite, np.isfinite, **FLAGS),
-    row(ops.where, np.where, kinds="bff", shapes=SELECT, dtypes=ALL, errors=BAD_SELECT,
-        tails=lambda n: ((n,), (n,), (n,)), large=((3, 35001), (3, 35001), (35001,))),
-    unary(ops.clamp, lambda x, min=None, max=None: np.clip(x, min, max), dtypes=NUMBERS,
-          kwargs=[{"min": 1, "max": 2}, {"min": 1}, {"max": 1}, {"min": 2, "max": 1}],
-          errors=[(((3,),), ArgumentError, "clamp: give min, max or both")]),
-    row(ops.isclose, lambda a, b, **k: np.isclose(a, b, **k), kinds="ff", shapes=TWO, dtypes=ALL, grad=False,
-        kwargs=[{}, {"rtol": 0.5}, {"atol": 1.0}], whole=(0, 4)),
-    row(ops.allclose, lambda a, b, **k: np.allclose(a, b, **k), kinds="ff", shapes=TWO, dtypes=ALL, grad=False,
-        kwargs=[{}, {"atol": 9.0}], layouts=False),
-    row(ops.equal, np.array_equal, kinds="ff", shapes=[((3, 4), (3, 4)), ((3,), (4,)), ((), ()), ((0,), (0,))],
-        dtypes=ALL, grad=False, whole=(0, 1), layouts=False),
-]  # fmt: skip
+    row(
+        ops.where,
+        np.where,
+        kinds="bff",
+        shapes=SELECT,
+        dtypes=ALL,
+        errors=BAD_SELECT,
+        tails=lambda n: ((n,), (n,), (n,)),
+        large=((3, 35001), (3, 35001), (35001,)),
+    ),
+    unary(
+        ops.clamp,
+        lambda x, min=None, max=None: np.clip(x, min, max),
+        dtypes=NUMBERS,
+        kwargs=[{"min": 1, "max": 2}, {"min": 1}, {"max": 1}, {"min": 2, "max": 1}],
+        errors=[(((3,),), ArgumentError, "clamp: give min, max or both")],
+    ),
+    unary(
+        ops.nan_to_num,
+        lambda x, **k: np.nan_to_num(x, **k),
+        kwargs=[{}, {"nan": 1.0, "posinf": 2.0, "neginf": -2.0}],
+        dtypes=NUMBERS,
+        specials=False,
+    ),
+    row(
+        ops.isclose,
+        lambda a, b, **k: np.isclose(a, b, **k),
+        kinds="ff",
+        shapes=TWO,
+        dtypes=ALL,
+        grad=False,
+        kwargs=[{}, {"rtol": 0.5}, {"atol": 1.0}],
+        whole=(0, 4),
+    ),
+    row(
+        ops.allclose,
+        lambda a, b, **k: np.allclose(a, b, **k),
+        kinds="ff",
+        shapes=TWO,
+        dtypes=ALL,
+        grad=False,
+        kwargs=[{}, {"atol": 9.0}],
+        layouts=False,
+    ),
+    row(
+        ops.equal,
+        np.array_equal,
+        kinds="ff",
+        shapes=[((3, 4), (3, 4)), ((3,), (4,)), ((), ()), ((0,), (0,))],
+        dtypes=ALL,
+        grad=False,
+        whole=(0, 1),
+        layouts=False,
+    ),
+]
 
 
 class TestRows(RowChecks):
@@ -103,3 +168,12 @@ def test_comparison_with_what_is_not_a_number() -> None:
     assert (x != "a") is True
     with pytest.raises(TypeError):
         x < [1]  # noqa: B015
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_nan_to_num(dtype: str) -> None:
+    """The largest numbers of each dtype, as torch has them."""
+    torch = pytest.importorskip("torch")
+    v = [float("nan"), float("inf"), -float("inf"), 1.5]
+    ours = ops.nan_to_num(pydl.tensor(v, dtype=getattr(pydl, dtype))).double().tolist()
+    assert ours == torch.nan_to_num(torch.tensor(v, dtype=getattr(torch, dtype))).double().tolist()

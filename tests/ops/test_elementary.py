@@ -1,5 +1,7 @@
 """Elementary functions of one input."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from checks import RowChecks
@@ -11,6 +13,11 @@ from pydl import ops
 from pydl.errors import DtypeError
 
 NO_BOOL = [((pydl.tensor([True]),), DtypeError, "bool is not supported: expected a numeric dtype")]
+
+
+def np_logit(x: Any) -> Any:
+    return np.log(x / (1 - x))
+
 
 ROWS = [
     unary(ops.neg, np.negative, dtypes=NUMBERS, errors=[*NO_BOOL, ((3.0,), DtypeError, "neg: expected a tensor")]),
@@ -45,6 +52,18 @@ ROWS = [
     unary(ops.ceil, np.ceil, low=-9, high=9, dtypes=NUMBERS),
     unary(ops.trunc, np.trunc, low=-9, high=9, dtypes=NUMBERS),
     unary(ops.round, lambda x, decimals=0: np.round(x, decimals), low=-9, high=9, dtypes=NUMBERS),
+    unary(ops.frac, lambda x: x - np.trunc(x), specials=False),
+    unary(
+        ops.logit,
+        lambda x, eps=None: np_logit(x if eps is None else np.clip(x, eps, 1 - eps)),
+        low=0.1,
+        high=0.9,
+        kwargs=[{}, {"eps": 0.3}],
+        specials=False,
+        slack=2,
+    ),
+    unary(ops.deg2rad, np.deg2rad, low=-360, high=360),
+    unary(ops.rad2deg, np.rad2deg),
 ]
 
 
