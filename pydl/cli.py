@@ -1,48 +1,73 @@
 """The command line: pydl run NAME|ID [--key value], pydl list, pydl info."""
 
 import argparse
+import os
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-from pydl.errors import PydlError
+import pydl
+from pydl import runtime
+from pydl.errors import ArgumentError, PydlError
+from pydl.recipes.recipe import Report, parse_settings
+from pydl.recipes.registry import find, recipes, rows
 
 __all__ = ["main"]
 
+PASSED, FAILED, USAGE = 0, 1, 2
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="pydl", description="Deep learning with hand-written kernels.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="run a recipe, by its name or by the id of a row that it covers")
-    run.add_argument("name")
-    run.add_argument("--out", type=Path, help="folder for pictures and checkpoints")
-    run.add_argument("--threads", type=int, help="threads to use")
-    listing = commands.add_parser("list", help="show the recipes, and the rows of the course that they cover")
-    listing.add_argument("--all", action="store_true", help="also the rows not covered yet, one a line")
-    commands.add_parser("info", help="version, instruction set, threads, CUDA or why not")
-    args, rest = parser.parse_known_args(argv)
-    if rest and args.command != "run":
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    """Runs one command.
+
+    Returns: 0; 1 when a check of a recipe failed; 2 for a wrong name or value, or data that cannot be had.
+    """
+    args, rest = _parser().parse_known_args(argv)
     try:
         if args.command == "run":
             return _run(args, rest)
-        if args.command == "list":
-            return _list(args.all)
-        return _info()
-    except PydlError as error:
-        print(f"pydl: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
+        if rest:
+            raise ArgumentError(f"unrecognized arguments: {' '.join(rest)}")
+        return _list(args.all) if args.command == "list" else _info()
+    except BrokenPipeError:  # the reader, such as head, has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (PydlError, OSError) as error:
+        return _complain(error)
+    except KeyboardInterrupt:
+        return _complain("interrupted", 130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pydl", description="Deep learning with hand-written kernels.")
+    parser.add_argument("--version", action="version", version=f"pydl {pydl.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser(
+        "run",
+        help="run a recipe, by its name or by the id of a row that it covers",
+        epilog="Every setting of the recipe, printed when it starts, can be given as --key value.",
+        allow_abbrev=False,
+    )
+    run.add_argument("name", help="as in pydl list: mlp-digits, C05")
+    run.add_argument("--out", type=Path, help="folder for pictures and checkpoints")
+    run.add_argument("--threads", type=int, help="threads to use")
+    listing = commands.add_parser("list", help="show the recipes, and the rows of the course that they cover")
+    listing.add_argument("--all", action="store_true", help="also every row, covered or not yet")
+    commands.add_parser("info", help="version, instruction set, threads, CUDA or why not")
+    return parser
+
+
+def _complain(error: object, status: int = USAGE) -> int:
+    print(f"pydl: {' '.join(str(error).split())}", file=sys.stderr)
+    return status
 
 
 def _pairs(rest: list[str]) -> dict[str, str]:
     """--key value and --key=value as a dictionary."""
-    from pydl.errors import ArgumentError
-
     given, i = {}, 0
     while i < len(rest):
         key, equals, value = rest[i].partition("=")
@@ -54,45 +79,54 @@ def _pairs(rest: list[str]) -> dict[str, str]:
 
 
 def _run(args: argparse.Namespace, rest: list[str]) -> int:
-    from pydl import manual_seed, set_num_threads
-    from pydl.recipes.recipe import Report, parse_settings
-    from pydl.recipes.registry import find
-
+    """Runs what was asked for; of several recipes all, even where the data of one cannot be had."""
     if args.threads is not None:
-        set_num_threads(args.threads)
-    given, passed = _pairs(rest), True
-    for module in find(args.name):
-        recipe, settings = module.RECIPE, parse_settings(module.Settings, given)
-        print(f"{recipe.name} ({', '.join(recipe.ids)}): {recipe.title}\nsource: {recipe.source}")
-        for f in fields(settings):
-            print(f"  --{f.name} {getattr(settings, f.name)}   {f.metadata.get('doc', '')}")
-        report = Report(args.out)
-        manual_seed(getattr(settings, "seed", 0))
-        module.run(settings, report)
-        import time
+        if args.threads < 1:
+            raise ArgumentError(f"--threads: expected a number >= 1, got {args.threads}")
+        runtime.set_num_threads(args.threads)
+    given = _pairs(rest)
+    found = [(module, parse_settings(module.Settings, given)) for module in find(args.name)]
+    if args.out is not None:
+        args.out.mkdir(parents=True, exist_ok=True)
+    status = PASSED
+    for module, settings in found:
+        try:
+            status = max(status, _run_one(module, settings, args.out if len(found) == 1 else _part(args.out, module)))
+        except (PydlError, OSError) as error:
+            status = _complain(f"{module.RECIPE.name}: {error}")
+    return status
 
-        print(f"{'passed' if report.passed else 'FAILED'} in {time.perf_counter() - report.started:.1f} s")
-        passed &= report.passed
-    return 0 if passed else 1
+
+def _part(out: Path | None, module: ModuleType) -> Path | None:
+    return None if out is None else out / module.RECIPE.name
+
+
+def _run_one(module: ModuleType, settings: Any, out: Path | None) -> int:
+    recipe = module.RECIPE
+    print(f"{recipe.name} ({', '.join(recipe.ids)}): {recipe.title}\nsource: {recipe.source}")
+    for f in fields(settings):
+        value = getattr(settings, f.name)
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        print(f"  --{f.name} {text:12} {f.metadata['doc']}")
+    pydl.manual_seed(getattr(settings, "seed", 0))
+    report = Report(out)
+    module.run(settings, report)
+    print(f"{'passed' if report.passed else 'FAILED'} in {time.perf_counter() - report.started:.1f} s", flush=True)
+    return PASSED if report.passed else FAILED
 
 
 def _list(everything: bool) -> int:
-    from pydl.recipes.registry import recipes, rows
-
-    covered = set()
-    print(f"{'recipe':28} {'time':4} {'rows':20} {'code'}")
+    """A line per recipe: name, time class, rows, module and title; then what is covered."""
+    covered: set[str] = set()
     for name, module in recipes().items():
         recipe = module.RECIPE
-        covered |= set(recipe.ids)
-        print(
-            f"{name:28} {recipe.time:4} {' '.join(recipe.ids):20} {module.__name__.replace('.', '/')}.py   {recipe.title}"
-        )
-    missing = [key for key in rows() if key not in covered]
-    print(f"\n{len(rows()) - len(missing)} of {len(rows())} rows of the course are covered, {len(missing)} not yet")
+        covered.update(recipe.ids)
+        print(f"{name:20} {recipe.time}  {' '.join(recipe.ids):8} {module.__name__:44} {recipe.title}")
+    print(f"\n{len(covered)} of {len(rows())} rows of the course are covered, {len(rows()) - len(covered)} not yet")
     if everything:
         for key, title in rows().items():
-            print(f"{key} {'covered ' if key in covered else 'not yet '} {title}")
-    return 0
+            print(f"{key}  {'covered' if key in covered else 'not yet'}  {title}")
+    return PASSED
 
 
 def _info() -> int:
@@ -100,14 +134,11 @@ def _info() -> int:
 
     import numpy
 
-    import pydl
-    from pydl import runtime
-
     print(f"pydl {pydl.__version__}, Python {platform.python_version()}, numpy {numpy.__version__}")
     print(f"instruction set: {runtime.isa()} (PYDL_ISA caps it)")
     print(f"threads: {runtime.get_num_threads()} (PYDL_NUM_THREADS sets it)")
     print("cuda: available" if pydl.cuda.is_available() else f"cuda: not available: {pydl.cuda.reason()}")
-    return 0
+    return PASSED
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from pydl import optim, tensor
 from pydl.errors import ArgumentError
-from pydl.linear_model.inputs import features, labelled
+from pydl.linear_model.inputs import Floats, coefficients, features, numbers
 
 __all__ = ["LinearRegression", "Ridge"]
 
@@ -16,9 +17,14 @@ class LinearRegression:
     Args:
         fit_intercept: whether there is a constant term.
         solver: 'exact' (orthogonal factorization) or 'gd' (gradient descent from 0, which reaches the same solution).
-        max_iter, tol: of gradient descent: steps at most, and the size of the gradient at which it stops.
-    Attributes: coef_ (d,), intercept_, n_iter_.
+        max_iter, tol: of gradient descent: steps at most, and the size of the gradient, relative to that at 0, at which
+            it stops.
+    Attributes: coef_ (d,), intercept_, n_iter_ steps of descent made.
     """
+
+    coef_: Floats
+    intercept_: float
+    n_iter_: int
 
     def __init__(
         self, fit_intercept: bool = True, solver: str = "exact", max_iter: int = 100_000, tol: float = 1e-12
@@ -29,43 +35,47 @@ class LinearRegression:
         self.tol = tol
 
     def fit(self, X: Any, y: Any) -> "LinearRegression":
-        """X: (n, d). y: (n,). Returns itself."""
-        x, t = labelled(X, y)
-        t = t.astype(np.float64)
+        """Learns X (n, d), y (n,); returns itself."""
+        x, t = numbers(X, y)
         mean_x, mean_t = (x.mean(0), t.mean()) if self.fit_intercept else (np.zeros(x.shape[1]), 0.0)
         self.coef_ = self._solve(x - mean_x, t - mean_t)
         self.intercept_ = float(mean_t - mean_x @ self.coef_)
         return self
 
-    def _solve(self, x: np.ndarray, t: np.ndarray) -> np.ndarray:
-        self.n_iter_ = 0
-        if self.solver == "exact":
-            return np.linalg.lstsq(x, t, rcond=None)[0]
-        if self.solver != "gd":
+    def _solve(self, x: Floats, t: Floats) -> Floats:
+        if self.solver not in ("exact", "gd"):
             raise ArgumentError(f"LinearRegression: solver must be 'exact' or 'gd', got {self.solver!r}")
-        from pydl import optim, tensor
+        self.n_iter_ = 0
+        return _exact(x, t) if self.solver == "exact" else self._descend(x, t)
 
-        matrix, target = tensor(x), tensor(t)
-        theta = tensor(np.zeros(x.shape[1])).requires_grad_()
-        descent = optim.GD([theta], lr=1 / max(np.linalg.norm(x, 2) ** 2, 1e-300))
+    def _descend(self, x: Floats, t: Floats) -> Floats:
+        largest = float(np.linalg.norm(x, 2)) ** 2  # the curvature, at whose inverse descent is still stable
+        if largest == 0:
+            return np.zeros(x.shape[1])
+        matrix, target, theta = tensor(x), tensor(t), tensor(np.zeros(x.shape[1]), requires_grad=True)
+        descent, enough = optim.GD([theta], lr=1 / largest), self.tol * float(np.abs(x.T @ t).max())
         for self.n_iter_ in range(1, self.max_iter + 1):
             descent.zero_grad()
             (((matrix @ theta - target) ** 2).sum() * 0.5).backward()
             assert theta.grad is not None
-            if float(theta.grad.abs().max()) <= self.tol * max(1.0, float(np.abs(t).max(initial=0))):
+            if float(theta.grad.abs().max()) <= enough:
                 break
             descent.step()
-        return theta.detach().numpy().copy()
+        return theta.detach().numpy()
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any) -> Floats:
         """(n, d) -> (n,)."""
-        return features(X, len(self.coef_)) @ self.coef_ + self.intercept_
+        w = coefficients(self)
+        line: Floats = features(X, len(w)) @ w + self.intercept_
+        return line
 
     def score(self, X: Any, y: Any) -> float:
-        """R^2: the share of the variance of y that is explained."""
-        x, t = labelled(X, y)
-        rest = ((t - self.predict(x)) ** 2).sum()
-        return float(1 - rest / ((t - t.mean()) ** 2).sum())
+        """R^2: the share of the variance of y (n,) that X (n, d) explains."""
+        x, t = numbers(X, y)
+        spread = ((t - t.mean()) ** 2).sum()
+        if spread == 0:
+            raise ArgumentError(f"{type(self).__name__}: score needs a y that is not constant")
+        return float(1 - ((t - self.predict(x)) ** 2).sum() / spread)
 
 
 class Ridge(LinearRegression):
@@ -78,10 +88,14 @@ class Ridge(LinearRegression):
         super().__init__(fit_intercept)
         self.alpha = alpha
 
-    def _solve(self, x: np.ndarray, t: np.ndarray) -> np.ndarray:
+    def _solve(self, x: Floats, t: Floats) -> Floats:
         if not self.alpha > 0:
             raise ArgumentError(f"Ridge: alpha must be above 0, got {self.alpha}")
-        self.n_iter_ = 0
-        d = x.shape[1]
-        stacked = np.vstack([x, np.sqrt(self.alpha) * np.eye(d)])
-        return np.linalg.lstsq(stacked, np.concatenate([t, np.zeros(d)]), rcond=None)[0]
+        self.n_iter_, d = 0, x.shape[1]
+        return _exact(np.vstack([x, np.sqrt(self.alpha) * np.eye(d)]), np.concatenate([t, np.zeros(d)]))
+
+
+def _exact(x: Floats, t: Floats) -> Floats:
+    """The solution of smallest norm, by the singular value decomposition, which does not square the condition."""
+    solution: Floats = np.linalg.lstsq(x, t, rcond=None)[0]
+    return solution

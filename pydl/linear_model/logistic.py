@@ -1,31 +1,69 @@
 """Logistic regression by four solvers."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from pydl import optim, tensor
+from pydl import optim, sigmoid, tensor
 from pydl.errors import ArgumentError, require
-from pydl.linear_model.inputs import features, labelled
+from pydl.linear_model.classifier import LinearClassifier
+from pydl.linear_model.inputs import Floats, two_classes
 from pydl.nn import functional as F
 from pydl.tensor import Tensor
 
-__all__ = ["LogisticRegression"]
+__all__ = ["LogisticObjective", "LogisticRegression"]
 
 
-class LogisticRegression:
-    """P(y = 1 | x) = 1 / (1 + exp(-theta x - b)), by minimising sum log(1 + exp(-y theta x)) + |theta|^2 / (2 C).
+class LogisticObjective:
+    """J(theta) = sum_i log(1 + exp(-t_i theta x_i)) + sum_j penalty_j theta_j^2 / 2, with t = 2 y - 1: convex.
+
+    Args: x (n, d); y (n,) of 0 and 1; penalty (d,).
+    """
+
+    def __init__(self, x: Floats, y: Floats, penalty: Floats) -> None:
+        self.x, self.y, self.penalty = tensor(x), tensor(y), tensor(penalty)
+
+    def __call__(self, theta: Tensor, rows: Tensor | None = None) -> Tensor:
+        """J as a differentiable number (); with `rows` (b,), of indices, its unbiased estimate from these examples."""
+        x, y = (self.x, self.y) if rows is None else (self.x[rows], self.y[rows])
+        fit = F.binary_cross_entropy_with_logits(x @ theta, y, reduction="sum") * (len(self.y) / len(y))
+        return fit + (self.penalty * theta * theta).sum() * 0.5
+
+    def gradient(self, theta: Floats) -> tuple[float, Floats]:
+        """J and its gradient (d,)."""
+        leaf = tensor(theta, requires_grad=True)
+        value = self(leaf)
+        value.backward()
+        assert leaf.grad is not None
+        return value.item(), leaf.grad.numpy()
+
+    def hessian(self, theta: Floats) -> Floats:
+        """X^T diag(h (1 - h)) X + diag(penalty), (d, d), with h = sigmoid(X theta)."""
+        h = sigmoid(self.x @ tensor(theta))
+        return (self.x.t() @ (self.x * (h * (1 - h)).unsqueeze(1))).numpy() + np.diag(self.penalty.numpy())
+
+    def largest_curvature(self) -> float:
+        """A bound on the Hessian's eigenvalues anywhere, as h (1 - h) <= 1 / 4."""
+        return float(np.linalg.norm(self.x.numpy(), 2) ** 2 / 4 + self.penalty.numpy().max())
+
+
+class LogisticRegression(LinearClassifier):
+    """P(y = 1 | x) = 1 / (1 + exp(-theta x - b)), by minimising sum log(1 + exp(-t (theta x + b))) + |theta|^2 / (2 C).
 
     Args:
-        solver: 'newton' (Newton's method), 'lbfgs' (through scipy), 'gd' (gradient descent with the step 1 / L, L the
-            largest curvature) or 'sgd' (small batches, step c / t^0.6, the iterates of the second half averaged).
+        solver: 'newton' (Newton's method, halving steps that go up), 'lbfgs' (through scipy), 'gd' (gradient descent
+            with the step 1 / L, L the largest curvature) or 'sgd' (small batches in a new order every epoch, step
+            1 / (L sqrt(epoch)), the iterates of the second half of the epochs averaged).
         C: inverse weight of the penalty; inf for none.
         fit_intercept: whether there is a constant term, never penalised.
-        max_iter: steps at most (epochs for 'sgd').
-        tol: size of the gradient at which it stops.
+        max_iter: steps at most ('sgd': epochs, all of which are made).
+        tol: largest element of the gradient at which it stops; 'sgd' does not look.
         batch_size, random_state: of 'sgd'.
-    Attributes: coef_ (d,), intercept_, classes_ (2,), n_iter_.
+    Attributes: coef_ (d,), intercept_, classes_ (2,), n_iter_. exp(coef_[j]) is the factor by which the odds of
+        classes_[1] grow with one unit of feature j.
+    Source: Cox 1958. Averaging: Polyak & Juditsky 1992.
     """
 
     def __init__(
@@ -47,121 +85,80 @@ class LogisticRegression:
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> "LogisticRegression":
-        """X: (n, d). y: (n,) of two classes, the larger one being positive. Returns itself."""
-        solvers: dict[str, Callable[..., np.ndarray]] = {
+        """Learns X (n, d), y (n,) of two classes, the larger one being positive; returns itself."""
+        solvers: dict[str, Callable[[LogisticObjective], Floats]] = {
             "newton": self._newton, "lbfgs": self._lbfgs, "gd": self._descend, "sgd": self._stochastic,
         }  # fmt: skip
         if self.solver not in solvers:
             raise ArgumentError(f"LogisticRegression: solver must be one of {list(solvers)}, got {self.solver!r}")
-        x, labels = labelled(X, y)
-        self.classes_ = np.unique(labels)
-        if len(self.classes_) != 2:
-            raise ArgumentError(f"LogisticRegression: expected two classes, got {len(self.classes_)}")
-        matrix = np.hstack([x, np.ones((len(x), 1))]) if self.fit_intercept else x
-        theta = solvers[self.solver](matrix, (labels == self.classes_[1]).astype(np.float64))
-        self.coef_ = theta[: x.shape[1]]
-        self.intercept_ = float(theta[-1]) if self.fit_intercept else 0.0
+        if not self.C > 0 or self.max_iter < 1 or self.batch_size < 1:
+            raise ArgumentError(
+                "LogisticRegression: C must be above 0, max_iter and batch_size at least 1, "
+                f"got {self.C}, {self.max_iter} and {self.batch_size}"
+            )
+        x, positive, self.classes_ = two_classes(X, y, "LogisticRegression")
+        penalty = np.full(x.shape[1], 1 / self.C)
+        if self.fit_intercept:
+            x, penalty = np.hstack([x, np.ones((len(x), 1))]), np.append(penalty, 0.0)
+        theta = solvers[self.solver](LogisticObjective(x, positive.astype(np.float64), penalty))
+        d = len(theta) - self.fit_intercept
+        self.coef_, self.intercept_ = theta[:d], float(theta[d:].sum())
         return self
 
-    def _penalty(self, d: int) -> np.ndarray:
-        weights = np.full(d, 1 / self.C)
-        if self.fit_intercept:
-            weights[-1] = 0.0
-        return weights
-
-    def loss(self, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """The objective, a differentiable number. theta (d,), x (n, d), y (n,) of 0 and 1."""
-        fit = F.binary_cross_entropy_with_logits(x @ theta, y, reduction="sum")
-        return fit + (theta * theta * tensor(self._penalty(len(theta)))).sum() * 0.5
-
-    def hessian(self, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """X^T diag(h (1 - h)) X plus the penalty's, (d, d)."""
-        h = 1 / (1 + np.exp(-x @ theta))
-        return (x * (h * (1 - h))[:, None]).T @ x + np.diag(self._penalty(len(theta)))
-
-    def _gradient(self, theta: np.ndarray, x: Tensor, y: Tensor) -> tuple[float, np.ndarray]:
-        leaf = tensor(theta).requires_grad_()
-        loss = self.loss(leaf, x, y)
-        loss.backward()
-        assert leaf.grad is not None
-        return loss.item(), leaf.grad.numpy()
-
-    def _newton(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        theta, inputs, target = np.zeros(x.shape[1]), tensor(x), tensor(y)
-        value, g = self._gradient(theta, inputs, target)
+    def _newton(self, objective: LogisticObjective) -> Floats:
+        theta = np.zeros(objective.x.shape[1])
+        value, g = objective.gradient(theta)
         for self.n_iter_ in range(1, self.max_iter + 1):
-            step, length = np.linalg.lstsq(self.hessian(theta, x), g, rcond=None)[0], 1.0
-            while length > 1e-8:  # halve until it goes down
-                trial, slope = self._gradient(theta - length * step, inputs, target)
-                if trial <= value:
-                    break
+            step, length = np.linalg.lstsq(objective.hessian(theta), g, rcond=None)[0], 1.0
+            trial, slope = objective.gradient(theta - step)
+            while trial > value and length > 1e-8:
                 length /= 2
-            if length <= 1e-8:
+                trial, slope = objective.gradient(theta - length * step)
+            if trial > value:  # the step is lost in rounding
                 break
             theta, value, g = theta - length * step, trial, slope
             if np.abs(g).max() <= self.tol:
                 break
         return theta
 
-    def _lbfgs(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        minimize: Any = require("scipy.optimize", "science", "LogisticRegression(solver='lbfgs')")
-        inputs, target = tensor(x), tensor(y)
+    def _lbfgs(self, objective: LogisticObjective) -> Floats:
+        scipy: Any = require("scipy.optimize", "science", "LogisticRegression(solver='lbfgs')")
+        # without ftol and with exact gradients only gtol ends it
         options = {"maxiter": self.max_iter, "gtol": self.tol, "ftol": 0.0, "maxcor": 20, "maxfun": 20 * self.max_iter}
-        found = minimize.minimize(
-            lambda theta: self._gradient(theta, inputs, target), np.zeros(x.shape[1]), jac=True, method="L-BFGS-B",
-            options=options,
-        )  # fmt: skip
+        start = np.zeros(objective.x.shape[1])
+        found = scipy.minimize(objective.gradient, start, jac=True, method="L-BFGS-B", options=options)
         self.n_iter_ = int(found.nit)
-        return np.asarray(found.x)
+        return np.asarray(found.x, np.float64)
 
-    def _descend(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        inputs, target = tensor(x), tensor(y)
-        largest = np.linalg.norm(x, 2) ** 2 / 4 + self._penalty(x.shape[1]).max()
-        theta = tensor(np.zeros(x.shape[1])).requires_grad_()
-        descent = optim.GD([theta], lr=1 / largest)
+    def _descend(self, objective: LogisticObjective) -> Floats:
+        theta = tensor(np.zeros(objective.x.shape[1]), requires_grad=True)
+        descent = optim.GD([theta], lr=1 / objective.largest_curvature())
         for self.n_iter_ in range(1, self.max_iter + 1):
             descent.zero_grad()
-            self.loss(theta, inputs, target).backward()
+            objective(theta).backward()
             assert theta.grad is not None
             if float(theta.grad.abs().max()) <= self.tol:
                 break
             descent.step()
-        return theta.detach().numpy().copy()
+        return theta.detach().numpy()
 
-    def _stochastic(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        rng, n, d = np.random.default_rng(self.random_state), len(x), x.shape[1]
-        theta = tensor(np.zeros(d)).requires_grad_()
-        batch = min(self.batch_size, n)
-        start = 4.0 / (np.linalg.norm(x, 2) ** 2 + 4 * self._penalty(d).max())
-        descent, mean, t = optim.SGD([theta], lr=start), np.zeros(d), 0
+    def _stochastic(self, objective: LogisticObjective) -> Floats:
+        n, rng = len(objective.y), np.random.default_rng(self.random_state)
+        theta, mean = tensor(np.zeros(objective.x.shape[1]), requires_grad=True), np.zeros(objective.x.shape[1])
+        descent, parts = optim.SGD([theta]), math.ceil(n / self.batch_size)
+        first = 1 / objective.largest_curvature()
+        averaged = parts * (self.max_iter - self.max_iter // 2)
         for self.n_iter_ in range(1, self.max_iter + 1):
-            for at in np.array_split(rng.permutation(n), n // batch):
-                t += 1
-                descent.param_groups[0]["lr"] = start / t**0.6
+            descent.param_groups[0]["lr"] = first / math.sqrt(self.n_iter_)
+            for rows in np.array_split(rng.permutation(n), parts):
                 descent.zero_grad()
-                part = F.binary_cross_entropy_with_logits(tensor(x[at]) @ theta, tensor(y[at]), reduction="sum")
-                shrink = (theta * theta * tensor(self._penalty(d))).sum() * 0.5
-                (part * (n / len(at)) + shrink).backward()
+                objective(theta, tensor(rows)).backward()
                 descent.step()
                 if self.n_iter_ > self.max_iter // 2:
-                    mean += theta.detach().numpy()
-        return mean / max(t - (n // batch) * (self.max_iter // 2), 1)
+                    mean += theta.detach().numpy() / averaged
+        return mean
 
-    def decision_function(self, X: Any) -> np.ndarray:
-        """(n, d) -> (n,): the log odds."""
-        return features(X, len(self.coef_)) @ self.coef_ + self.intercept_
-
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: Any) -> Floats:
         """(n, d) -> (n, 2): the probability of each class."""
         z = self.decision_function(X)
-        p = np.exp(-np.logaddexp(0, -z))
-        return np.stack([np.exp(-np.logaddexp(0, z)), p], 1)
-
-    def predict(self, X: Any) -> np.ndarray:
-        """(n, d) -> (n,) classes."""
-        return self.classes_[(self.decision_function(X) > 0).astype(int)]
-
-    def score(self, X: Any, y: Any) -> float:
-        """The share of X that is predicted as y."""
-        x, labels = labelled(X, y)
-        return float((self.predict(x) == labels).mean())
+        return np.exp(-np.logaddexp(0, np.stack([z, -z], 1)))

@@ -1,15 +1,22 @@
 """What a recipe is: a runnable experiment that says what it must reach, and reports what it got.
 
-A recipe is a module with a dataclass `Settings`, a `RECIPE`, and `run(settings, report)`. `pydl run NAME` finds it by its
-name or by the id of a row of the course that it covers.
+A recipe is a module with a dataclass `Settings`, a `RECIPE`, and `run(settings, report)`. `pydl run NAME` finds it by
+its name or by the id of a row of the course that it covers.
 """
 
+import math
 import time
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydl.errors import ArgumentError
+import numpy as np
+
+from pydl.errors import ArgumentError, MissingExtraError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Check", "Recipe", "Report", "parse_settings", "setting"]
 
@@ -33,9 +40,9 @@ class Recipe:
     time: str
 
 
-def setting(default: Any, doc: str) -> Any:
-    """A field of Settings with its one-line explanation."""
-    return field(default=default, metadata={"doc": doc})
+def setting(default: Any, doc: str, *, least: float = 0.0, most: float = math.inf) -> Any:
+    """A field of Settings with its one-line explanation, and the range of what may be given on the command line."""
+    return field(default=default, metadata={"doc": doc, "least": least, "most": most})
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Check:
     """A number, and what it must reach."""
 
     name: str
-    value: float
+    value: Any
     wanted: str
     passed: bool
 
@@ -77,6 +84,7 @@ class Report:
     ) -> None:
         """Records a number and whether it lies within the bounds."""
         value = value.item() if hasattr(value, "item") else value
+        value = float(value) if isinstance(value, np.floating) else value  # a long double has no Python form
         if equals is not None:
             self._add(Check(name, value, f"{equals}", value == equals))
             return
@@ -96,8 +104,8 @@ class Report:
         """Whether there was a check and all held."""
         return bool(self.checks) and all(c.passed for c in self.checks)
 
-    def figure(self, name: str, draw: Any) -> None:
-        """Writes the picture that draw(pyplot's figure) makes to out/name.png; without matplotlib or out, nothing."""
+    def figure(self, name: str, draw: "Callable[[Figure], object]") -> None:
+        """Writes the picture that draw(figure) makes to out/name.png; without matplotlib or out, nothing."""
         if self.out is None:
             return
         try:
@@ -107,24 +115,24 @@ class Report:
             return
         figure = Figure(figsize=(6, 4), layout="constrained")
         draw(figure)
-        self.out.mkdir(parents=True, exist_ok=True)
-        figure.savefig(self.out / f"{name}.png", dpi=120)
-        self.say(f"wrote {self.out / name}.png")
+        figure.savefig(self._path(f"{name}.png"), dpi=120)
 
     def checkpoint(self, name: str, state: Any) -> None:
-        """Saves a state to out/name.safetensors; without out, nothing."""
+        """Saves a state to out/name.safetensors; without safetensors or out, nothing."""
         if self.out is None:
             return
-        from pydl.errors import MissingExtraError
         from pydl.serialize import save
 
-        self.out.mkdir(parents=True, exist_ok=True)
         try:
-            save(state, self.out / f"{name}.safetensors")
+            save(state, self._path(f"{name}.safetensors"))
         except MissingExtraError as missing:
             self.say(f"no checkpoint: {missing}")
-            return
-        self.say(f"wrote {self.out / name}.safetensors")
+
+    def _path(self, name: str) -> Path:
+        assert self.out is not None
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.say(f"writing {self.out / name}")
+        return self.out / name
 
 
 def parse_settings(kind: Any, given: dict[str, str]) -> Any:
@@ -140,11 +148,12 @@ def parse_settings(kind: Any, given: dict[str, str]) -> Any:
             raise ArgumentError(f"there is no setting --{key}: expected one of {', '.join('--' + k for k in known)}")
         default = known[name].default
         assert default is not MISSING
-        values[name] = _convert(key, text, default)
+        values[name] = _within(key, _convert(key, text, default), known[name].metadata)
     return kind(**values)
 
 
 def _convert(key: str, text: str, default: Any) -> Any:
+    """text in the type of the default; a tuple is written with commas."""
     try:
         if isinstance(default, bool):
             return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
@@ -152,4 +161,15 @@ def _convert(key: str, text: str, default: Any) -> Any:
             return tuple(type(default[0])(part) for part in text.split(","))
         return type(default)(text)
     except (ValueError, KeyError) as error:
-        raise ArgumentError(f"--{key}: expected {type(default).__name__}, got {text!r}") from error
+        wanted = f"{type(default[0]).__name__},..." if isinstance(default, tuple) else type(default).__name__
+        raise ArgumentError(f"--{key}: expected {wanted}, got {text!r}") from error
+
+
+def _within(key: str, value: Any, limits: Any) -> Any:
+    """value, if all its numbers lie between the setting's least and most."""
+    least, most = limits["least"], limits["most"]
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, (int, float)) and not (least <= number <= most and math.isfinite(number)):
+            wanted = f">= {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
+            raise ArgumentError(f"--{key}: expected a number {wanted}, got {number}")
+    return value

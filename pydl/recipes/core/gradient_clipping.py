@@ -1,4 +1,8 @@
-"""At the edge of a cliff the gradient throws plain SGD far away; clipped, it goes on."""
+"""At the edge of a cliff the gradient throws plain SGD far away; clipped, it goes on.
+
+The loss of a saturating unit after 50 steps is flat on both sides of a cliff, along which the unit changes from one fixed
+point to the other. A single step taken on the cliff lands where the unit is saturated and the gradient is 0.
+"""
 
 from dataclasses import dataclass
 
@@ -12,7 +16,7 @@ RECIPE = Recipe(
     name="gradient-clipping",
     ids=("C22",),
     title="Clipping by norm and by value, and the cliff of a recurrent unit",
-    source="Pascanu, Mikolov & Bengio 2013 (arXiv:1211.5063)",
+    source="Pascanu, Mikolov & Bengio 2013 (arXiv:1211.5063), section 2.3 and algorithm 1",
     time="t0",
 )
 
@@ -21,30 +25,34 @@ RECIPE = Recipe(
 class Settings:
     """What can be set on the command line."""
 
-    steps: int = setting(50, "time steps of the unit")
-    updates: int = setting(400, "updates of SGD")
-    lr: float = setting(0.1, "step size")
-    max_norm: float = setting(0.1, "largest norm of the clipped gradient")
+    steps: int = setting(50, "time steps of the unit", least=1)
+    updates: int = setting(250, "updates of SGD", least=1)
+    lr: float = setting(2.0, "step size")
+    max_norm: float = setting(0.2, "largest norm of the clipped gradient")
 
 
 def run(settings: Settings, report: Report) -> None:
     """Checks both rules on vectors, then runs SGD at the cliff with and without clipping."""
     g = np.array([3.0, -4.0, 0.5])
     by_norm, by_value = _clipped(g, "norm"), _clipped(g, "value")
-    report.check("norm after clipping to 1", float(np.linalg.norm(by_norm)), at_most=1 + 1e-6, at_least=1 - 1e-5)
-    report.check("cosine with the gradient, by norm", _cosine(by_norm, g), at_least=1 - 1e-12)
+    size = np.linalg.norm(g)
+    # the rule divides by the norm + 1e-6, as PyTorch does
+    report.check("clipped to norm 1 against g / |g|", np.abs(by_norm - g / (size + 1e-6)).max(), at_most=1e-15)
+    report.check("clipped by value to 1", by_value.tolist(), equals=[1.0, -1.0, 0.5])
+    report.check("g / 10, which is short enough, clipped to norm 1", _clipped(g / 10, "norm").tolist(), equals=(g / 10).tolist())
+    report.check("cosine with the gradient, by norm", _cosine(by_norm, g), at_least=1 - 1e-15)
     report.check("cosine with the gradient, by value", _cosine(by_value, g), at_most=0.99)
-    report.check("clipped by value", by_value.tolist(), equals=[1.0, -1.0, 0.5])
 
-    plain, largest = _descend(settings, None)
-    clipped, _ = _descend(settings, settings.max_norm)
-    report.check("largest jump of plain SGD", largest, at_least=10.0)
-    report.check("loss of plain SGD at the end", plain, at_least=0.04)
-    report.check("loss of clipped SGD at the end", clipped, at_most=1e-3)
+    for start in ((5.5, -3.0), (6.0, -3.0)):
+        loss, far = _descend(start, settings, None)
+        report.check(f"loss of plain SGD from {start}", loss, at_least=0.08)
+        report.check(f"distance it was thrown from {start}", far, at_least=10.0)
+        loss, _ = _descend(start, settings, settings.max_norm)
+        report.check(f"loss of clipped SGD from {start}", loss, at_most=1e-3)
 
 
 def _clipped(g: np.ndarray, how: str) -> np.ndarray:
-    p = tensor(np.zeros_like(g)).requires_grad_()
+    p = nn.Parameter(tensor(np.zeros_like(g)))
     p.grad = tensor(g)
     if how == "norm":
         nn.utils.clip_grad_norm_([p], 1.0)
@@ -58,23 +66,21 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _loss(w: Tensor, b: Tensor, steps: int) -> Tensor:
-    """(x_T - 0.7)^2 of the unit x <- w sigmoid(x) + b from x = 0.5."""
-    x = w * 0 + 0.5
+    """(sigmoid(x_T) - 0.7)^2 of the unit x <- w sigmoid(x) + b from x = 0.5."""
+    x = tensor(0.5, dtype=float64)
     for _ in range(steps):
         x = w * sigmoid(x) + b
     return (sigmoid(x) - 0.7) ** 2
 
 
-def _descend(settings: Settings, max_norm: float | None) -> tuple[float, float]:
-    """The loss at the end, and the longest step on the way."""
-    w, b = tensor(6.2, dtype=float64).requires_grad_(), tensor(-2.9, dtype=float64).requires_grad_()
-    optimizer, longest = optim.SGD([w, b], lr=settings.lr), 0.0
+def _descend(start: tuple[float, float], settings: Settings, max_norm: float | None) -> tuple[float, float]:
+    """The loss at the end, and the distance from the start."""
+    w, b = (tensor(v, dtype=float64, requires_grad=True) for v in start)
+    optimizer = optim.SGD([w, b], lr=settings.lr)
     for _ in range(settings.updates):
         optimizer.zero_grad()
         _loss(w, b, settings.steps).backward()
         if max_norm is not None:
             nn.utils.clip_grad_norm_([w, b], max_norm)
-        assert w.grad is not None and b.grad is not None
-        longest = max(longest, settings.lr * float((w.grad**2 + b.grad**2).sqrt()))
         optimizer.step()
-    return _loss(w, b, settings.steps).item(), longest
+    return _loss(w, b, settings.steps).item(), float(np.hypot(w.item() - start[0], b.item() - start[1]))

@@ -20,8 +20,9 @@ RECIPE = Recipe(
 class Settings:
     """What can be set on the command line."""
 
-    n: int = setting(60, "equations")
-    d: int = setting(8, "unknowns; the second problem has them exchanged")
+    n: int = setting(60, "equations; the second problem has as many unknowns", least=2)
+    d: int = setting(8, "unknowns, fewer than n; the second problem has as many equations", least=1)
+    alpha: float = setting(0.7, "weight of the ridge", least=1e-6)
     seed: int = setting(0, "of the data")
 
 
@@ -30,17 +31,14 @@ def run(settings: Settings, report: Report) -> None:
     rng = np.random.default_rng(settings.seed)
     x, y = rng.standard_normal((settings.n, settings.d)), rng.standard_normal(settings.n)
     q, r = np.linalg.qr(x)
-    exact = np.linalg.solve(r, q.T @ y)
-    fitted = LinearRegression(fit_intercept=False).fit(x, y)
-    report.check("closed form against QR", float(np.abs(fitted.coef_ - exact).max()), at_most=1e-10)
+    exact = LinearRegression(fit_intercept=False).fit(x, y).coef_
+    report.check("closed form against QR", np.abs(exact - np.linalg.solve(r, q.T @ y)).max(), at_most=1e-10)
 
     wide, target = rng.standard_normal((settings.d, settings.n)), rng.standard_normal(settings.d)
-    descent = LinearRegression(fit_intercept=False, solver="gd", tol=1e-13).fit(wide, target)
+    descent = LinearRegression(fit_intercept=False, solver="gd").fit(wide, target).coef_
     smallest = np.linalg.pinv(wide) @ target
-    report.check(
-        "descent from 0 against the pseudo-inverse", float(np.abs(descent.coef_ - smallest).max()), at_most=1e-8
-    )
+    report.check("descent from 0 against the pseudo-inverse", np.abs(descent - smallest).max(), at_most=1e-8)
 
-    ridge = Ridge(alpha=0.7, fit_intercept=False).fit(x, y)
-    normal = np.linalg.solve(x.T @ x + 0.7 * np.eye(settings.d), x.T @ y)
-    report.check("ridge against its normal equations", float(np.abs(ridge.coef_ - normal).max()), at_most=1e-10)
+    ridge = Ridge(settings.alpha, fit_intercept=False).fit(x, y).coef_
+    normal = np.linalg.solve(x.T @ x + settings.alpha * np.eye(settings.d), x.T @ y)
+    report.check("ridge against its normal equations", np.abs(ridge - normal).max(), at_most=1e-10)

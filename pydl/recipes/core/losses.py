@@ -8,6 +8,7 @@ import numpy as np
 from pydl import autograd, float64, randint, randn, tensor, zeros
 from pydl.nn import functional as F
 from pydl.recipes.recipe import Recipe, Report, setting
+from pydl.tensor import Tensor
 
 RECIPE = Recipe(
     name="losses",
@@ -22,7 +23,7 @@ RECIPE = Recipe(
 class Settings:
     """What can be set on the command line."""
 
-    classes: int = setting(7, "classes of the cross entropy")
+    classes: int = setting(7, "classes of the cross entropy", least=1)
     seed: int = setting(0, "of the scores")
 
 
@@ -33,25 +34,49 @@ def run(settings: Settings, report: Report) -> None:
     (g,) = autograd.grad(F.cross_entropy(scores, target, reduction="sum"), scores)
     expected = F.softmax(scores.detach(), 1) - F.one_hot(target, k).to(float64)
     assert g is not None
-    report.check("gradient of cross entropy against p - y", float((g - expected).abs().max()), at_most=1e-12)
+    report.check("gradient of cross entropy against p - y", (g - expected).abs().max(), at_most=1e-12)
     nothing = F.cross_entropy(zeros(5, k, dtype=float64), target[:5]).item()
     report.check("loss of equal scores against log K", abs(nothing - math.log(k)), at_most=1e-12)
 
-    margins = tensor(np.linspace(-4, 4, 1601))
-    ones = margins * 0 + 1
-    mistakes = F.zero_one(margins, ones, reduction="none")
+    right, wanted = _right_gradients(scores, target, settings.seed)
+    report.check("losses and reductions with right first and second gradients", right, equals=wanted)
+
+    margins = np.linspace(-4, 4, 1601)
+    scores, ones = tensor(margins), tensor(np.ones(1601))
+    mistakes = F.zero_one_loss(scores, ones, reduction="none")
+    report.check("0-1 loss is 1 just where y s <= 0", mistakes.tolist() == (margins <= 0).tolist(), equals=True)
     bounds = {
-        "hinge": F.hinge_loss(margins, ones, reduction="none"),
-        "logistic, base 2": F.logistic_loss(margins, ones, base=2.0, reduction="none"),
-        "exponential": F.exp_loss(margins, ones, reduction="none"),
+        "hinge": F.hinge_loss(scores, ones, reduction="none"),
+        "logistic, base 2": F.logistic_loss(scores, ones, base=2.0, reduction="none"),
+        "exponential": F.exp_loss(scores, ones, reduction="none"),
     }
     for name, values in bounds.items():
-        report.check(f"least of {name} minus 0-1", float((values - mistakes).min()), at_least=-1e-12)
+        report.check(f"least of {name} minus 0-1", (values - mistakes).min(), at_least=0.0)
 
-    z = tensor(np.random.default_rng(settings.seed).uniform(0.2, 0.8, 30)).requires_grad_()
-    sign = tensor(np.where(np.arange(30) % 2, 1.0, -1.0))
-    smooth = {"mse": lambda v: F.mse_loss(v, sign), "logistic": lambda v: F.logistic_loss(v, sign),
-              "hinge": lambda v: F.hinge_loss(v, sign), "perceptron": lambda v: F.perceptron_loss(v, sign),
-              "exponential": lambda v: F.exp_loss(v, sign)}  # fmt: skip
-    right = sum(autograd.gradcheck(f, (z,), rtol=1e-6, atol=1e-9, raise_exception=False) for f in smooth.values())
-    report.check("losses with right gradients", right, equals=len(smooth))
+    def draw(figure: object) -> None:
+        axes = figure.subplots()  # type: ignore[attr-defined]
+        for name, values in {"0-1": mistakes, **bounds}.items():
+            axes.plot(margins, values.numpy(), label=name)
+        axes.set(xlabel="margin y s", ylabel="loss", ylim=(0, 5))
+        axes.legend()
+
+    report.figure("losses", draw)
+
+
+def _right_gradients(scores: Tensor, target: Tensor, seed: int) -> tuple[int, int]:
+    """How many of the losses under all reductions pass both gradient checks, and how many there are.
+
+    The margins keep away from 0 and 1, where hinge and perceptron loss have kinks.
+    """
+    rng = np.random.default_rng(seed)
+    sign = np.where(np.arange(30) % 2, 1.0, -1.0)
+    z, t = tensor(sign * rng.uniform(0.1, 0.9, 30) * rng.choice([-1, 1], 30), requires_grad=True), tensor(sign)
+    names = ("mse_loss", "hinge_loss", "perceptron_loss", "logistic_loss", "exp_loss")
+    losses = [(lambda v, r, f=getattr(F, name): f(v, t, reduction=r), z) for name in names]
+    losses.append((lambda v, r: F.cross_entropy(v, target, reduction=r), scores))
+    right = 0
+    for f, x in losses:
+        for reduction in ("mean", "sum", "none"):
+            right += autograd.gradcheck(lambda v, f=f, r=reduction: f(v, r), (x,), rtol=1e-6, atol=1e-9)
+            right += autograd.gradgradcheck(lambda v, f=f, r=reduction: f(v, r), (x,))
+    return right, 6 * len(losses)
