@@ -182,3 +182,12 @@ def test_one_hot() -> None:
     for classes in (-1, 4):
         e = torch.nn.functional.one_hot(torch.tensor(x), classes).numpy()
         np.testing.assert_array_equal(F.one_hot(pydl.tensor(x), classes).numpy(), e)
+
+
+def test_weights_differentiate_twice() -> None:
+    rng = np.random.default_rng(2)
+    linear = [values(rng, s, "float64") for s in ((4, 3), (2, 3), (2,))]
+    differences(F.linear, linear)
+    for activation in ("tanh", "sigmoid"):
+        differences(lambda x, w, b, a=activation: F.linear(x, w, b, a), linear)
+    differences(F.bilinear, [values(rng, s, "float64") for s in ((3, 2), (3, 4), (2, 2, 4), (2,))])
