@@ -3,8 +3,9 @@
 import threading
 from collections.abc import Callable
 from functools import wraps
+from inspect import isgeneratorfunction
 from types import TracebackType
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 __all__ = [
     "enable_grad",
@@ -38,18 +39,60 @@ def is_inference_mode_enabled() -> bool:
 
 
 class set_grad_enabled:
-    """Turns recording on or off for this thread, at once; as a context or decorator, until its end."""
+    """Turns recording on or off for this thread, at once; as a context until its end, as a decorator during calls."""
 
-    def __init__(self, mode_: bool) -> None:
-        self._value = bool(mode_)
-        self._previous = [mode.enabled]
-        mode.enabled = self._value
+    def __init__(self, mode: bool) -> None:
+        self._value = bool(mode)
+        self._previous = _set_enabled(self._value)
 
     def __enter__(self) -> None:
-        mode.enabled = self._value
+        _set_enabled(self._value)
 
     def __exit__(self, *exc: object) -> None:
-        mode.enabled = self._previous[-1]
+        _set_enabled(self._previous)
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        _set_enabled(self._previous)
+        return _wrapped(function, lambda: set_grad_enabled(self._value))
+
+
+def _set_enabled(value: bool) -> bool:
+    """Sets the flag; returns what it was."""
+    before, mode.enabled = mode.enabled, value
+    return before
+
+
+def _wrapped(function: Callable[P, R], context: Callable[[], Any]) -> Callable[P, R]:
+    """function within a new context per call; a generator is within it only while it runs, not between its items."""
+    if isgeneratorfunction(function):
+
+        @wraps(function)
+        def generator(*args: P.args, **kwargs: P.kwargs) -> Any:
+            items = function(*args, **kwargs)
+            step, value = items.send, None
+            try:
+                while True:
+                    with context():
+                        item = step(value)
+                    try:
+                        step, value = items.send, (yield item)
+                    except GeneratorExit:
+                        with context():
+                            items.close()
+                        raise
+                    except BaseException as error:
+                        step, value = items.throw, error
+            except StopIteration as end:
+                return end.value
+
+        return generator  # type: ignore[return-value]
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        with context():
+            return function(*args, **kwargs)
+
+    return wrapped
 
 
 class _Context:
@@ -62,9 +105,9 @@ class _Context:
         self._stack: list[tuple[bool, bool]] = []
 
     def __new__(cls, function: Callable[P, R] | None = None) -> "_Context":
-        if function is None or isinstance(function, bool):
+        if function is None:
             return super().__new__(cls)
-        return cls()(function)  # type: ignore[return-value]  # @no_grad without parentheses
+        return _wrapped(function, cls)  # type: ignore[return-value]  # @no_grad without parentheses
 
     def __enter__(self) -> None:
         self._stack.append((mode.enabled, mode.inference))
@@ -76,14 +119,7 @@ class _Context:
         mode.enabled, mode.inference = self._stack.pop()
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        context = type(self)
-
-        @wraps(function)
-        def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-            with context():
-                return function(*args, **kwargs)
-
-        return wrapped
+        return _wrapped(function, type(self))
 
 
 class no_grad(_Context):
@@ -97,6 +133,14 @@ class enable_grad(_Context):
 
 
 class inference_mode(_Context):
-    """As `no_grad`; says that the results are never differentiated later."""
+    """As `no_grad`; says that the results are never differentiated later. inference_mode(False) records as usual."""
 
-    _inference = True
+    def __init__(self, mode: bool | Callable[..., object] = True) -> None:
+        super().__init__()
+        self._enabled, self._inference = not mode, bool(mode)
+
+    def __new__(cls, mode: bool | Callable[..., object] = True) -> "inference_mode":
+        return super().__new__(cls, None if isinstance(mode, bool) else mode)  # type: ignore[return-value]
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        return _wrapped(function, lambda: inference_mode(self._inference))
