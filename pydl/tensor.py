@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pydl import _C
-from pydl.errors import ArgumentError, AutogradError, DtypeError
+from pydl.errors import ArgumentError, AutogradError, BoundsError, DtypeError
 
 if TYPE_CHECKING:
     from pydl.autograd.node import Node
@@ -95,11 +95,11 @@ class Tensor:
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one axis."""
-        return self.array.shape if dim is None else self.array.shape[dim]
+        return self.array.shape if dim is None else _at(self.array.shape, dim, "size")
 
     def stride(self, dim: int | None = None) -> Any:
         """Steps in elements from one element to the next, of all axes or of one."""
-        return self.array.strides if dim is None else self.array.strides[dim]
+        return self.array.strides if dim is None else _at(self.array.strides, dim, "stride")
 
     def numel(self) -> int:
         """The number of elements."""
@@ -140,7 +140,11 @@ class Tensor:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         a = self.numpy()
-        return a if dtype is None and not copy else np.array(a, dtype=dtype, copy=bool(copy) or None)
+        if dtype is None or np.dtype(dtype) == a.dtype:
+            return a.copy() if copy else a
+        if copy is False:
+            raise ArgumentError(f"__array__: dtype {self.dtype} cannot be seen as {np.dtype(dtype)} without a copy")
+        return a.astype(dtype)
 
     def __dlpack__(
         self,
@@ -242,7 +246,7 @@ class Tensor:
         def keep(g: "Tensor") -> None:
             tensor = kept()
             if tensor is not None:
-                tensor.grad = g if tensor.grad is None else tensor.grad + g
+                tensor.grad = g.clone() if tensor.grad is None else tensor.grad + g  # others hold g
 
         self.register_hook(keep)
 
@@ -266,6 +270,12 @@ class Tensor:
         a = self.array
         bits = _C.to_numpy(_C.cast(a, _C.float32) if a.dtype is _C.bfloat16 else a)  # exact: float32 holds bfloat16
         return _unpickle, (type(self), np.ascontiguousarray(bits).reshape(a.shape), a.dtype, self.requires_grad)
+
+
+def _at(facts: tuple[int, ...], dim: int, op: str) -> int:
+    if not -len(facts) <= dim < len(facts):
+        raise BoundsError(f"{op}: dim {dim} is out of range for {len(facts)} axes")
+    return facts[dim]
 
 
 def _rebuild(kind: type, array: _C.Array, requires_grad: bool) -> Any:

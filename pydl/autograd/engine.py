@@ -12,7 +12,7 @@ from pydl import _C
 from pydl.autograd.mode import mode
 from pydl.autograd.node import Node
 from pydl.autograd.op import saved_tensors
-from pydl.errors import AutogradError, ShapeError
+from pydl.errors import AutogradError, DtypeError, ShapeError
 from pydl.tensor import Tensor
 
 __all__ = ["backward", "grad"]
@@ -37,16 +37,18 @@ def backward(
         inputs: only these leaves get gradients. Default: all.
     Raises: AutogradError if there is nothing to differentiate or the graph was used up; ShapeError.
     """
-    roots = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    roots = _listed(tensors, "backward")
     seeds = _seeds(roots, grad_tensors, "backward")
     keep = create_graph if retain_graph is None else retain_graph
     if inputs is None:
-        _walk(roots, seeds, None, create_graph, keep)
+        walk(roots, seeds, None, create_graph, keep)
         return
-    targets = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    targets = list({id(t): t for t in _listed(inputs, "backward")}.values())
     if not targets:
         raise AutogradError("backward: inputs is empty: leave it out to reach all leaves")
-    for target, g in zip(targets, _walk(roots, seeds, targets, create_graph, keep), strict=True):
+    if not all(t.requires_grad for t in targets):
+        raise AutogradError("backward: one of inputs does not require gradients")
+    for target, g in zip(targets, walk(roots, seeds, targets, create_graph, keep), strict=True):
         if g is not None:
             _accumulate(target, g, create_graph, fresh=False)
 
@@ -67,13 +69,12 @@ def grad(
     Returns: one gradient per input, of its shape and dtype.
     Raises: AutogradError, ShapeError.
     """
-    roots = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    targets = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    roots, targets = _listed(outputs, "grad"), _listed(inputs, "grad")
     for t in targets:
         if not t.requires_grad:
             raise AutogradError("grad: an input does not require gradients: call requires_grad_() before using it")
     seeds = _seeds(roots, grad_outputs, "grad")
-    found = _walk(roots, seeds, targets, create_graph, create_graph if retain_graph is None else retain_graph)
+    found = walk(roots, seeds, targets, create_graph, create_graph if retain_graph is None else retain_graph)
     for i, g in enumerate(found):
         if g is None and materialize_grads:
             found[i] = Tensor(_C.full(targets[i].shape, 0, targets[i].dtype, targets[i].device))
@@ -84,9 +85,18 @@ def grad(
     return tuple(found)
 
 
+def _listed(tensors: Any, name: str) -> list[Tensor]:
+    """One tensor or several, as a list."""
+    listed = [tensors] if isinstance(tensors, Tensor) else list(tensors) if isinstance(tensors, Iterable) else [tensors]
+    for t in listed:
+        if not isinstance(t, Tensor):
+            raise DtypeError(f"{name}: expected tensors, got {type(t).__name__}")
+    return listed
+
+
 def _seeds(roots: list[Tensor], given: Any, name: str) -> list[Tensor]:
     """The gradient to start with at each root."""
-    listed = [given] * len(roots) if given is None else [given] if isinstance(given, Tensor) else list(given)
+    listed: list[Any] = [None] * len(roots) if given is None else [given] if isinstance(given, Tensor) else list(given)
     if len(listed) != len(roots):
         raise AutogradError(f"{name}: got {len(listed)} gradients for {len(roots)} tensors")
     seeds = []
@@ -99,8 +109,12 @@ def _seeds(roots: list[Tensor], given: Any, name: str) -> list[Tensor]:
                     f"{name}: shape {root.shape} is not one number: give its gradient, of the same shape"
                 )
             g = ones_like(root)
+        elif not isinstance(g, Tensor):
+            raise DtypeError(f"{name}: expected gradients that are tensors or None, got {type(g).__name__}")
         elif not _C.same_shape(g.array, root.array):
             raise ShapeError(f"{name}: gradient {g.shape} does not match tensor {root.shape}")
+        elif g.dtype is not root.dtype:
+            g = g.to(root.dtype)
         seeds.append(g)
     return seeds
 
@@ -110,41 +124,89 @@ def ones_like(root: Tensor) -> Tensor:
     return Tensor(_C.ones_like(root.array))
 
 
-def _needed(roots: list[Tensor], leaves: set[int], nodes: set[Node]) -> set[Node]:
-    """The nodes on a way from the roots to a target."""
+def _needed(roots: list[Tensor], wanted: set[Any], stop: bool) -> set[Node]:
+    """The nodes whose rules must run: those with an input that is wanted or on a way to what is."""
     seen: set[Node] = set()
     todo = [t.node for t in roots if t.node is not None]
     while todo:
         node = todo.pop()
         if node in seen:
             continue
+        if stop and node in wanted:
+            continue
         seen.add(node)
         todo += [t.node for t in node.inputs or () if t is not None and t.node is not None and t.requires_grad]
     needed: set[Node] = set()
     for node in sorted(seen, key=lambda n: n.seq):
-        if node in nodes or any(t is not None and (id(t) in leaves or t.node in needed) for t in node.inputs or ()):
-            needed.add(node)
+        for t in node.inputs or ():
+            if t is not None and (id(t) in wanted if t.node is None else t.node in wanted or t.node in needed):
+                needed.add(node)
+                break
     return needed
 
 
-def _walk(
-    roots: list[Tensor], seeds: list[Tensor], targets: list[Tensor] | None, create_graph: bool, keep: bool
+class _Leaves:
+    """Where gradients of leaves go: into .grad, or, where targets were given, into `found`.
+
+    A leaf with hooks gets its gradient at the end, when all parts of it are there: the hooks see the sum.
+    """
+
+    __slots__ = ("create_graph", "found", "late")
+
+    def __init__(self, found: dict[Any, Tensor] | None, create_graph: bool) -> None:
+        self.found = found
+        self.create_graph = create_graph
+        self.late: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def add(self, t: Tensor, g: Tensor, fresh: bool) -> None:
+        """One part of t's gradient; fresh: nobody else holds it."""
+        if t.hooks:
+            old = self.late.get(id(t))
+            self.late[id(t)] = (t, g if old is None else old[1] + g)
+        elif self.found is None:
+            _accumulate(t, g, self.create_graph, fresh)
+        else:
+            before = self.found.get(id(t))
+            self.found[id(t)] = g if before is None else before + g
+
+    def finish(self) -> None:
+        """Calls the hooks."""
+        for t, g in self.late.values():
+            g = _call_hooks(t.hooks, g)
+            if self.found is None:
+                _accumulate(t, g, self.create_graph, fresh=False)
+            else:
+                self.found[id(t)] = g
+
+
+def walk(
+    roots: list[Tensor],
+    seeds: list[Tensor],
+    targets: list[Tensor] | None,
+    create_graph: bool,
+    keep: bool,
+    stop: bool = False,
 ) -> list[Tensor | None]:
-    """Runs the rules from the roots down. Without targets the leaves' .grad grow; with them, their gradients return."""
+    """Runs the rules from the roots down. Without targets the leaves' .grad grow; with them, their gradients return.
+
+    stop: a target that is not a leaf ends its way, though other targets may lie behind it.
+    """
     found: dict[Any, Tensor] = {}
-    needed: set[Node] | None = None
+    leaves = _Leaves(found if targets is not None else None, create_graph)
     wanted: set[Any] = set()
+    needed: set[Node] | None = None
     if targets is not None:
-        leaves = {id(t) for t in targets if t.node is None}
-        needed = _needed(roots, leaves, {t.node for t in targets if t.node is not None})
-        marks = [id(t) if t.node is None else t.node for t in targets]
-        wanted = set(marks)
+        wanted = {id(t) if t.node is None else t.node for t in targets}
+        needed = _needed(roots, wanted, stop)
     pending: dict[Node, Any] = {}
     heap: list[tuple[int, Node]] = []
     recording, mode.enabled = mode.enabled, create_graph
     try:
         for root, g in zip(roots, seeds, strict=True):
-            _deliver(root, g, False, pending, heap, targets and found, create_graph)
+            if root.node is None:
+                leaves.add(root, g, False)
+            else:
+                _push(root.node, g, pending, heap)
         while heap:
             node = heappop(heap)[1]
             g = pending.pop(node)
@@ -155,76 +217,81 @@ def _walk(
                     found[node] = g
                 if node not in needed:
                     continue
-            inputs = node.inputs
-            if inputs is None:
-                raise AutogradError(
-                    "backward: the graph was already walked and its memory freed: pass retain_graph=True the first time"
-                )
-            for t, gx in zip(inputs, _gradients(node, inputs, g), strict=True):
-                if gx is None or t is None or not t.requires_grad:
-                    continue
-                if needed is not None and not (id(t) in wanted if t.node is None else t.node in needed):
-                    continue
-                if gx.__class__ is not Tensor and callable(gx):
-                    gx = gx()
-                    if gx is None:
-                        continue
-                if gx.__class__ is not Parts and not same_type(gx.array, t.array):
-                    _deliver(t, fit(gx, t), True, pending, heap, targets and found, create_graph)
-                else:
-                    _deliver(t, gx, _fresh(gx, g, inputs), pending, heap, targets and found, create_graph)
+            _step(node, g, wanted, needed, pending, heap, leaves)
             if not keep:
                 node.release()
+        leaves.finish()
     finally:
         mode.enabled = recording
-    return [] if targets is None else [found.get(m) for m in marks]
+    return [] if targets is None else [found.get(id(t) if t.node is None else t.node) for t in targets]
 
 
-def _fresh(gx: Any, g: Any, inputs: tuple[Tensor | None, ...]) -> bool:
-    """Whether the rule made gx anew, so that nobody else holds it."""
-    if gx is g:
+def _step(
+    node: Node,
+    g: Any,
+    wanted: set[Any],
+    needed: set[Node] | None,
+    pending: dict[Node, Any],
+    heap: list[tuple[int, Node]],
+    leaves: _Leaves,
+) -> None:
+    """Runs the rule of one node and hands its gradients on to the inputs."""
+    inputs = node.inputs
+    if inputs is None:
+        raise AutogradError(
+            "backward: the graph was already walked and its memory freed: pass retain_graph=True the first time"
+        )
+    gradients = _gradients(node, inputs, g)
+    for t, gx in zip(inputs, gradients):  # noqa: B905  strict costs a twentieth of a step
+        if gx is None or t is None or not t.requires_grad:
+            continue
+        source = t.node
+        if needed is not None and not (id(t) in wanted if source is None else source in wanted or source in needed):
+            continue
+        if gx.__class__ is not Tensor and callable(gx):
+            gx = gx()
+            if gx is None:
+                continue
+        fitted = gx if gx.__class__ is Parts or same_type(gx.array, t.array) else fit(gx, t)
+        if source is not None:
+            _push(source, fitted, pending, heap)
+        else:
+            leaves.add(t, fitted, fitted is not gx or _fresh(node, gx, g, gradients))
+
+
+def _push(node: Node, g: Any, pending: dict[Node, Any], heap: list[tuple[int, Node]]) -> None:
+    """Adds g to what the node's output has got so far."""
+    old = pending.get(node)
+    if old is None:
+        pending[node] = g
+        heappush(heap, (-node.seq, node))
+    else:
+        pending[node] = old + g
+
+
+def _fresh(node: Node, gx: Tensor, g: Any, gradients: Sequence[Any]) -> bool:
+    """Whether the rule made gx anew and for one input, so that nobody else holds it. Users' rules may hold anything."""
+    if gx is g or node.op.foreign:
         return False
-    for t in inputs:
-        if gx is t:
+    for t in node.inputs or ():
+        if t is gx:
             return False
+    found = False
+    for x in gradients:
+        if x is gx:
+            if found:
+                return False
+            found = True
     return True
 
 
-def _deliver(
-    t: Tensor,
-    g: Any,
-    fresh: bool,
-    pending: dict[Node, Any],
-    heap: list[tuple[int, Node]],
-    found: dict[Any, Tensor] | None,
-    create_graph: bool,
-) -> None:
-    """Adds g to what t has got so far."""
-    node = t.node
-    if node is not None:
-        old = pending.get(node)
-        if old is None:
-            pending[node] = g
-            heappush(heap, (-node.seq, node))
-        else:
-            pending[node] = old + g
-        return
-    if t.hooks:
-        g = _call_hooks(t.hooks, g)
-    if found is None:
-        _accumulate(t, g, create_graph, fresh)
-    else:
-        old = found.get(id(t))
-        found[id(t)] = g if old is None else old + g
-
-
 def _accumulate(t: Tensor, g: Tensor, create_graph: bool, fresh: bool) -> None:
-    """Adds g to t.grad. A gradient that nobody else holds is taken as it is, else copied: .grad may be changed in place."""
+    """Adds g to t.grad. What nobody else holds is taken as it is, else copied: .grad may be changed in place."""
     if t.grad is not None:
-        g = t.grad + g
-        t.grad = g if create_graph else Tensor(g.array)
+        total = t.grad + g
+        t.grad = total if create_graph else Tensor(total.array)
     elif create_graph:
-        t.grad = g
+        t.grad = g if fresh else g.clone()
     else:
         array = g.array
         mine = _C.own(array) if fresh else _C.clone(array)
@@ -233,16 +300,21 @@ def _accumulate(t: Tensor, g: Tensor, create_graph: bool, fresh: bool) -> None:
 
 def _gradients(node: Node, inputs: tuple[Tensor | None, ...], g: Any) -> Sequence[Any]:
     """The rule's gradients with respect to the inputs of one node."""
-    op = node.op
-    for i, version in enumerate(node.versions):
-        t = inputs[i]
-        if t is not None and t.array.version != version and (op.uses is None or i in op.uses):
-            raise AutogradError(
-                f"backward: an input of {op.__name__} of shape {t.shape} was changed in place after it was used "
-                f"(version {t.array.version}, expected {version})"
-            )
-    gradients = op.vjp(g, *inputs, *(saved_tensors(node) if node.saved else ()), **node.attrs)
+    op, saved = node.op, node.saved
+    if node.versions:
+        _check_unchanged(node, [None if t is None else t.array for t in inputs])
+    gradients = op.vjp(g, *inputs, *(saved_tensors(node) if saved else ()), **node.attrs)
     return _reference_gradients(node, g) if gradients is None else gradients
+
+
+def _check_unchanged(node: Node, inputs: list[Any]) -> None:
+    """AutogradError if what the rule reads was changed in place since the node was made."""
+    for array, version in zip([*inputs, *node.saved], node.versions):  # noqa: B905  as above
+        if version is not None and array.version != version:
+            raise AutogradError(
+                f"backward: an input or output of {node.name} of shape {array.shape} was changed in place after it was "
+                f"used (version {array.version}, expected {version})"
+            )
 
 
 def _reference_gradients(node: Node, g: Tensor) -> Sequence[Tensor | None]:
@@ -262,7 +334,7 @@ def _reference_gradients(node: Node, g: Tensor) -> Sequence[Tensor | None]:
         mode.enabled = create_graph
     if not out.requires_grad:
         return [None] * len(inputs)
-    found = iter(_walk([out], [g], wanted, create_graph, True))
+    found = iter(walk([out], [g], wanted, create_graph, True))
     return [next(found) if t is not None and t.requires_grad else None for t in copies]
 
 
@@ -302,17 +374,19 @@ class Parts:
         return Parts(merged)
 
 
-def leaves_of(tensors: Iterable[Tensor]) -> list[Tensor]:
-    """The leaves that require gradients in the graphs of the tensors, each once."""
-    leaves: dict[int, Tensor] = {}
+def sources(tensors: Iterable[Tensor], start: int) -> list[Tensor]:
+    """What the graphs of the tensors reach that is older than node number `start`: leaves that require gradients and
+    results of older nodes, each once."""
+    reached: dict[Any, Tensor] = {}
     seen: set[Node] = set()
     todo = list(tensors)
     while todo:
         t = todo.pop()
-        if t.node is None:
+        node = t.node
+        if node is None or node.seq < start:
             if t.requires_grad:
-                leaves.setdefault(id(t), t)
-        elif t.node not in seen:
-            seen.add(t.node)
-            todo += [x for x in t.node.inputs or () if x is not None]
-    return list(leaves.values())
+                reached.setdefault(id(t) if node is None else node, t)
+        elif node not in seen:
+            seen.add(node)
+            todo += [x for x in node.inputs or () if x is not None]
+    return list(reached.values())

@@ -1,12 +1,14 @@
 """Function: an operation of the user's own, with forward and backward as static methods, as in PyTorch."""
 
+from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 from pydl import _C
 from pydl.autograd.engine import Parts
 from pydl.autograd.mode import mode, no_grad
 from pydl.autograd.node import Node
-from pydl.autograd.op import Op
+from pydl.autograd.op import Op, shell
 from pydl.errors import AutogradError
 from pydl.tensor import Tensor
 
@@ -23,6 +25,9 @@ class Context:
         self.needs_input_grad = needs_input_grad
         self._saved: tuple[Tensor | None, ...] = ()
         self._versions: tuple[int, ...] = ()
+        self._outputs: dict[int, int] = {}  # which saved tensor is which output
+        self._node: Callable[[], Node | None] | None = None  # weak: the node holds this context
+        self._several = False
         self._constant: set[int] = set()
         self._materialize = True
 
@@ -33,11 +38,26 @@ class Context:
 
     @property
     def saved_tensors(self) -> tuple[Tensor | None, ...]:
-        """What was saved."""
+        """What was saved; an output comes with its place in the graph, so that backward can be differentiated."""
         for t, version in zip(self._saved, self._versions, strict=True):
             if t is not None and t.array.version != version:
-                raise AutogradError("saved_tensors: a saved tensor was changed in place")
-        return self._saved
+                raise AutogradError(f"saved_tensors: a saved tensor of shape {t.shape} was changed in place")
+        node = self._node() if self._node is not None else None
+        if node is None or not self._outputs:
+            return self._saved
+        return tuple(
+            part_of(node, t, self._outputs[i], self._several) if t is not None and i in self._outputs else t
+            for i, t in enumerate(self._saved)
+        )
+
+    def _attach(self, node: Node, outputs: tuple[Any, ...], several: bool) -> None:
+        """Notes the node and which of its differentiable outputs were saved."""
+        places = {id(t): i for i, t in enumerate(outputs) if self._has_gradient(t)}
+        self._outputs = {i: places[id(t)] for i, t in enumerate(self._saved) if id(t) in places}
+        self._node, self._several = ref(node), several
+
+    def _has_gradient(self, output: Any) -> bool:
+        return isinstance(output, Tensor) and output.array.is_floating and id(output) not in self._constant
 
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
         """Says that these outputs have no gradient."""
@@ -51,29 +71,50 @@ class Context:
 class Apply(Op):
     """The node of one call: asks the function's backward."""
 
-    uses = None
+    uses = ()  # the context watches over what it saved
+    foreign = True
 
-    def vjp(g, *inputs, function, context, args, outputs):
-        if isinstance(g, Parts):
-            given = [g.by_index.get(i) for i in range(len(outputs))]
-        else:
-            given = [g]
+    def vjp(g, *inputs, function, context, args, outputs, places):
+        given = [g.by_index.get(i) for i in range(len(outputs))] if isinstance(g, Parts) else [g]
         if context._materialize:
-            given = [o.zeros() if x is None else x for x, o in zip(given, outputs, strict=True)]
+            given = [o and o.zeros() if x is None else x for x, o in zip(given, outputs, strict=True)]
         made = function.backward(context, *given)
-        made = made if isinstance(made, tuple) else (made,)
+        made = tuple(made) if isinstance(made, (tuple, list)) else (made,)
         if len(made) < args or any(x is not None for x in made[args:]):
             raise AutogradError(f"{function.__name__}.backward returned {len(made)} gradients: expected {args}")
-        return [made[i] for i in context._tensor_places]
+        return [_checked(function, i, made[i], x) for i, x in zip(places, inputs, strict=True)]
+
+
+def _checked(function, i, g, x):
+    """The gradient of argument i, if it is one: a tensor that broadcasts from the shape of the argument."""
+    if g is None:
+        return None
+    if not isinstance(g, Tensor):
+        raise AutogradError(f"{function.__name__}.backward returned a {type(g).__name__} for argument {i}")
+    lead = g.ndim - x.ndim
+    if lead < 0 or any(n not in (1, m) for n, m in zip(x.shape, g.shape[lead:], strict=True)):
+        raise AutogradError(
+            f"{function.__name__}.backward returned shape {g.shape} for argument {i}: expected {x.shape}"
+        )
+    return g
 
 
 class Part(Op):
     """One output of a function that has several."""
 
     uses = ()
+    foreign = True
 
     def vjp(g, whole, index):
         return (Parts({index: g}),)
+
+
+def part_of(node: Node, t: Tensor, index: int, several: bool) -> Tensor:
+    """t as output number `index` of a node that has one or several."""
+    if not several:
+        return Tensor(t.array, node, True)
+    whole = shell(Tensor(t.array, node, True))
+    return Tensor(t.array, Node(Part, (whole,), (), {"index": index}, ()), True)
 
 
 class _Like:
@@ -107,24 +148,22 @@ class Function:
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Runs forward and records the call."""
         wants = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
-        context = Context(wants)
+        context = Context(wants if mode.enabled else (False,) * len(args))
         with no_grad():
             made = cls.forward(context, *args, **kwargs)
         if not mode.enabled or not any(wants):
             return made
-        several = isinstance(made, tuple)
-        outputs = made if several else (made,)
+        several = isinstance(made, (tuple, list))
+        outputs = tuple(made) if several else (made,)
         places = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
-        context._tensor_places = places  # type: ignore[attr-defined]
-        inputs = tuple(args[i] for i in places)
-        attrs = {"function": cls, "context": context, "args": len(args), "outputs": [_Like(t) for t in outputs]}
-        node = Node(Apply, inputs, (), attrs, tuple(t.array.version for t in inputs))
-        if not several:
-            return made if id(made) in context._constant else Tensor(made.array, node, True)
-        whole = Tensor(_C.shell(outputs[0].array), node, True)
-        return tuple(
-            t
-            if id(t) in context._constant or not t.array.is_floating
-            else Tensor(t.array, Node(Part, (whole,), (), {"index": i}, (0,)), True)
-            for i, t in enumerate(outputs)
-        )
+        attrs = {
+            "function": cls,
+            "context": context,
+            "args": len(args),
+            "outputs": [_Like(t) if isinstance(t, Tensor) else None for t in outputs],
+            "places": places,
+        }
+        node = Node(Apply, tuple([shell(args[i]) for i in places]), (), attrs, ())
+        context._attach(node, outputs, several)
+        results = tuple(part_of(node, t, i, several) if context._has_gradient(t) else t for i, t in enumerate(outputs))
+        return results if several else results[0]

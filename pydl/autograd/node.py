@@ -1,5 +1,5 @@
-"""Node: one recorded operation. It keeps its inputs and the arrays that its rule needs, never its output tensor, so that
-no cycle forms and memory is freed as soon as the last tensor goes."""
+"""Node: one recorded operation. It keeps its inputs and the arrays that its rule needs, never its output tensor, so
+that no cycle forms and memory is freed as soon as the last tensor goes."""
 
 from collections.abc import Callable
 from itertools import count
@@ -21,7 +21,8 @@ class Node:
         inputs: what it was called with; an input whose values the rule does not read is kept without its memory.
         saved: the output (where the op says so) and the residuals, as arrays.
         attrs: the keyword arguments.
-        versions: of the inputs' storages, to notice that one was changed in place.
+        versions: of the storages of the inputs that the rule reads (else None) and of what was saved, to notice that
+            one was changed in place; empty where the rule reads nothing.
         seq: running number; an input's node always has a smaller one.
         hooks: functions of the gradient of the output, called before the rule.
     """
@@ -34,7 +35,7 @@ class Node:
         inputs: "tuple[Tensor | None, ...]",
         saved: "tuple[_C.Array, ...]",
         attrs: dict[str, Any],
-        versions: tuple[int, ...],
+        versions: tuple[int | None, ...],
     ) -> None:
         self.op = op
         self.inputs: tuple[Tensor | None, ...] | None = inputs

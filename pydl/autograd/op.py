@@ -1,11 +1,13 @@
 """Op: a differentiable operation. Never instantiated; `apply` runs the kernel and records one node."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Union
 
 from pydl import _C
 from pydl.autograd.mode import mode
 from pydl.autograd.node import Node
+from pydl.errors import DtypeError
 from pydl.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -16,9 +18,9 @@ class Op:
     """A kernel and its gradient rule.
 
     kernel: from arrays (and keyword arguments) to an array, or to (output, *residuals).
-    vjp: from (g, *inputs, [output], *residuals, **attrs) to one gradient per input, in terms of other ops: a tensor, None
-        for no gradient, or a function without arguments that is called only if that gradient is wanted. A gradient may
-        have the broadcast shape of the output; it is summed down to the input's in one place.
+    vjp: from (g, *inputs, [output], *residuals, **attrs) to one gradient per input, in terms of other ops: a tensor,
+        None for no gradient, or a function without arguments that is called only if that gradient is wanted. A gradient
+        may have the broadcast shape of the output; it is summed down to the input's in one place.
     reference: the same function in plain ops. It is differentiated where there is no rule.
     uses: the inputs whose values the rule reads; of the others only shape and dtype are kept.
     saves_output: whether the rule wants the output.
@@ -28,6 +30,7 @@ class Op:
     reference: ClassVar[Callable[..., Tensor] | None] = None
     uses: ClassVar[tuple[int, ...] | None] = None  # None: all
     saves_output: ClassVar[bool] = False
+    foreign: ClassVar[bool] = False  # a rule of the user's, which may return tensors that somebody holds
     subclasses: ClassVar[list["type[Op]"]] = []
 
     def __init_subclass__(cls) -> None:
@@ -35,7 +38,10 @@ class Op:
 
     @classmethod
     def apply(cls, *inputs: Tensor | None, **attrs: Any) -> Tensor:
-        made = cls.kernel(*[None if t is None else t.array for t in inputs], **attrs)
+        try:
+            made = cls.kernel(*[None if t is None else t.array for t in inputs], **attrs)
+        except (TypeError, AttributeError) as error:
+            raise explained(error, cls, inputs, attrs) from None
         residuals: tuple[Any, ...] = ()
         if made.__class__ is tuple:
             made, residuals = made[0], made[1:]
@@ -50,13 +56,15 @@ class Op:
         """The output tensor, with the node that remembers how it was made."""
         uses = cls.uses
         if uses is None:
-            versions = tuple([0 if t is None else t.array.version for t in inputs])
+            versions = tuple([None if t is None else t.array.version for t in inputs])
         elif uses == ():
             inputs, versions = tuple([shell(t) for t in inputs]), ()
         else:
-            versions = tuple([0 if t is None or i not in uses else t.array.version for i, t in enumerate(inputs)])
+            versions = tuple([t.array.version if i in uses and t is not None else None for i, t in enumerate(inputs)])
             inputs = tuple([t if i in uses else shell(t) for i, t in enumerate(inputs)])
         saved = (made, *residuals) if cls.saves_output else residuals
+        if saved:
+            versions = (versions or (None,) * len(inputs)) + tuple([a.version for a in saved])
         return Tensor(made, Node(cls, inputs, saved, attrs, versions), True)
 
     @staticmethod
@@ -70,7 +78,10 @@ class Unary(Op):
 
     @classmethod
     def apply(cls, x: Tensor) -> Tensor:  # type: ignore[override]
-        y = cls.kernel(x.array)
+        try:
+            y = cls.kernel(x.array)
+        except (TypeError, AttributeError) as error:
+            raise explained(error, cls, (x,), {}) from None
         if x.requires_grad and mode.enabled:
             return cls.record(y, (x,), (), {})
         return Tensor(y)
@@ -81,14 +92,29 @@ class Binary(Op):
 
     @classmethod
     def apply(cls, a: Tensor, b: Tensor) -> Tensor:  # type: ignore[override]
-        y = cls.kernel(a.array, b.array)
+        try:
+            y = cls.kernel(a.array, b.array)
+        except (TypeError, AttributeError) as error:
+            raise explained(error, cls, (a, b), {}) from None
         if (a.requires_grad or b.requires_grad) and mode.enabled:
             return cls.record(y, (a, b), (), {})
         return Tensor(y)
 
 
+def explained(error: Exception, op: type[Op], inputs: Sequence[Any], attrs: dict[str, Any]) -> Exception:
+    """The error to raise where a kernel could not even be called: it says which argument is of a wrong type."""
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", op.__name__).lower()
+    for x in inputs:
+        if x is not None and not isinstance(x, Tensor):
+            return DtypeError(f"{name}: expected a tensor, got {type(x).__name__}")
+    if "incompatible function arguments" in str(error):
+        given = ", ".join(f"{k}={v!r}" for k, v in attrs.items()) or ", ".join(type(x).__name__ for x in inputs)
+        return DtypeError(f"{name}: an argument is of a wrong type, got {given}")
+    return error
+
+
 def shell(t: Tensor | None) -> Tensor | None:
-    """t's place in the graph, shape and dtype without its memory; itself if it is a leaf or so small that nothing is won."""
+    """t's place in the graph, shape and dtype without its memory; itself if it is a leaf or small."""
     if t is None or (t.node is None and t.requires_grad):
         return t
     array = t.array
