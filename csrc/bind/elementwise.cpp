@@ -64,7 +64,7 @@ Dtype binary_dtype(Binary op, const Array& a, const Array& b) {
   const char* name = kBinary[static_cast<int>(op)];
   Dtype dtype = result_type(a, b);
   const bool whole = !is_floating(dtype);
-  if (whole && (op == Binary::div || op == Binary::atan2)) return Dtype::f32;
+  if (whole && (op == Binary::div || (op >= Binary::atan2 && op <= Binary::sigmoid_grad))) return Dtype::f32;
   if (!whole && op >= Binary::bitwise_and)
     fail<DtypeError>(name, ": ", dtype, " is not supported: expected integers or bool");
   if (dtype == Dtype::b8 && (op == Binary::sub || op == Binary::pow || op == Binary::floor_divide ||

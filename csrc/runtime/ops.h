@@ -17,9 +17,11 @@ namespace pydl {
 // Any dtype in, bool out.
 #define PYDL_TEST(X) X(isnan) X(isinf) X(isfinite) X(logical_not)
 
-// Two inputs of one dtype, the same dtype out. bitwise: integers and bool only.
+// Two inputs of one dtype, the same dtype out. x_grad(g, y): g times the slope of x where its output was y; floating only.
+// bitwise: integers and bool only.
 #define PYDL_BINARY(X) \
   X(add) X(sub) X(mul) X(div) X(pow) X(maximum) X(minimum) X(floor_divide) X(remainder) X(fmod) X(atan2) \
+  X(relu_grad) X(tanh_grad) X(sigmoid_grad) \
   X(bitwise_and) X(bitwise_or) X(bitwise_xor)
 
 // Two inputs of one dtype, bool out.

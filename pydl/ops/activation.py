@@ -3,12 +3,20 @@
 import math
 
 from pydl import _C
-from pydl.autograd.op import Unary
+from pydl.autograd.op import Binary, Unary
 from pydl.errors import ArgumentError, ShapeError
 from pydl.ops.compare import where
 from pydl.ops.elementary import erf, exp, expm1, tanh, unary_function
 from pydl.ops.shape import wrap
 from pydl.tensor import Tensor
+
+
+class ReluGrad(Binary):
+    kernel = _C.relu_grad
+    uses = (1,)
+
+    def vjp(gg, g, y):
+        return (lambda: ReluGrad.apply(gg, y), None)
 
 
 class Relu(Unary):
@@ -17,7 +25,14 @@ class Relu(Unary):
     uses = ()
 
     def vjp(g, x, y):
-        return (where(y > 0, g, 0.0),)
+        return (ReluGrad.apply(g, y),)
+
+
+class SigmoidGrad(Binary):
+    kernel = _C.sigmoid_grad
+
+    def vjp(gg, g, y):
+        return lambda: SigmoidGrad.apply(gg, y), lambda: gg * g * (1.0 - 2.0 * y)
 
 
 class Sigmoid(Unary):
@@ -26,7 +41,7 @@ class Sigmoid(Unary):
     uses = ()
 
     def vjp(g, x, y):
-        return (g * (y * (1.0 - y)),)
+        return (SigmoidGrad.apply(g, y),)
 
 
 class LogSigmoid(Unary):

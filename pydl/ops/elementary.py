@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 from pydl import _C
-from pydl.autograd.op import Unary
+from pydl.autograd.op import Binary, Unary
 from pydl.errors import DtypeError
 from pydl.tensor import Tensor
 
@@ -171,13 +171,20 @@ class Cosh(Unary):
         return (g * sinh(x),)
 
 
+class TanhGrad(Binary):
+    kernel = _C.tanh_grad
+
+    def vjp(gg, g, y):
+        return lambda: TanhGrad.apply(gg, y), lambda: gg * g * y * -2.0
+
+
 class Tanh(Unary):
     kernel = _C.tanh
     saves_output = True
     uses = ()
 
     def vjp(g, x, y):
-        return (g * (1.0 - y * y),)
+        return (TanhGrad.apply(g, y),)
 
 
 class Asinh(Unary):

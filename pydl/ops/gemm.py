@@ -5,9 +5,8 @@ import math
 from pydl import _C
 from pydl.autograd.op import Op
 from pydl.errors import ArgumentError, DtypeError, ShapeError
-from pydl.ops.activation import relu, sigmoid
-from pydl.ops.compare import where
-from pydl.ops.elementary import tanh
+from pydl.ops.activation import ReluGrad, SigmoidGrad
+from pydl.ops.elementary import TanhGrad
 from pydl.ops.shape import reshape, transpose, unsqueeze
 from pydl.tensor import Tensor
 
@@ -46,16 +45,11 @@ class LinearActivation(Linear):
     saves_output = True
 
     def vjp(g, x, weight, bias, y, activation):
-        if activation == "relu":
-            g = where(y > 0, g, 0.0)
-        elif activation == "tanh":
-            g = g * (1.0 - y * y)
-        else:
-            g = g * (y * (1.0 - y))
+        g = _SLOPES[activation].apply(g, y)
         return Linear.vjp(g, x, weight, bias, activation)
 
 
-_ACTIVATIONS = {"none": None, "relu": relu, "tanh": tanh, "sigmoid": sigmoid}
+_SLOPES = {"relu": ReluGrad, "tanh": TanhGrad, "sigmoid": SigmoidGrad}
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -93,7 +87,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation
     """
     if activation is None or activation == "none":
         return Linear.apply(input, weight, bias, activation="none")
-    if activation not in _ACTIVATIONS:
+    if activation not in _SLOPES:
         raise ArgumentError(f"linear: activation must be None, 'relu', 'tanh' or 'sigmoid', got {activation!r}")
     return LinearActivation.apply(input, weight, bias, activation=activation)
 
