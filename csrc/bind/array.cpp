@@ -37,7 +37,11 @@ void bind_dtype(py::module_& m) {
 
 constexpr int64_t kSmall = 4096;  // elements: below, keeping them costs less than making a shell
 
-Device parse_device(const std::string& text) {
+Device parse_device(const py::handle& given) {
+  if (py::isinstance<Device>(given)) return given.cast<Device>();
+  if (!py::isinstance<py::str>(given))
+    fail<DtypeError>("device: expected 'cpu', 'cuda' or 'cuda:N', got ", py::repr(given).cast<std::string>());
+  const auto text = given.cast<std::string>();
   const size_t colon = text.find(':');
   const std::string kind = text.substr(0, colon);
   int index = 0;
@@ -57,7 +61,6 @@ std::string device_name(Device d) { return d.kind == DeviceKind::cpu ? "cpu" : "
 
 void bind_device(py::module_& m) {
   py::class_<Device>(m, "device")
-      .def(py::init([](const Device& d) { return d; }), py::arg("device"))
       .def(py::init(&parse_device), py::arg("device"))
       .def_property_readonly("type", [](const Device& d) { return d.kind == DeviceKind::cpu ? "cpu" : "cuda"; })
       .def_property_readonly(

@@ -81,20 +81,21 @@ struct type_caster<pydl::Dtype> {
         value = static_cast<pydl::Dtype>(i);
         return true;
       }
-    return false;
+    pydl::fail<pydl::DtypeError>("expected a dtype such as pydl.float32, got ", repr(source).cast<std::string>());
   }
   static handle cast(pydl::Dtype dtype, return_value_policy, handle) {
     return handle(pydl::bind::dtype_objects[static_cast<int>(dtype)]).inc_ref();
   }
 };
 
-// Shape <-> any sequence of integers; a tuple on the way back.
+// Shape <-> any sequence of integers; a tuple on the way back. No function is overloaded on these types, so the casters
+// raise errors of their own in place of pybind11's list of signatures.
 template <>
 struct type_caster<pydl::Shape> {
   PYBIND11_TYPE_CASTER(pydl::Shape, const_name("tuple[int, ...]"));
 
   bool load(handle source, bool) {
-    if (!source || !PySequence_Check(source.ptr()) || PyUnicode_Check(source.ptr())) return false;
+    if (!PySequence_Check(source.ptr()) || PyUnicode_Check(source.ptr())) refuse(source);
     object fast = reinterpret_steal<object>(PySequence_Fast(source.ptr(), "expected a sequence of integers"));
     if (!fast) throw error_already_set();
     const Py_ssize_t n = PySequence_Fast_GET_SIZE(fast.ptr());
@@ -103,11 +104,15 @@ struct type_caster<pydl::Shape> {
       const int64_t size = PyLong_AsLongLong(PySequence_Fast_GET_ITEM(fast.ptr(), i));
       if (size == -1 && PyErr_Occurred()) {
         PyErr_Clear();
-        return false;
+        refuse(source);
       }
       value.push_back(size);
     }
     return true;
+  }
+
+  [[noreturn]] static void refuse(handle source) {
+    pydl::fail<pydl::DtypeError>("expected a sequence of integers, got ", repr(source).cast<std::string>());
   }
 
   static handle cast(const pydl::Shape& shape, return_value_policy, handle) {
