@@ -16,9 +16,13 @@ from pydl.tensor import Tensor
 def wrap(dim: int, ndim: int, op: str) -> int:
     """dim counted from the start."""
     span = max(ndim, 1)
-    if not -span <= dim < span:
+    try:
+        at = index(dim)
+    except TypeError:
+        raise DtypeError(f"{op}: expected an integer for dim, got {dim!r}") from None
+    if not -span <= at < span:
         raise BoundsError(f"{op}: dim {dim} is out of range: expected one in [{-span}, {span - 1}]")
-    return dim % span
+    return at % span
 
 
 def sizes_of(args: tuple[Any, ...]) -> list[int]:
