@@ -22,8 +22,10 @@ struct MatrixVectors {
   Activation activation;
 };
 
-constexpr int64_t kSumBlock = 64;    // outputs per block where rows of the matrix are contiguous
-constexpr int64_t kAxpyBlock = 512;  // and where its columns are: partial sums stay in the first-level cache
+constexpr int64_t kSumBlock = 64;  // outputs per block where rows of the matrix are contiguous
+// And where its columns are: 8 KiB of each, so that few pages are open at a time.
+template <class T>
+constexpr int64_t kAxpyBlock = (8 << 10) / static_cast<int64_t>(sizeof(T));
 
 // y[v, i0 : i0 + n] from the products.
 template <class S, class T>
@@ -81,7 +83,7 @@ void dot_block(const MatrixVectors<S, T>& q, int64_t i0, int64_t n) {
 
 // product[:, 0 : n] += R steps of k.
 template <int R, int V, class S, class T>
-void add_steps(const MatrixVectors<S, T>& q, int64_t i0, int64_t p, int64_t n, T (*product)[kAxpyBlock]) {
+void add_steps(const MatrixVectors<S, T>& q, int64_t i0, int64_t p, int64_t n, T (*product)[kAxpyBlock<T>]) {
   constexpr int N = Vec<T>::N;
   const S* column = q.matrix.at(i0, p);
   const T* x = q.x + p;
@@ -105,7 +107,7 @@ void add_steps(const MatrixVectors<S, T>& q, int64_t i0, int64_t p, int64_t n, T
 
 template <int V, class S, class T>
 void axpy_block(const MatrixVectors<S, T>& q, int64_t i0, int64_t n) {
-  alignas(64) T product[V][kAxpyBlock];
+  alignas(64) T product[V][kAxpyBlock<T>];
   for (int v = 0; v < V; ++v)
     for (int64_t i = 0; i < round_up(n, Vec<T>::N); ++i) product[v][i] = T(0);
   int64_t p = 0;
@@ -117,7 +119,7 @@ void axpy_block(const MatrixVectors<S, T>& q, int64_t i0, int64_t n) {
 template <int V, class S, class T>
 void matrix_vectors(const MatrixVectors<S, T>& q) {
   const bool dots = q.matrix.cs == 1;
-  const int64_t block = dots ? kSumBlock : kAxpyBlock;
+  const int64_t block = dots ? kSumBlock : kAxpyBlock<T>;
   parallel_for(ceil_div(q.n, block), block * (q.k + 1), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin * block; i < least(end * block, q.n); i += block) {
       const int64_t n = least(block, q.n - i);

@@ -41,43 +41,39 @@ using MicroKernel = void (*)(int64_t k, const T* a, int64_t ars, int64_t acs, co
 template <class T>
 using Register = decltype(Vec<T>::v);
 
+// acc[i][j] = f(acc[i][j], its place in c, j) for a whole tile.
+template <class T, int R, int V, class F>
+inline __attribute__((always_inline)) void each(Register<T> (&acc)[R][V], const Output<T>& out, const F& f) {
+  T* const c = out.c;
+  const int64_t rs = out.rs;
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < V; ++j) acc[i][j] = f(Vec<T>(acc[i][j]), c + i * rs + j * Vec<T>::N, j).v;
+}
+
 // From the sums to c, one plain pass after the other over the registers. The last vector of a row holds n elements.
 template <class T, int R, int V, bool Full>
 inline void finish(Register<T> (&acc)[R][V], const Output<T>& out, int64_t n) {
-  constexpr int N = Vec<T>::N;
-  T* const c = out.c;
-  const int64_t rs = out.rs;
-  const auto each = [&](auto&& f) __attribute__((always_inline)) {
-#pragma GCC unroll 16
-    for (int i = 0; i < R; ++i)
-#pragma GCC unroll 4
-      for (int j = 0; j < V; ++j) acc[i][j] = f(Vec<T>(acc[i][j]), c + i * rs + j * N, j).v;
-  };
-  const auto fetch = [&](const T* p, int j) __attribute__((always_inline)) {
-    return Full || j + 1 < V ? load<T>(p) : load<T>(p, n);
-  };
+  using Value = Vec<T>;
+  const auto fetch = [n](const T* p, int j) { return Full || j + 1 < V ? load<T>(p) : load<T>(p, n); };
   if (out.alpha != T(1)) {
-    const Vec<T> alpha(out.alpha);
-    each([&](Vec<T> v, T*, int) __attribute__((always_inline)) { return v * alpha; });
+    const Value alpha(out.alpha);
+    each<T, R, V>(acc, out, [&](Value v, T*, int) { return v * alpha; });
   }
   if (out.beta != T(0)) {
-    const Vec<T> beta(out.beta);
-    each([&](Vec<T> v, T * p, int j) __attribute__((always_inline)) { return fma(fetch(p, j), beta, v); });
+    const Value beta(out.beta);
+    each<T, R, V>(acc, out, [&](Value v, T* c, int j) { return fma(fetch(c, j), beta, v); });
   }
   if (out.bias) {
-    Vec<T> bias[V];
+    Value bias[V];
 #pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) bias[j] = fetch(out.bias + j * N, j);
-    each([&](Vec<T> v, T*, int j) __attribute__((always_inline)) { return v + bias[j]; });
+    for (int j = 0; j < V; ++j) bias[j] = fetch(out.bias + j * Value::N, j);
+    each<T, R, V>(acc, out, [&](Value v, T*, int j) { return v + bias[j]; });
   }
-  if (out.activation == Activation::relu)
-    each([&](Vec<T> v, T*, int) __attribute__((always_inline)) { return max(v, Vec<T>()); });
-  each([&](Vec<T> v, T * p, int j) __attribute__((always_inline)) {
-    if (Full || j + 1 < V) {
-      store(p, v);
-    } else {
-      store(p, v, n);
-    }
+  if (out.activation == Activation::relu) each<T, R, V>(acc, out, [](Value v, T*, int) { return max(v, Value()); });
+  each<T, R, V>(acc, out, [&](Value v, T* c, int j) {
+    Full || j + 1 < V ? store(c, v) : store(c, v, n);
     return v;
   });
 }
