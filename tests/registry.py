@@ -1,7 +1,7 @@
 """row(...): one record per operation, from which tests/checks.py makes its tests.
 
-A row says how to call the operation, what it should give (`reference`, on NumPy arrays of float64, integers or bools), for
-which shapes, arguments, dtypes and values, and which errors it raises.
+A row says how to call the operation, what it should give (`reference`, on NumPy arrays of float64, integers or bools),
+for which shapes, arguments, dtypes and values, and which errors it raises.
 """
 
 from collections.abc import Callable, Sequence
@@ -116,8 +116,8 @@ def row(
     spread = lambda v: tuple(v) if isinstance(v, Sequence) else (v,) * arity  # noqa: E731
     factors = slack if isinstance(slack, dict) else dict.fromkeys(FLOATS, slack)
     return Row(
-        name or fn.__name__, fn, reference, kinds, listed, spread(low), spread(high), whole, tuple(dtypes), list(errors),
-        grad, tails, large, layouts, factors, sums, specials, result, tuple(covers),
+        name or fn.__name__, fn, reference, kinds, listed, spread(low), spread(high), whole, tuple(dtypes),
+        list(errors), grad, tails, large, layouts, factors, sums, specials, result, tuple(covers),
     )  # fmt: skip
 
 

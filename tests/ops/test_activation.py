@@ -29,8 +29,16 @@ ROWS = [
     unary(ops.sigmoid, special.expit, low=-9, high=9),
     unary(ops.logsigmoid, special.log_expit, low=-9, high=9),
     unary(ops.silu, lambda x: x * special.expit(x), low=-9, high=9, specials=False),
-    unary(ops.gelu, np_gelu, low=-5, high=5, kwargs=[{}, {"approximate": "tanh"}], specials=False, slack=2,
-          errors=[(((3,), {"approximate": "x"}), ArgumentError, "approximate must be 'none' or 'tanh', got 'x'")]),
+    unary(
+        ops.gelu,
+        np_gelu,
+        low=-5,
+        high=5,
+        kwargs=[{}, {"approximate": "tanh"}],
+        specials=False,
+        slack=2,
+        errors=[(((3,), {"approximate": "x"}), ArgumentError, "approximate must be 'none' or 'tanh', got 'x'")],
+    ),
     torch_row("softplus", low=-9, high=9, kwargs=[{}, {"beta": 2.0}, {"beta": 0.5, "threshold": 1.0}]),
     torch_row("leaky_relu", kwargs=[{}, {"negative_slope": 0.3}]),
     torch_row("elu", kwargs=[{}, {"alpha": 0.7}]),
@@ -46,13 +54,27 @@ ROWS = [
     torch_row("softshrink", kwargs=[{}, {"lambd": 0.8}], specials=False),
     torch_row("hardshrink", kwargs=[{}, {"lambd": 0.8}]),
     torch_row("threshold", kwargs=[{"threshold": 0.5, "value": -0.1}]),
-    row(ops.prelu, via("nn.functional.prelu"), kinds="ff", low=(-2, 0.1), high=(2, 0.5), large=((3, 35001), (1,)),
+    row(
+        ops.prelu,
+        via("nn.functional.prelu"),
+        kinds="ff",
+        low=(-2, 0.1),
+        high=(2, 0.5),
+        large=((3, 35001), (1,)),
         shapes=[((3, 4), (1,)), ((3, 4), (4,)), ((2, 3, 5), (3,)), ((0, 4), (4,)), ((5,), (1,))],
-        errors=[(((3, 4), (3,)), ShapeError, "prelu: weight (3,) does not match input (3, 4): expected (1,) or (4,)")]),
-    row(ops.glu, via("nn.functional.glu"), shapes=[(3, 4), (2, 4, 6), (0, 4)], kwargs=[{"dim": -1}],
-        cases=[((4, 3), {"dim": 0})], tails=lambda n: ((2, 2 * n),), large=((40, 6000),),
-        errors=[(((3, 5),), ShapeError, "glu: expected an even size in dim -1, got shape (3, 5)")]),
-]  # fmt: skip
+        errors=[(((3, 4), (3,)), ShapeError, "prelu: weight (3,) does not match input (3, 4): expected (1,) or (4,)")],
+    ),
+    row(
+        ops.glu,
+        via("nn.functional.glu"),
+        shapes=[(3, 4), (2, 4, 6), (0, 4)],
+        kwargs=[{"dim": -1}],
+        cases=[((4, 3), {"dim": 0})],
+        tails=lambda n: ((2, 2 * n),),
+        large=((40, 6000),),
+        errors=[(((3, 5),), ShapeError, "glu: expected an even size in dim -1, got shape (3, 5)")],
+    ),
+]
 
 
 class TestRows(RowChecks):

@@ -60,13 +60,27 @@ ROWS = [
     binary(ops.hypot, np.hypot, specials=False),
     binary(ops.xlogy, special.xlogy, low=0.2, high=3),
     row(ops.lerp, lambda a, b, w: a + w * (b - a), kinds="fff", shapes=THREE, low=(-2, -2, 0), high=(2, 2, 1), slack=2),
-    row(ops.lerp, lambda a, b, weight: a + weight * (b - a), name="lerp_by_number", kinds="ff", slack=2,
-        kwargs=[{"weight": 0.25}, {"weight": 1.0}], errors=[(((3,), (4,), 0.5), ShapeError, "do not broadcast")]),
-    row(ops.addcmul, lambda a, b, c, value=1: a + value * b * c, kinds="fff", shapes=THREE,
-        kwargs=[{}, {"value": 0.5}]),
-    row(ops.addcdiv, lambda a, b, c, value=1: a + value * b / c, kinds="fff", shapes=THREE, kwargs=[{}, {"value": 0.5}],
-        low=(-2, -2, 0.5)),
-]  # fmt: skip
+    row(
+        ops.lerp,
+        lambda a, b, weight: a + weight * (b - a),
+        name="lerp_by_number",
+        kinds="ff",
+        slack=2,
+        kwargs=[{"weight": 0.25}, {"weight": 1.0}],
+        errors=[(((3,), (4,), 0.5), ShapeError, "do not broadcast")],
+    ),
+    row(
+        ops.addcmul, lambda a, b, c, value=1: a + value * b * c, kinds="fff", shapes=THREE, kwargs=[{}, {"value": 0.5}]
+    ),
+    row(
+        ops.addcdiv,
+        lambda a, b, c, value=1: a + value * b / c,
+        kinds="fff",
+        shapes=THREE,
+        kwargs=[{}, {"value": 0.5}],
+        low=(-2, -2, 0.5),
+    ),
+]
 
 
 class TestRows(RowChecks):
