@@ -55,6 +55,11 @@ def tensor(
     if dtype is not None:
         array = _C.cast(array, dtype)
     as_device(device)
+    return leaf(array, requires_grad)
+
+
+def leaf(array: _C.Array, requires_grad: bool) -> Tensor:
+    """A tensor made by the user. Raises: DtypeError if gradients are asked for and it is not floating."""
     made = Tensor(array)
     return made.requires_grad_() if requires_grad else made
 
@@ -149,26 +154,26 @@ def full(
     if dtype is None:
         kind = {bool: _C.bool, int: _C.int64}
         dtype = kind.get(type(fill_value), default_dtype())
-    return Tensor(_C.full(sizes_of((size,)), fill_value, dtype, as_device(device)), None, requires_grad)
+    return leaf(_C.full(sizes_of((size,)), fill_value, dtype, as_device(device)), requires_grad)
 
 
 def zeros(*size: Any, dtype: _C.dtype | None = None, device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """All elements 0."""
-    return Tensor(_C.full(sizes_of(size), 0, dtype or default_dtype(), as_device(device)), None, requires_grad)
+    return leaf(_C.full(sizes_of(size), 0, dtype or default_dtype(), as_device(device)), requires_grad)
 
 
 def ones(*size: Any, dtype: _C.dtype | None = None, device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """All elements 1."""
-    return Tensor(_C.full(sizes_of(size), 1, dtype or default_dtype(), as_device(device)), None, requires_grad)
+    return leaf(_C.full(sizes_of(size), 1, dtype or default_dtype(), as_device(device)), requires_grad)
 
 
 def empty(*size: Any, dtype: _C.dtype | None = None, device: DeviceLike = None, requires_grad: bool = False) -> Tensor:
     """Elements of no defined value."""
-    return Tensor(_C.empty(sizes_of(size), dtype or default_dtype(), as_device(device)), None, requires_grad)
+    return leaf(_C.empty(sizes_of(size), dtype or default_dtype(), as_device(device)), requires_grad)
 
 
 def _like(x: Tensor, value: float, dtype: _C.dtype | None, requires_grad: bool) -> Tensor:
-    return Tensor(_C.full(x.array.shape, value, dtype or x.array.dtype, x.array.device), None, requires_grad)
+    return leaf(_C.full(x.array.shape, value, dtype or x.array.dtype, x.array.device), requires_grad)
 
 
 def zeros_like(input: Tensor, *, dtype: _C.dtype | None = None, requires_grad: bool = False) -> Tensor:
@@ -190,7 +195,7 @@ def full_like(
 
 def empty_like(input: Tensor, *, dtype: _C.dtype | None = None, requires_grad: bool = False) -> Tensor:
     """Elements of no defined value, in the shape and dtype of input."""
-    return Tensor(_C.empty(input.shape, dtype or input.dtype, input.device), None, requires_grad)
+    return leaf(_C.empty(input.shape, dtype or input.dtype, input.device), requires_grad)
 
 
 def arange(
@@ -200,6 +205,8 @@ def arange(
     if end is None:
         start, end = 0, start
     whole = all(isinstance(v, (int, np.integer)) for v in (start, end, step))
+    if whole and step and max(abs(start), abs(end)) > 2**53:  # beyond what float64 counts exactly
+        return tensor(np.arange(start, end, step), dtype=dtype, device=device)
     return Tensor(_C.arange(start, end, step, dtype or (_C.int64 if whole else default_dtype()), as_device(device)))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydl import _C
 from pydl.autograd.op import Op
 from pydl.errors import ArgumentError, CheckpointError, DtypeError
-from pydl.ops.create import DeviceLike, as_device, default_dtype
+from pydl.ops.create import DeviceLike, as_device, default_dtype, leaf
 from pydl.ops.shape import sizes_of
 from pydl.tensor import Tensor
 
@@ -109,7 +109,7 @@ def rand(
 ) -> Tensor:
     """Uniform in [0, 1)."""
     made = _C.uniform(0.0, 1.0, _state(generator), sizes_of(size), dtype or default_dtype(), as_device(device))
-    return Tensor(made, None, requires_grad)
+    return leaf(made, requires_grad)
 
 
 def randn(
@@ -121,7 +121,7 @@ def randn(
 ) -> Tensor:
     """Normal with mean 0 and standard deviation 1."""
     made = _C.normal(0.0, 1.0, _state(generator), sizes_of(size), dtype or default_dtype(), as_device(device))
-    return Tensor(made, None, requires_grad)
+    return leaf(made, requires_grad)
 
 
 def randint(
