@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pydl.autograd.node import Node
 
 _hook_ids = count().__next__
+_RETAIN = 1 << 62  # the hook of retain_grad: there is one, and it runs after all others
 
 
 class Tensor:
@@ -248,7 +249,9 @@ class Tensor:
             if tensor is not None:
                 tensor.grad = g.clone() if tensor.grad is None else tensor.grad + g  # others hold g
 
-        self.register_hook(keep)
+        if self.node.hooks is None:
+            self.node.hooks = {}
+        self.node.hooks[_RETAIN] = keep
 
     # ---- copies
 

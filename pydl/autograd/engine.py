@@ -9,6 +9,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from pydl import _C
+from pydl.autograd.leaves import Leaves, Parts, accumulate, call_hooks, fit
 from pydl.autograd.mode import mode
 from pydl.autograd.node import Node
 from pydl.autograd.op import saved_tensors
@@ -50,7 +51,7 @@ def backward(
         raise AutogradError("backward: one of inputs does not require gradients")
     for target, g in zip(targets, walk(roots, seeds, targets, create_graph, keep), strict=True):
         if g is not None:
-            _accumulate(target, g, create_graph, fresh=False)
+            accumulate(target, g, create_graph, fresh=False)
 
 
 def grad(
@@ -96,7 +97,9 @@ def _listed(tensors: Any, name: str) -> list[Tensor]:
 
 def _seeds(roots: list[Tensor], given: Any, name: str) -> list[Tensor]:
     """The gradient to start with at each root."""
-    listed: list[Any] = [None] * len(roots) if given is None else [given] if isinstance(given, Tensor) else list(given)
+    listed: list[Any] = [None] * len(roots) if given is None else [given]
+    if isinstance(given, (tuple, list)):
+        listed = list(given)
     if len(listed) != len(roots):
         raise AutogradError(f"{name}: got {len(listed)} gradients for {len(roots)} tensors")
     seeds = []
@@ -124,8 +127,12 @@ def ones_like(root: Tensor) -> Tensor:
     return Tensor(_C.ones_like(root.array))
 
 
-def _needed(roots: list[Tensor], wanted: set[Any], stop: bool) -> set[Node]:
-    """The nodes whose rules must run: those with an input that is wanted or on a way to what is."""
+FREED = "the graph was already walked and its memory freed: pass retain_graph=True the first time"
+
+
+def _needed(roots: list[Tensor], wanted: set[Any], stop: bool) -> tuple[set[Node], bool]:
+    """The nodes whose rules must run, those with an input that is wanted or on a way to what is; and whether a node was
+    freed, so that nobody knows where it led."""
     seen: set[Node] = set()
     todo = [t.node for t in roots if t.node is not None]
     while todo:
@@ -142,41 +149,7 @@ def _needed(roots: list[Tensor], wanted: set[Any], stop: bool) -> set[Node]:
             if t is not None and (id(t) in wanted if t.node is None else t.node in wanted or t.node in needed):
                 needed.add(node)
                 break
-    return needed
-
-
-class _Leaves:
-    """Where gradients of leaves go: into .grad, or, where targets were given, into `found`.
-
-    A leaf with hooks gets its gradient at the end, when all parts of it are there: the hooks see the sum.
-    """
-
-    __slots__ = ("create_graph", "found", "late")
-
-    def __init__(self, found: dict[Any, Tensor] | None, create_graph: bool) -> None:
-        self.found = found
-        self.create_graph = create_graph
-        self.late: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def add(self, t: Tensor, g: Tensor, fresh: bool) -> None:
-        """One part of t's gradient; fresh: nobody else holds it."""
-        if t.hooks:
-            old = self.late.get(id(t))
-            self.late[id(t)] = (t, g if old is None else old[1] + g)
-        elif self.found is None:
-            _accumulate(t, g, self.create_graph, fresh)
-        else:
-            before = self.found.get(id(t))
-            self.found[id(t)] = g if before is None else before + g
-
-    def finish(self) -> None:
-        """Calls the hooks."""
-        for t, g in self.late.values():
-            g = _call_hooks(t.hooks, g)
-            if self.found is None:
-                _accumulate(t, g, self.create_graph, fresh=False)
-            else:
-                self.found[id(t)] = g
+    return needed, any(node.inputs is None for node in seen)
 
 
 def walk(
@@ -192,12 +165,10 @@ def walk(
     stop: a target that is not a leaf ends its way, though other targets may lie behind it.
     """
     found: dict[Any, Tensor] = {}
-    leaves = _Leaves(found if targets is not None else None, create_graph)
-    wanted: set[Any] = set()
-    needed: set[Node] | None = None
-    if targets is not None:
-        wanted = {id(t) if t.node is None else t.node for t in targets}
-        needed = _needed(roots, wanted, stop)
+    leaves = Leaves(None if targets is None else found, create_graph)
+    marks = [id(t) if t.node is None else t.node for t in targets or ()]
+    wanted: set[Any] = set(marks)
+    needed, freed = (None, False) if targets is None else _needed(roots, wanted, stop)
     pending: dict[Node, Any] = {}
     heap: list[tuple[int, Node]] = []
     recording, mode.enabled = mode.enabled, create_graph
@@ -211,7 +182,7 @@ def walk(
             node = heappop(heap)[1]
             g = pending.pop(node)
             if node.hooks:
-                g = _call_hooks(node.hooks, g)
+                g = call_hooks(node.hooks, g)
             if needed is not None:
                 if node in wanted:
                     found[node] = g
@@ -223,7 +194,9 @@ def walk(
         leaves.finish()
     finally:
         mode.enabled = recording
-    return [] if targets is None else [found.get(id(t) if t.node is None else t.node) for t in targets]
+    if freed and len(found) < len(wanted):
+        raise AutogradError(f"backward: {FREED}")
+    return [found.get(mark) for mark in marks]
 
 
 def _step(
@@ -233,14 +206,12 @@ def _step(
     needed: set[Node] | None,
     pending: dict[Node, Any],
     heap: list[tuple[int, Node]],
-    leaves: _Leaves,
+    leaves: Leaves,
 ) -> None:
     """Runs the rule of one node and hands its gradients on to the inputs."""
     inputs = node.inputs
     if inputs is None:
-        raise AutogradError(
-            "backward: the graph was already walked and its memory freed: pass retain_graph=True the first time"
-        )
+        raise AutogradError(f"backward: {FREED}")
     gradients = _gradients(node, inputs, g)
     for t, gx in zip(inputs, gradients):  # noqa: B905  strict costs a twentieth of a step
         if gx is None or t is None or not t.requires_grad:
@@ -285,19 +256,6 @@ def _fresh(node: Node, gx: Tensor, g: Any, gradients: Sequence[Any]) -> bool:
     return True
 
 
-def _accumulate(t: Tensor, g: Tensor, create_graph: bool, fresh: bool) -> None:
-    """Adds g to t.grad. What nobody else holds is taken as it is, else copied: .grad may be changed in place."""
-    if t.grad is not None:
-        total = t.grad + g
-        t.grad = total if create_graph else Tensor(total.array)
-    elif create_graph:
-        t.grad = g if fresh else g.clone()
-    else:
-        array = g.array
-        mine = _C.own(array) if fresh else _C.clone(array)
-        t.grad = g if mine is array else Tensor(mine)
-
-
 def _gradients(node: Node, inputs: tuple[Tensor | None, ...], g: Any) -> Sequence[Any]:
     """The rule's gradients with respect to the inputs of one node."""
     op, saved = node.op, node.saved
@@ -336,42 +294,6 @@ def _reference_gradients(node: Node, g: Tensor) -> Sequence[Tensor | None]:
         return [None] * len(inputs)
     found = iter(walk([out], [g], wanted, create_graph, True))
     return [next(found) if t is not None and t.requires_grad else None for t in copies]
-
-
-def fit(g: Tensor, like: Tensor) -> Tensor:
-    """g summed over the axes along which `like` was broadcast, in its dtype."""
-    shape, target = g.shape, like.shape
-    if shape != target:
-        lead = len(shape) - len(target)
-        axes = list(range(lead)) + [lead + i for i, n in enumerate(target) if n == 1 and shape[lead + i] != 1]
-        if axes:
-            g = g.sum(axes)
-        if g.shape != target:
-            g = g.reshape(target)
-    return g if g.array.dtype is like.array.dtype else g.to(like.array.dtype)
-
-
-def _call_hooks(hooks: Any, g: Any) -> Any:
-    for hook in list(hooks.values()):
-        changed = hook(g)
-        if changed is not None:
-            g = changed
-    return g
-
-
-class Parts:
-    """The gradients of some outputs of a function that has several."""
-
-    __slots__ = ("by_index",)
-
-    def __init__(self, by_index: dict[int, Tensor]) -> None:
-        self.by_index = by_index
-
-    def __add__(self, other: "Parts") -> "Parts":
-        merged = dict(self.by_index)
-        for i, g in other.by_index.items():
-            merged[i] = merged[i] + g if i in merged else g
-        return Parts(merged)
 
 
 def sources(tensors: Iterable[Tensor], start: int) -> list[Tensor]:

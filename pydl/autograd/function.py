@@ -5,7 +5,7 @@ from typing import Any
 from weakref import ref
 
 from pydl import _C
-from pydl.autograd.engine import Parts
+from pydl.autograd.leaves import Parts
 from pydl.autograd.mode import mode, no_grad
 from pydl.autograd.node import Node
 from pydl.autograd.op import Op, shell
