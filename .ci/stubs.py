@@ -1,5 +1,5 @@
-"""Writes the type stubs that cannot be read off the sources: pydl/_C.pyi (the extension module) and pydl/tensor.pyi (Tensor
-with the methods attached to it). With --check it changes nothing and fails if a stub is out of date."""
+"""Writes the type stubs that cannot be read off the sources: pydl/_C.pyi (the extension module) and pydl/tensor.pyi
+(Tensor with the methods attached to it). With --check it changes nothing and fails if a stub is out of date."""
 
 import ast
 import inspect
@@ -36,15 +36,25 @@ def members(cls: type) -> list[str]:
             lines.append(f"@property\ndef {typed(name + value.fget.__doc__.split(chr(10))[0])}: ...")
         elif name == "__init__":
             lines.append("def __init__(self, *args: Any, **kwargs: Any) -> None: ...")
-        elif callable(value) and name not in ("__eq__", "__new__", "__hash__") and value.__doc__ and "->" in value.__doc__:
+        elif (
+            callable(value)
+            and name not in ("__eq__", "__new__", "__hash__")
+            and value.__doc__
+            and "->" in value.__doc__
+        ):
             lines.append(f"def {typed(value.__doc__.split(chr(10))[0])}: ...")
     return lines
 
 
 def extension() -> str:
     """The stub of pydl._C, from the signatures that pybind11 writes into the docstrings."""
-    lines = ["import builtins", "from collections.abc import Sequence", "from typing import Any, SupportsFloat, SupportsIndex, SupportsInt",
-             "import numpy", "from typing_extensions import CapsuleType"]  # fmt: skip
+    lines = [
+        "import builtins",
+        "from collections.abc import Sequence",
+        "from typing import Any, SupportsFloat, SupportsIndex, SupportsInt",
+        "import numpy",
+        "from typing_extensions import CapsuleType",
+    ]
     public = {name: value for name, value in vars(pydl._C).items() if not name.startswith("_")}
     classes = [value for value in public.values() if isinstance(value, type)]
     for cls in sorted(classes, key=lambda c: (len(c.__mro__), c.__name__)):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Union
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydl import _C
 from pydl.autograd.mode import mode
@@ -11,7 +11,7 @@ from pydl.errors import DtypeError
 from pydl.tensor import Tensor
 
 if TYPE_CHECKING:
-    Gradient = Union[Tensor, None, Callable[[], Tensor | None]]
+    Gradient = Tensor | Callable[[], Tensor | None] | None
 
 
 class Op:

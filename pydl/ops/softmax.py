@@ -172,7 +172,7 @@ def cross_entropy(
     expected = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
     if target.shape != expected:
         raise ShapeError(
-            f"cross_entropy: target {target.shape} does not match input {input.shape}: expected {expected} class indices"
+            f"cross_entropy: target {target.shape} does not match input {input.shape}: expected classes {expected}"
         )
     classes = 1 if input.ndim > 1 else 0
     rows = input if input.ndim == 2 else movedim(input, classes, -1).reshape([-1, input.shape[classes]])
