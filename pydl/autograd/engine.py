@@ -258,21 +258,23 @@ def _fresh(node: Node, gx: Tensor, g: Any, gradients: Sequence[Any]) -> bool:
 
 def _gradients(node: Node, inputs: tuple[Tensor | None, ...], g: Any) -> Sequence[Any]:
     """The rule's gradients with respect to the inputs of one node."""
-    op, saved = node.op, node.saved
-    if node.versions:
-        _check_unchanged(node, [None if t is None else t.array for t in inputs])
+    op, saved, versions = node.op, node.saved, node.versions
+    if versions:
+        for t, version in zip(inputs, versions):  # noqa: B905  the rest is of what was saved
+            if version is not None and t.array.version != version:  # type: ignore[union-attr]
+                raise _changed(node, t.array, version)  # type: ignore[union-attr]
+        for array, version in zip(saved, versions[len(inputs) :]):  # noqa: B905  as above
+            if array.version != version:
+                raise _changed(node, array, version)
     gradients = op.vjp(g, *inputs, *(saved_tensors(node) if saved else ()), **node.attrs)
     return _reference_gradients(node, g) if gradients is None else gradients
 
 
-def _check_unchanged(node: Node, inputs: list[Any]) -> None:
-    """AutogradError if what the rule reads was changed in place since the node was made."""
-    for array, version in zip([*inputs, *node.saved], node.versions):  # noqa: B905  as above
-        if version is not None and array.version != version:
-            raise AutogradError(
-                f"backward: an input or output of {node.name} of shape {array.shape} was changed in place after it was "
-                f"used (version {array.version}, expected {version})"
-            )
+def _changed(node: Node, array: _C.Array, version: int | None) -> AutogradError:
+    return AutogradError(
+        f"backward: an input or output of {node.name} of shape {array.shape} was changed in place after it was used "
+        f"(version {array.version}, expected {version})"
+    )
 
 
 def _reference_gradients(node: Node, g: Tensor) -> Sequence[Tensor | None]:
