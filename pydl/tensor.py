@@ -200,7 +200,9 @@ class Tensor:
     def __repr__(self) -> str:
         a = self.array
         shown = np.asarray(_C.to_numpy(_C.cast(a, _C.float32) if a.dtype is _C.bfloat16 else a))
-        with np.printoptions(precision=4, suppress=bool(shown.size and np.abs(shown).max() < 1e5), threshold=1000):
+        with np.printoptions(
+            precision=4, suppress=bool(shown.size and float(np.abs(shown).max()) < 1e5), threshold=1000
+        ):
             text = np.array2string(shown, separator=", ", prefix="tensor(")
         if a.size == 0:
             text = f"[], shape={a.shape}"

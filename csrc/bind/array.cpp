@@ -63,8 +63,11 @@ void bind_device(py::module_& m) {
   py::class_<Device>(m, "device")
       .def(py::init(&parse_device), py::arg("device"))
       .def_property_readonly("type", [](const Device& d) { return d.kind == DeviceKind::cpu ? "cpu" : "cuda"; })
-      .def_property_readonly(
-          "index", [](const Device& d) { return d.kind == DeviceKind::cpu ? std::optional<int>() : int{d.index}; })
+      .def_property_readonly("index",
+                             [](const Device& d) -> py::object {
+                               if (d.kind == DeviceKind::cpu) return py::none();
+                               return py::int_(d.index);
+                             })
       .def(
           "__eq__", [](const Device& a, const Device& b) { return a == b; }, py::is_operator())
       .def("__hash__", [](const Device& d) { return py::hash(py::str(device_name(d))); })
