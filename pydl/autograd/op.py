@@ -110,6 +110,8 @@ def explained(error: Exception, op: type[Op], inputs: Sequence[Any], attrs: dict
     if "incompatible function arguments" in str(error):
         given = ", ".join(f"{k}={v!r}" for k, v in attrs.items()) or ", ".join(type(x).__name__ for x in inputs)
         return DtypeError(f"{name}: an argument is of a wrong type, got {given}")
+    if isinstance(error, DtypeError) and str(error).startswith("expected"):  # what a size or dtype should have been
+        return DtypeError(f"{name}: {error}")
     return error
 
 
