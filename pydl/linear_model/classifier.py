@@ -26,7 +26,8 @@ class LinearClassifier:
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """(n, d) -> (n,) classes."""
-        found: npt.NDArray[Any] = self.classes_[(self.decision_function(X) > 0).astype(int)]
+        positive = self.decision_function(X) > 0
+        found: npt.NDArray[Any] = self.classes_[positive.astype(int)]
         return found
 
     def score(self, X: Any, y: Any) -> float:

@@ -24,8 +24,9 @@ def _array(values: Any, name: str) -> npt.NDArray[Any]:
 
 
 def _floats(values: Any, name: str) -> Floats:
+    array = _array(values, name)
     try:
-        x = np.asarray(_array(values, name), dtype=np.float64)
+        x = np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"{name}: expected numbers: {error}") from error
     if not np.isfinite(x).all():

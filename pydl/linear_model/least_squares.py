@@ -97,5 +97,4 @@ class Ridge(LinearRegression):
 
 def _exact(x: Floats, t: Floats) -> Floats:
     """The solution of smallest norm, by the singular value decomposition, which does not square the condition."""
-    solution: Floats = np.linalg.lstsq(x, t, rcond=None)[0]
-    return solution
+    return np.asarray(np.linalg.lstsq(x, t, rcond=None)[0], np.float64)

@@ -38,4 +38,5 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., sizes[0]) -> (..., sizes[-1])."""
-        return self.layers(x)
+        y: Tensor = self.layers(x)
+        return y

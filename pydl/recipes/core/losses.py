@@ -1,7 +1,10 @@
 """The margin losses bound the 0-1 loss from above; the gradient of cross entropy is p - y."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +12,9 @@ from pydl import autograd, float64, randint, randn, tensor, zeros
 from pydl.nn import functional as F
 from pydl.recipes.recipe import Recipe, Report, setting
 from pydl.tensor import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RECIPE = Recipe(
     name="losses",
@@ -53,8 +59,8 @@ def run(settings: Settings, report: Report) -> None:
     for name, values in bounds.items():
         report.check(f"least of {name} minus 0-1", (values - mistakes).min(), at_least=0.0)
 
-    def draw(figure: object) -> None:
-        axes = figure.subplots()  # type: ignore[attr-defined]
+    def draw(figure: "Figure") -> None:
+        axes = figure.subplots()
         for name, values in {"0-1": mistakes, **bounds}.items():
             axes.plot(margins, values.numpy(), label=name)
         axes.set(xlabel="margin y s", ylabel="loss", ylim=(0, 5))
@@ -71,12 +77,15 @@ def _right_gradients(scores: Tensor, target: Tensor, seed: int) -> tuple[int, in
     rng = np.random.default_rng(seed)
     sign = np.where(np.arange(30) % 2, 1.0, -1.0)
     z, t = tensor(sign * rng.uniform(0.1, 0.9, 30) * rng.choice([-1, 1], 30), requires_grad=True), tensor(sign)
-    names = ("mse_loss", "hinge_loss", "perceptron_loss", "logistic_loss", "exp_loss")
-    losses = [(lambda v, r, f=getattr(F, name): f(v, t, reduction=r), z) for name in names]
-    losses.append((lambda v, r: F.cross_entropy(v, target, reduction=r), scores))
+    surrogates = (F.mse_loss, F.hinge_loss, F.perceptron_loss, F.logistic_loss, F.exp_loss)
+    cases = [(f, z, t) for f in surrogates] + [(F.cross_entropy, scores, target)]
     right = 0
-    for f, x in losses:
+    for loss, x, y in cases:
         for reduction in ("mean", "sum", "none"):
-            right += autograd.gradcheck(lambda v, f=f, r=reduction: f(v, r), (x,), rtol=1e-6, atol=1e-9)
-            right += autograd.gradgradcheck(lambda v, f=f, r=reduction: f(v, r), (x,))
-    return right, 6 * len(losses)
+            f = partial(_swapped, loss, y, reduction)
+            right += autograd.gradcheck(f, (x,), rtol=1e-6, atol=1e-9) + autograd.gradgradcheck(f, (x,))
+    return right, 6 * len(cases)
+
+
+def _swapped(loss: Callable[..., Tensor], target: Tensor, reduction: str, x: Tensor) -> Tensor:
+    return loss(x, target, reduction=reduction)

@@ -20,8 +20,8 @@ RECIPE = Recipe(
 class Settings:
     """What can be set on the command line."""
 
-    d: int = setting(10, "dimensions")
-    steps: int = setting(60, "steps compared")
+    d: int = setting(10, "dimensions", least=1)
+    steps: int = setting(60, "steps compared", least=1)
     seed: int = setting(0, "of the quadratic")
 
 
@@ -45,7 +45,7 @@ def run(settings: Settings, report: Report) -> None:
 
 def descend(hessian: np.ndarray, start: np.ndarray, lr: float, steps: int) -> np.ndarray:
     """(steps + 1, d): the points of gradient descent on x^T H x / 2."""
-    matrix, x = tensor(hessian), tensor(start).requires_grad_()
+    matrix, x = tensor(hessian), tensor(start, requires_grad=True)
     optimizer, path = optim.GD([x], lr=lr), [start]
     for _ in range(steps):
         optimizer.zero_grad()
