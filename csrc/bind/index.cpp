@@ -32,11 +32,18 @@ Array block_of(const Array& y, const Array& like, int64_t n) {  // y seen as (ou
   return y.as_strided(shape, dense_strides(shape));
 }
 
+// An array without axes holds one element along "dim": it takes just one index and stays one element.
+void check_scalar(const char* op, const Array& x, const Array& index, int64_t size) {
+  if (x.ndim() == 0 && (index.numel() != 1 || size != 1))
+    fail<ShapeError>(op, ": a tensor without axes takes one index of size 1, got ", index.numel(), " of size ", size);
+}
+
 Array index_select(const Array& x, int64_t dim, const Array& index) {
   if (index.ndim() > 1) fail<ShapeError>("index_select: index must have one axis, got shape ", index.shape());
   const int axis = wrap_axis("index_select", dim, x.ndim());
   const Array block = around(x, axis);
   const Array at = checked_index("index_select", index, block.size(1));
+  check_scalar("index_select", x, at, 1);
   Array y = Array::empty(with_size(x.shape(), axis, at.numel()), x.dtype(), x.device());
   run<&Kernels::index_select>(y.numel(), x.device(), block.view(), at.view(), block_of(y, block, at.numel()).view());
   return y;
@@ -49,6 +56,7 @@ Array index_add(const Array& x, int64_t dim, const Array& index, int64_t size) {
   const Array at = checked_index("index_add", index, size);
   if (at.numel() != block.size(1))
     fail<ShapeError>("index_add: ", at.numel(), " indices for shape ", x.shape(), ": expected ", block.size(1));
+  check_scalar("index_add", x, at, size);
   Array y = filled(with_size(x.shape(), axis, size), x.dtype(), 0, x.device());
   run<&Kernels::index_add>(x.numel() + y.numel(), x.device(), at.view(), block.view(), block_of(y, block, size).view());
   return y;

@@ -189,8 +189,8 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         raise ShapeError(
             f"prelu: weight {weight.shape} does not match input {input.shape}: expected (1,) or ({channels},)"
         )
-    if weight.numel() > 1:
-        weight = weight.reshape([1, -1] + [1] * (input.ndim - 2))
+    if weight.numel() > 1 or input.ndim < weight.ndim:
+        weight = weight.reshape(([1, -1] + [1] * (input.ndim - 2)) if input.ndim > 1 else [])
     return where(input > 0, input, input * weight)
 
 

@@ -2,7 +2,7 @@
 
 from pydl import _C
 from pydl.autograd.op import Binary
-from pydl.errors import ArgumentError
+from pydl.errors import ArgumentError, DtypeError
 from pydl.ops.activation import sigmoid
 from pydl.ops.compare import isinf, isnan, where
 from pydl.ops.elementary import floor, log, sqrt, square, trunc
@@ -194,7 +194,10 @@ def atan2(input: Tensor, other: Operand) -> Tensor:
 
 def logaddexp(input: Tensor, other: Tensor) -> Tensor:
     """log(exp(input) + exp(other)), without overflow."""
-    return LogAddExp.apply(*lift_pair(input, other, "logaddexp"))
+    a, b = lift_pair(input, other, "logaddexp")
+    if not a.array.is_floating and not b.array.is_floating:
+        raise DtypeError(f"logaddexp: expected a floating dtype, got {a.dtype} and {b.dtype}")
+    return LogAddExp.apply(a, b)
 
 
 def hypot(input: Tensor, other: Operand) -> Tensor:

@@ -75,7 +75,11 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     """As gather, with input and indices broadcast against each other; over the flat elements where dim is None."""
     if dim is None:
         return gather(reshape(input, [-1]), 0, reshape(indices, [-1]))
+    if input.ndim != indices.ndim:
+        raise ShapeError(f"take_along_dim: {input.shape} and {indices.shape} do not fit: expected as many axes")
     at = wrap(dim, input.ndim, "take_along_dim")
+    if not input.ndim:
+        return gather(input, 0, indices)
     lead = broadcast_shape(
         "take_along_dim",
         tuple(1 if i == at else s for i, s in enumerate(input.shape)),
@@ -94,15 +98,17 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     """input with alpha * source added at the slices index (k,) along dim."""
     at = wrap(dim, input.ndim, "index_add")
     check_slices("index_add", input, at, index, source)
-    added = IndexAdd.apply(source, dim=at, index=index.array, size=input.shape[at])
+    added = IndexAdd.apply(source, dim=at, index=index.array, size=input.shape[at] if input.ndim else 1)
     return input + (added if alpha == 1 else added * alpha)
 
 
 def check_slices(op: str, x: Tensor, dim: int, index: Tensor, source: Tensor) -> None:
     """Raises unless source has the shape of x with one slice per index along dim."""
     expected = tuple(index.numel() if i == dim else s for i, s in enumerate(x.shape))
-    if index.ndim > 1 or source.shape != expected:
+    if index.ndim > 1 or source.shape != expected or (not x.ndim and index.numel() != 1):
         raise ShapeError(f"{op}: source {source.shape} and index {index.shape} do not fit: expected source {expected}")
+    if source.dtype is not x.dtype:
+        raise DtypeError(f"{op}: expected source of dtype {x.dtype}, got {source.dtype}")
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:

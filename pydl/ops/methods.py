@@ -72,7 +72,7 @@ def _random_fill(name: str, kernel: Any, doc: str, *defaults: float) -> None:
     def method(self: Tensor, *args: Any, generator: random.Generator | None = None, **kwargs: Any) -> Tensor:
         values = dict(zip(_RANDOM_NAMES[name], defaults, strict=True)) | kwargs
         values |= dict(zip(_RANDOM_NAMES[name], args, strict=False))
-        low, high = (list(values.values()) + [0.0])[:2]
+        low, high = [*values.values(), 0.0][:2]
         made = kernel(low, high, random._state(generator), self.shape, self.dtype, self.device)
         return convert.write(self, Tensor(made), name)
 

@@ -97,6 +97,8 @@ def index_put(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumula
         raise ShapeError(f"index_put: {error}") from error
     if broadcast_shape("index_put", values.shape, places.shape) != places.shape:
         raise ShapeError(f"index_put: values {values.shape} do not fit the indexed part {places.shape}")
+    if values.dtype is not input.dtype:
+        raise DtypeError(f"index_put: expected values of dtype {input.dtype}, got {values.dtype}")
     source = broadcast_to(values, places.shape)
     if accumulate:
         flat = Tensor(_C.from_numpy(places.reshape(-1)))

@@ -250,6 +250,8 @@ def norm(input: Tensor, p: float | str | None = 2.0, dim: Dims = None, keepdim: 
     axes = _axes(dim)
     if isinstance(p, str) and p != "fro":
         raise ArgumentError(f"norm: p must be a number or 'fro', got {p!r}")
+    if not input.array.is_floating:
+        raise DtypeError(f"norm: expected a floating dtype, got {input.dtype}")
     power = 2.0 if p is None or isinstance(p, str) else float(p)
     if math.isinf(power):
         return (amax if power > 0 else amin)(input.abs(), axes, keepdim)

@@ -1,5 +1,5 @@
-"""Python numbers in arithmetic: weak, as in PyTorch. A number takes the dtype of the tensor that it meets unless it is of
-a higher category (a float meeting integers becomes float32)."""
+"""Python numbers in arithmetic: weak, as in PyTorch. A number takes the dtype of the tensor that it meets unless it is
+of a higher category (a float meeting integers becomes float32)."""
 
 from functools import lru_cache
 from typing import Any

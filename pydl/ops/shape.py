@@ -182,6 +182,8 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """One axis as several; one of the sizes may be -1."""
+    if not input.ndim:
+        raise ShapeError("unflatten: a tensor without axes has none to split")
     at, shape = wrap(dim, input.ndim, "unflatten"), input.shape
     known = math.prod(s for s in sizes if s != -1)
     full = [shape[at] // known if s == -1 and known else s for s in sizes]
@@ -317,6 +319,8 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 
 def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """Pieces of one size (the last may be smaller) or of the given sizes; views."""
+    if not tensor.ndim:
+        raise ShapeError("split: a tensor without axes has no parts")
     size = tensor.shape[wrap(dim, tensor.ndim, "split")]
     if isinstance(split_size_or_sections, int):
         step = split_size_or_sections

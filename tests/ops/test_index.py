@@ -44,7 +44,7 @@ def np_index_add(x: Any, index: Any, src: Any, dim: int, alpha: Any = 1) -> Any:
 ROWS = [
     row(
         lambda x, index, dim: ops.index_select(x, dim, index),
-        lambda x, index, dim: np.take(x, index, dim),
+        lambda x, index, dim: np.take(x, np.atleast_1d(index), dim) if np.ndim(x) else x,
         name="index_select",
         kinds="fi",
         shapes=[((3, 4), (5,)), ((3, 3, 3), (2,)), ((3, 4), (0,))],
@@ -319,3 +319,16 @@ def test_setting_bumps_the_version() -> None:
     buffer[[0]] = 5.0
     with pytest.raises(AutogradError, match="changed in place"):
         y.backward()
+
+
+def test_a_tensor_without_axes_takes_one_index() -> None:
+    """More would write past its one element."""
+    x = pydl.ones(())
+    assert ops.index_select(x, 0, pydl.tensor([0])).shape == ()
+    assert ops.index_add(x, 0, pydl.tensor([0]), pydl.ones(())).item() == 2
+    for index in ([], [0, 0, 0]):
+        at = pydl.tensor(index, dtype=pydl.int64)
+        with pytest.raises(ShapeError, match="without axes takes one index"):
+            ops.index_select(x, 0, at)
+        with pytest.raises(ShapeError, match="do not fit"):
+            ops.index_add(x, 0, at, pydl.ones(()))

@@ -47,7 +47,7 @@ ROWS = [
         tails=lambda n: ((4, n + 2), (4,)),
         large=((300, 401), (300,)),
         errors=[
-            ((ONES, ZEROS[:2]), ShapeError, "target (2,) does not match input (3, 4): expected (3,) class indices"),
+            ((ONES, ZEROS[:2]), ShapeError, "target (2,) does not match input (3, 4): expected classes (3,)"),
             ((ONES, ZEROS + 4), BoundsError, "cross_entropy: target 4 is out of range for 4 classes"),
             ((ONES, ZEROS - 1), BoundsError, "cross_entropy: target -1 is out of range for 4 classes"),
             (
