@@ -135,6 +135,16 @@ def binary(fn: Callable[..., Any], reference: Callable[..., Any], **options: Any
     return row(fn, reference, **rest | options | {"errors": bad + list(options.get("errors", ()))})
 
 
+def move(fn: Callable[..., Any], reference: Callable[..., Any], **options: Any) -> Row:
+    """The row of an operation that only moves elements: any dtype, no arithmetic."""
+    return row(fn, reference, **{"dtypes": ALL} | options)
+
+
+def one_by_one(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """fn with its sizes given one by one, of a reference that takes them as one."""
+    return lambda x, sizes, **k: fn(x, *sizes, **k)
+
+
 def via(name: str) -> Callable[..., Any]:
     """torch's function of that name, on NumPy arrays, as a reference."""
 

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from checks import RowChecks
-from registry import ALL, row, via
-from test_shape import move, spread
+from registry import ALL, move, one_by_one, row, via
 
 import pydl
 from pydl import ops
@@ -15,7 +14,7 @@ from pydl.errors import ArgumentError, ShapeError
 ROWS = [
     move(ops.ravel, np.ravel),
     move(
-        spread(ops.tile),
+        one_by_one(ops.tile),
         lambda x, sizes: np.tile(x, sizes),
         name="tile",
         shapes=[(2, 3)],

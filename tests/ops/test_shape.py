@@ -1,11 +1,9 @@
 """Views and moves."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 from checks import RowChecks
-from registry import ALL, row, via
+from registry import move, one_by_one, via
 
 import pydl
 from pydl import ops
@@ -14,19 +12,9 @@ from pydl.errors import ArgumentError, BoundsError, DtypeError, ShapeError
 LIKE = [((2, 6), (3, 4)), ((0, 4), (4, 0)), ((), (1, 1))]
 
 
-def move(fn: Any, reference: Any, **options: Any) -> Any:
-    """A row of an operation that only moves elements: any dtype, no arithmetic."""
-    return row(fn, reference, **{"dtypes": ALL} | options)
-
-
-def spread(fn: Any) -> Any:
-    """fn with its sizes given one by one."""
-    return lambda x, sizes, **k: fn(x, *sizes, **k)
-
-
 ROWS = [
     move(
-        spread(ops.reshape),
+        one_by_one(ops.reshape),
         lambda x, sizes: np.reshape(x, sizes),
         name="reshape",
         shapes=[],
@@ -47,7 +35,7 @@ ROWS = [
         ],
     ),
     move(
-        spread(ops.view),
+        one_by_one(ops.view),
         lambda x, sizes: np.reshape(x, sizes),
         name="view",
         shapes=[],
@@ -86,7 +74,7 @@ ROWS = [
         errors=[(((3, 1), 3), BoundsError, "unsqueeze: dim 3 is out of range: expected one in [-3, 2]")],
     ),
     move(
-        spread(ops.permute),
+        one_by_one(ops.permute),
         lambda x, sizes: np.transpose(x, sizes),
         name="permute",
         large=((35, 40, 75),),
@@ -121,7 +109,7 @@ ROWS = [
         errors=[(((2, 3, 4), 0, [0, 1]), ArgumentError, "movedim: source 0 and destination [0, 1] do not pair up")],
     ),
     move(
-        spread(ops.expand),
+        one_by_one(ops.expand),
         lambda x, sizes: np.broadcast_to(x, sizes),
         name="expand",
         shapes=[],
@@ -138,7 +126,7 @@ ROWS = [
         ops.broadcast_to, lambda x, size: np.broadcast_to(x, size), shapes=[(3, 1), (1,)], kwargs=[{"size": (2, 3, 4)}]
     ),
     move(
-        spread(ops.repeat),
+        one_by_one(ops.repeat),
         lambda x, sizes: via("tile")(np.asarray(x), sizes),
         name="repeat",
         shapes=[(2, 3)],
@@ -147,7 +135,7 @@ ROWS = [
         errors=[(((2, 3), [2]), ShapeError, "repeat: (2,) does not fit shape (2, 3): expected one count per axis")],
     ),
     move(
-        spread(ops.flip),
+        one_by_one(ops.flip),
         lambda x, sizes: np.flip(x, sizes),
         name="flip",
         shapes=[(3, 4), (0, 4), (2, 3, 4)],
