@@ -160,7 +160,10 @@ class Tensor:
         if dl_device is not None and tuple(dl_device) != (1, 0):
             raise BufferError(f"__dlpack__: expected the CPU (1, 0), got {dl_device}")
         a = _C.clone(self.array) if copy else self.array
-        return _C.to_dlpack(a, max_version is not None and max_version[0] >= 1, bool(copy))
+        versioned = max_version is not None and max_version[0] >= 1
+        if a.read_only and not versioned:
+            raise BufferError("__dlpack__: read-only memory needs a consumer of DLPack 1.0 or later (max_version)")
+        return _C.to_dlpack(a, versioned, bool(copy))
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return (1, 0)
