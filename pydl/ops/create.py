@@ -101,6 +101,8 @@ def _native(values: np.ndarray) -> np.ndarray:
         raise DtypeError(f"tensor: expected numbers, got NumPy dtype {values.dtype}")
     if values.dtype.kind in "iu" and values.dtype.name not in ("uint8", "int32", "int64"):
         return values.astype(np.int32 if values.dtype.itemsize <= 2 else np.int64)
+    if not values.flags.aligned or any(step % values.itemsize for step in values.strides):
+        values = values.copy()  # a field of a packed record
     return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
 
