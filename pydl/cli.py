@@ -61,8 +61,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _complain(error: object, status: int = USAGE) -> int:
-    print(f"pydl: {' '.join(str(error).split())}", file=sys.stderr)
+def _complain(error: object, status: int = USAGE, prefix: str = "") -> int:
+    text = str(error).split("\n")[0].rstrip(":")  # the lines after it hold a traceback's worth of detail
+    advice = ": set PYDL_DATA to a folder that has it" if isinstance(error, ConnectionError) else ""
+    print(f"pydl: {prefix}{text}{advice}", file=sys.stderr)
     return status
 
 
@@ -93,7 +95,7 @@ def _run(args: argparse.Namespace, rest: list[str]) -> int:
         try:
             status = max(status, _run_one(module, settings, args.out if len(found) == 1 else _part(args.out, module)))
         except (PydlError, OSError) as error:
-            status = _complain(f"{module.RECIPE.name}: {error}")
+            status = _complain(error, prefix=f"{module.RECIPE.name}: ")
     return status
 
 
@@ -107,7 +109,7 @@ def _run_one(module: ModuleType, settings: Any, out: Path | None) -> int:
     for f in fields(settings):
         value = getattr(settings, f.name)
         text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        print(f"  --{f.name} {text:12} {f.metadata['doc']}")
+        print(f"  {f'--{f.name} {text}':22} {f.metadata['doc']}")
     pydl.manual_seed(getattr(settings, "seed", 0))
     report = Report(out)
     module.run(settings, report)

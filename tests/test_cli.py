@@ -54,7 +54,7 @@ def test_pictures_and_checkpoints_go_to_out_only(
         (("run", "least-squares", "--n"), "expected --key value, got '--n'"),
         (("run", "least-squares", "n", "3"), "expected --key value, got 'n'"),
         (("run", "least-squares", "--threads", "0"), "--threads: expected a number >= 1, got 0"),
-        (("run", "minibatches", "--batch", "7"), "minibatches: minibatches: batch 7 does not divide n 960"),
+        (("run", "minibatches", "--batch", "7"), "minibatches: batch 7 does not divide n 960"),
         (("list", "--everything"), "unrecognized arguments: --everything"),
     ],
 )
@@ -89,7 +89,7 @@ def test_data_that_cannot_be_had(
     monkeypatch.setattr("pydl.data.datasets.mnist.fetch", refuse)
     status, out, err = outcome(capsys, "run", "mlp-mnist")
     assert status == 2 and "passed" not in out
-    assert err == "pydl: mlp-mnist: train-images: could not be downloaded: no network none at all\n"
+    assert err == "pydl: mlp-mnist: train-images: could not be downloaded: set PYDL_DATA to a folder that has it\n"
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,6 +34,7 @@ def fetch(urls: Sequence[str], folder: Path, name: str, sha256: str) -> Path:
     Raises: MissingExtraError without pooch; ConnectionError, with every URL and its reason, when none works.
     """
     pooch: Any = require("pooch", "data", f"downloading {name}")
+    pooch.get_logger().setLevel("WARNING")  # it would name every URL that is tried; the error below does
     reasons = []
     for url in urls:
         try:

@@ -3,6 +3,7 @@
 import builtins
 import gzip
 import hashlib
+import logging
 import os
 import struct
 import sys
@@ -159,6 +160,7 @@ class FakePooch(types.ModuleType):
 
     def __init__(self, table):
         super().__init__("pooch")
+        self.get_logger = lambda: logging.getLogger("fake")
         self.table, self.asked = table, []
 
     def retrieve(self, url, known_hash, fname, path, progressbar):

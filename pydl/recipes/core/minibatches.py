@@ -30,7 +30,7 @@ def run(settings: Settings, report: Report) -> None:
     """Counts the visits, compares the orders, and averages the gradients of one epoch at fixed weights."""
     n = settings.n
     if n % settings.batch:
-        raise ArgumentError(f"minibatches: batch {settings.batch} does not divide n {n}")
+        raise ArgumentError(f"batch {settings.batch} does not divide n {n}")
     x, y, theta = randn(n, 7, dtype=float64), randn(n, dtype=float64), randn(7, dtype=float64, requires_grad=True)
     data = TensorDataset(x, y, arange(n))
 
