@@ -13,40 +13,46 @@ from pydl.tensor import Tensor
 
 
 class IndexSelect(Op):
-    kernel = _C.index_select
-    uses = ()
+    uses = (1,)
 
-    def vjp(g, x, dim, index):
-        return (IndexAdd.apply(g, dim=dim, index=index, size=x.shape[dim]),)
+    def kernel(x, index, dim):
+        return _C.index_select(x, dim, index)
+
+    def vjp(g, x, index, dim):
+        return IndexAdd.apply(g, index, dim=dim, size=x.shape[dim] if x.ndim else 1), None
 
 
 class IndexAdd(Op):
     """Zeros with the input added at index."""
 
-    kernel = _C.index_add
-    uses = ()
+    uses = (1,)
 
-    def vjp(g, x, dim, index, size):
-        return (IndexSelect.apply(g, dim=dim, index=index),)
+    def kernel(x, index, dim, size):
+        return _C.index_add(x, dim, index, size)
+
+    def vjp(g, x, index, dim, size):
+        return IndexSelect.apply(g, index, dim=dim), None
 
 
 class Gather(Op):
-    kernel = _C.gather
-    uses = ()
+    uses = (1,)
 
-    def vjp(g, x, dim, index):
+    def kernel(x, index, dim):
+        return _C.gather(x, dim, index)
+
+    def vjp(g, x, index, dim):
         zeros = Tensor(_C.full(x.shape, 0, g.dtype, g.device))
-        return (ScatterAdd.apply(zeros, g, dim=dim, index=index),)
+        return ScatterAdd.apply(zeros, index, g, dim=dim), None
 
 
 class ScatterAdd(Op):
-    uses = ()
+    uses = (1,)
 
-    def kernel(y, x, dim, index):
+    def kernel(y, index, x, dim):
         return _C.scatter_add(y, dim, index, x)
 
-    def vjp(g, y, x, dim, index):
-        return g, lambda: _cut_back(Gather.apply(g, dim=dim, index=index), x)
+    def vjp(g, y, index, x, dim):
+        return g, None, lambda: _cut_back(Gather.apply(g, index, dim=dim), x)
 
 
 def _cut_back(g, x):
@@ -63,12 +69,12 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
     Raises: BoundsError, DtypeError unless index is int64 or int32.
     """
-    return IndexSelect.apply(input, dim=wrap(dim, input.ndim, "index_select"), index=index.array)
+    return IndexSelect.apply(input, index, dim=wrap(dim, input.ndim, "index_select"))
 
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """out[i][j][k] = input[i][index[i][j][k]][k] for dim = 1; index has as many axes as input. Returns its shape."""
-    return Gather.apply(input, dim=wrap(dim, input.ndim, "gather"), index=index.array)
+    return Gather.apply(input, index, dim=wrap(dim, input.ndim, "gather"))
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
@@ -91,14 +97,14 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """input with src added at index along dim: out[i][index[i][j][k]][k] += src[i][j][k] for dim = 1."""
-    return ScatterAdd.apply(input, src, dim=wrap(dim, input.ndim, "scatter_add"), index=index.array)
+    return ScatterAdd.apply(input, index, src, dim=wrap(dim, input.ndim, "scatter_add"))
 
 
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
     """input with alpha * source added at the slices index (k,) along dim."""
     at = wrap(dim, input.ndim, "index_add")
     check_slices("index_add", input, at, index, source)
-    added = IndexAdd.apply(source, dim=at, index=index.array, size=input.shape[at] if input.ndim else 1)
+    added = IndexAdd.apply(source, index, dim=at, size=input.shape[at] if input.ndim else 1)
     return input + (added if alpha == 1 else added * alpha)
 
 
@@ -258,7 +264,7 @@ def getitem(input: Tensor, key: Any) -> Tensor:
     if not lists:
         return view
     merged, flat, at = _flat_index(view, lists)
-    rows = IndexSelect.apply(merged, dim=0, index=reshape(flat, [-1]).array)
+    rows = IndexSelect.apply(merged, reshape(flat, [-1]), dim=0)
     out = reshape(rows, [*flat.shape, *merged.shape[1:]])
     return movedim(out, list(range(flat.ndim)), list(range(at, at + flat.ndim))) if at else out
 

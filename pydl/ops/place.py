@@ -32,7 +32,7 @@ def _placed(op: str, input: Tensor, winner: np.ndarray, source: Tensor) -> Tenso
     if not source.numel():
         return input.clone()
     at = Tensor(_C.from_numpy(np.maximum(winner, 0).reshape(-1)))
-    values = IndexSelect.apply(reshape(source, [-1]), dim=0, index=at.array)
+    values = IndexSelect.apply(reshape(source, [-1]), at, dim=0)
     return where(Tensor(_C.from_numpy(np.asarray(winner >= 0))), reshape(values, winner.shape), input)
 
 
@@ -102,7 +102,7 @@ def index_put(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumula
     source = broadcast_to(values, places.shape)
     if accumulate:
         flat = Tensor(_C.from_numpy(places.reshape(-1)))
-        added = IndexAdd.apply(reshape(source, [-1]), dim=0, index=flat.array, size=input.numel())
+        added = IndexAdd.apply(reshape(source, [-1]), flat, dim=0, size=input.numel())
         return input + reshape(added, input.shape)
     winner = np.full(input.numel(), -1)
     winner[places.reshape(-1)] = np.arange(places.size)
@@ -124,4 +124,4 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
 def take(input: Tensor, index: Tensor) -> Tensor:
     """The elements at index of the flat input, in the shape of index."""
     at = Tensor(_C.from_numpy(_whole("take", index, input.numel()).reshape(-1)))
-    return reshape(IndexSelect.apply(reshape(input, [-1]), dim=0, index=at.array), index.shape)
+    return reshape(IndexSelect.apply(reshape(input, [-1]), at, dim=0), index.shape)

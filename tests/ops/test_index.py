@@ -332,3 +332,25 @@ def test_a_tensor_without_axes_takes_one_index() -> None:
             ops.index_select(x, 0, at)
         with pytest.raises(ShapeError, match="do not fit"):
             ops.index_add(x, 0, at, pydl.ones(()))
+
+
+@pytest.mark.parametrize("name", ["index_select", "gather", "scatter_add", "index_add", "take", "getitem"])
+def test_changing_the_index_before_backward_is_noticed(name: str) -> None:
+    """Its rule would read the new positions."""
+    x, at = pydl.ones(3, requires_grad=True), pydl.tensor([0, 1])
+    calls: dict[str, Any] = {
+        "index_select": lambda: ops.index_select(x, 0, at),
+        "gather": lambda: ops.gather(x, 0, at),
+        "scatter_add": lambda: ops.scatter_add(pydl.zeros(3), 0, at, x),
+        "index_add": lambda: ops.index_add(pydl.zeros(3), 0, at, x[:2]),
+    }
+    if name in ("take", "getitem"):  # these keep positions of their own
+        y = ops.take(x, at) if name == "take" else x[at]
+        at.fill_(2)
+        y.sum().backward()
+        assert x.grad.tolist() == [1, 1, 0]
+        return
+    y = calls[name]()
+    at.fill_(2)
+    with pytest.raises(AutogradError, match="changed in place"):
+        y.sum().backward()

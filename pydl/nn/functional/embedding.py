@@ -31,9 +31,9 @@ class Embedding(Op):
         if padding is not None:
             g = where((Tensor(index) == padding).unsqueeze(1), 0.0, g)
         if counts:
-            each = IndexAdd.apply(ones(index.shape, dtype=g.dtype), dim=0, index=index, size=weight.shape[0])
+            each = IndexAdd.apply(ones(index.shape, dtype=g.dtype), Tensor(index), dim=0, size=weight.shape[0])
             g = g / index_select(each, 0, Tensor(index)).unsqueeze(1)
-        return (IndexAdd.apply(g, dim=0, index=index, size=weight.shape[0]),)
+        return (IndexAdd.apply(g, Tensor(index), dim=0, size=weight.shape[0]),)
 
 
 def _renormalize(weight: Tensor, index: Tensor, max_norm: float, norm_type: float) -> None:
