@@ -42,7 +42,7 @@ def run(settings: Settings, report: Report) -> None:
     report.check("least root mean square of 10 tanh layers under 1 / n", min(sizes), at_least=0.1)
     report.check("largest over smallest norm of their gradients", max(norms) / min(norms), at_most=10.0)
 
-    n, out = 2 * settings.width, settings.width
+    n, out = settings.width, (settings.width + 1) // 2
     rules = {
         "lecun_normal_": 1 / n, "kaiming_normal_": 2 / n, "xavier_normal_": 2 / (n + out), "lecun_uniform_": 1 / n,
         "kaiming_uniform_": 2 / n, "xavier_uniform_": 2 / (n + out), "orthogonal_": 1 / n,
