@@ -26,6 +26,11 @@ std::ostream& operator<<(std::ostream& out, const Shape& shape) {
 
 std::ostream& operator<<(std::ostream& out, Dtype dtype) { return out << name_of(dtype); }
 
+int64_t tick() {
+  static std::atomic<int64_t> clock{0};
+  return ++clock;
+}
+
 Storage* Storage::allocate(size_t bytes) {
   auto* s = new Storage;
   try {

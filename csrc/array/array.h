@@ -44,6 +44,10 @@ struct Shape {
 std::ostream& operator<<(std::ostream& out, const Shape& shape);  // (2, 3), as Python prints it
 std::ostream& operator<<(std::ostream& out, Dtype dtype);
 
+// One clock for changes in place and for recorded operations: memory that was changed after an operation read it has the
+// larger number.
+int64_t tick();
+
 // A counted block of memory: ours (from the pool) or borrowed from another library with a way to let it go.
 class Storage {
  public:
@@ -61,9 +65,9 @@ class Storage {
   size_t bytes() const { return bytes_; }
   bool read_only() const { return read_only_; }
   int32_t refs() const { return refs_.load(std::memory_order_relaxed); }
-  // Counts the in-place changes, so that a gradient rule can tell that what it saved is gone.
-  uint32_t version() const { return version_; }
-  void bump() { ++version_; }
+  // When it was last changed in place, by the clock below; 0 for never.
+  int64_t version() const { return version_; }
+  void bump() { version_ = tick(); }
 
  private:
   Storage() = default;
@@ -74,7 +78,7 @@ class Storage {
   void* owner_ = nullptr;
   Release release_ = nullptr;
   std::atomic<int32_t> refs_{1};
-  uint32_t version_ = 0;
+  int64_t version_ = 0;
   bool read_only_ = false;
 };
 

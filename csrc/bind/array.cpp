@@ -100,7 +100,7 @@ void bind_class(py::module_& m) {
       .def_property_readonly("is_floating", [](const Array& x) { return is_floating(x.dtype()); })
       .def_property_readonly("is_dense", &Array::dense)
       .def_property_readonly("data_ptr", [](const Array& x) { return reinterpret_cast<uintptr_t>(x.view().data); })
-      .def_property_readonly("version", [](const Array& x) { return x.storage() ? x.storage()->version() : 0; })
+      .def_property_readonly("version", [](const Array& x) { return x.storage() ? x.storage()->version() : int64_t{0}; })
       .def_property_readonly("read_only", [](const Array& x) { return x.storage() && x.storage()->read_only(); })
       .def_property_readonly("is_shared", [](const Array& x) { return x.storage() && x.storage()->refs() > 1; })
       .def("bump",
@@ -113,6 +113,7 @@ void bind_class(py::module_& m) {
   m.def(
       "same_type", [](const Array& a, const Array& b) { return a.shape() == b.shape() && a.dtype() == b.dtype(); },
       py::arg("a"), py::arg("b"), "whether a and b agree in shape and dtype");
+  m.def("tick", &tick, "the next number of the clock of recorded operations and changes in place");
   m.def(
       "shell",
       [](const py::object& x) {

@@ -7,7 +7,7 @@ from typing import Any
 from pydl.autograd.engine import sources, walk
 from pydl.autograd.function import Function
 from pydl.autograd.mode import enable_grad, mode
-from pydl.autograd.node import number
+from pydl.autograd.node import tick
 from pydl.ops.random import default_generator
 from pydl.ops.shape import alias
 from pydl.tensor import Tensor
@@ -83,7 +83,7 @@ def checkpoint(
         return function(*args, **kwargs)
     places = tuple(i for i, a in enumerate(args) if isinstance(a, Tensor))
     state = default_generator.get_state() if preserve_rng_state else None
-    start = number()
+    start = tick()
     cut = [Tensor(a.array, None, a.requires_grad) if isinstance(a, Tensor) else a for a in args]
     values, several = _run(function, cut, kwargs)
     own = {id(t) for t in cut if isinstance(t, Tensor)}

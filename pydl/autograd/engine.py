@@ -111,7 +111,7 @@ def _seeds(roots: list[Tensor], given: Any, name: str) -> list[Tensor]:
                 raise AutogradError(
                     f"{name}: shape {root.shape} is not one number: give its gradient, of the same shape"
                 )
-            g = ones_like(root)
+            g = Tensor(_C.ones_like(root.array))
         elif not isinstance(g, Tensor):
             raise DtypeError(f"{name}: expected gradients that are tensors or None, got {type(g).__name__}")
         elif not _C.same_shape(g.array, root.array):
@@ -120,11 +120,6 @@ def _seeds(roots: list[Tensor], given: Any, name: str) -> list[Tensor]:
             g = g.to(root.dtype)
         seeds.append(g)
     return seeds
-
-
-def ones_like(root: Tensor) -> Tensor:
-    """The gradient of a number with respect to itself."""
-    return Tensor(_C.ones_like(root.array))
 
 
 FREED = "the graph was already walked and its memory freed: pass retain_graph=True the first time"
@@ -258,22 +253,22 @@ def _fresh(node: Node, gx: Tensor, g: Any, gradients: Sequence[Any]) -> bool:
 
 def _gradients(node: Node, inputs: tuple[Tensor | None, ...], g: Any) -> Sequence[Any]:
     """The rule's gradients with respect to the inputs of one node."""
-    op, saved, versions = node.op, node.saved, node.versions
-    if versions:
-        for t, version in zip(inputs, versions):  # noqa: B905  the rest is of what was saved
-            if version is not None and t.array.version != version:  # type: ignore[union-attr]
-                raise _changed(node, t.array, version)  # type: ignore[union-attr]
-        for array, version in zip(saved, versions[len(inputs) :]):  # noqa: B905  as above
-            if array.version != version:
-                raise _changed(node, array, version)
+    op, saved, seq = node.op, node.saved, node.seq
+    uses = op.uses
+    if uses != ():
+        for i, t in enumerate(inputs):
+            if t is not None and t.array.version > seq and (uses is None or i in uses):
+                raise _changed(node, t.array)
+    for array in saved:
+        if array.version > seq:
+            raise _changed(node, array)
     gradients = op.vjp(g, *inputs, *(saved_tensors(node) if saved else ()), **node.attrs)
     return _reference_gradients(node, g) if gradients is None else gradients
 
 
-def _changed(node: Node, array: _C.Array, version: int | None) -> AutogradError:
+def _changed(node: Node, array: _C.Array) -> AutogradError:
     return AutogradError(
-        f"backward: an input or output of {node.name} of shape {array.shape} was changed in place after it was used "
-        f"(version {array.version}, expected {version})"
+        f"backward: an input or output of {node.name} of shape {array.shape} was changed in place after it was used"
     )
 
 

@@ -114,7 +114,7 @@ def part_of(node: Node, t: Tensor, index: int, several: bool) -> Tensor:
     if not several:
         return Tensor(t.array, node, True)
     whole = shell(Tensor(t.array, node, True))
-    return Tensor(t.array, Node(Part, (whole,), (), {"index": index}, ()), True)
+    return Tensor(t.array, Node(Part, (whole,), (), {"index": index}), True)
 
 
 class _Like:
@@ -163,7 +163,7 @@ class Function:
             "outputs": [_Like(t) if isinstance(t, Tensor) else None for t in outputs],
             "places": places,
         }
-        node = Node(Apply, tuple([shell(args[i]) for i in places]), (), attrs, ())
+        node = Node(Apply, tuple([shell(args[i]) for i in places]), (), attrs)
         context._attach(node, outputs, several)
         results = tuple(part_of(node, t, i, several) if context._has_gradient(t) else t for i, t in enumerate(outputs))
         return results if several else results[0]

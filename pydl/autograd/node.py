@@ -2,15 +2,15 @@
 that no cycle forms and memory is freed as soon as the last tensor goes."""
 
 from collections.abc import Callable
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from pydl import _C
+
 if TYPE_CHECKING:
-    from pydl import _C
     from pydl.autograd.op import Op
     from pydl.tensor import Tensor
 
-number = count().__next__
+tick = _C.tick
 
 
 class Node:
@@ -21,13 +21,12 @@ class Node:
         inputs: what it was called with; an input whose values the rule does not read is kept without its memory.
         saved: the output (where the op says so) and the residuals, as arrays.
         attrs: the keyword arguments.
-        versions: of the storages of the inputs that the rule reads (else None) and of what was saved, to notice that
-            one was changed in place; empty where the rule reads nothing.
-        seq: running number; an input's node always has a smaller one.
+        seq: when it was recorded, by a clock that changes in place advance too: an input's node always has a smaller
+            number, and what the rule reads must not have been changed later.
         hooks: functions of the gradient of the output, called before the rule.
     """
 
-    __slots__ = ("__weakref__", "attrs", "hooks", "inputs", "op", "saved", "seq", "versions")
+    __slots__ = ("__weakref__", "attrs", "hooks", "inputs", "op", "saved", "seq")
 
     def __init__(
         self,
@@ -35,14 +34,12 @@ class Node:
         inputs: "tuple[Tensor | None, ...]",
         saved: "tuple[_C.Array, ...]",
         attrs: dict[str, Any],
-        versions: tuple[int | None, ...],
     ) -> None:
         self.op = op
         self.inputs: tuple[Tensor | None, ...] | None = inputs
         self.saved = saved
         self.attrs = attrs
-        self.versions = versions
-        self.seq = number()
+        self.seq = tick()
         self.hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
 
     @property

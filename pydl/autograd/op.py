@@ -55,17 +55,10 @@ class Op:
     def record(cls, made: Any, inputs: tuple[Tensor | None, ...], residuals: tuple[Any, ...], attrs: Any) -> Tensor:
         """The output tensor, with the node that remembers how it was made."""
         uses = cls.uses
-        if uses is None:
-            versions = tuple([None if t is None else t.array.version for t in inputs])
-        elif uses == ():
-            inputs, versions = tuple([shell(t) for t in inputs]), ()
-        else:
-            versions = tuple([t.array.version if i in uses and t is not None else None for i, t in enumerate(inputs)])
+        if uses is not None:
             inputs = tuple([t if i in uses else shell(t) for i, t in enumerate(inputs)])
         saved = (made, *residuals) if cls.saves_output else residuals
-        if saved:
-            versions = (versions or (None,) * len(inputs)) + tuple([a.version for a in saved])
-        return Tensor(made, Node(cls, inputs, saved, attrs, versions), True)
+        return Tensor(made, Node(cls, inputs, saved, attrs), True)
 
     @staticmethod
     def vjp(*args: Any, **attrs: Any) -> "tuple[Gradient, ...] | None":
