@@ -111,6 +111,7 @@ from pydl.ops.create import (
     zeros,
     zeros_like,
 )
+from pydl.ops.einsum import einsum
 from pydl.ops.elementary import (
     abs,
     acos,
@@ -323,6 +324,7 @@ __all__ = [
     "dot",
     "dropout",
     "elu",
+    "einsum",
     "empty",
     "empty_like",
     "eq",
