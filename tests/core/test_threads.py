@@ -1,7 +1,6 @@
-"""Threads: the same bits for any number, nested use, fork, the default number, a busy neighbour."""
+"""Threads: the same bits for any number, nested use, the default number, a busy neighbour."""
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -17,7 +16,7 @@ import pydl
 import pydl.nn.functional as F
 from pydl.autograd import grad
 
-linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux's affinity and fork")
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux's affinity")
 
 
 def normal(*shape: int, seed: int = 0, dtype: Any = "float32") -> pydl.Tensor:
@@ -86,97 +85,11 @@ def test_inference_from_eight_threads(threads: int) -> None:
         assert list(pool.map(predict, range(16))) == alone
 
 
-# ---------------------------------------------------------------- fork
-
-
-def answer() -> float:
-    return (X @ X.T).sum().item() + LONG.exp().sum().item()
-
-
-def fork() -> int:
-    """A child that computes with threads; its exit code, -14 where it hangs."""
-    expected = answer()
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(20)
-        os._exit(0 if answer() == expected and (X * 2).sum().item() is not None else 3)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-@linux
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python warns of fork with threads
-def test_fork_after_use() -> None:
-    """Parent and child go on, also when another thread forks in between."""
-    pydl.set_num_threads(2)
-    assert fork() == 0
-    codes: list[int] = []
-    thread = threading.Thread(target=lambda: codes.append(fork()))
-    answer()
-    thread.start()
-    thread.join()
-    pid = os.fork()  # without a region since the other thread's fork
-    if pid == 0:
-        signal.alarm(20)
-        os._exit(0 if answer() else 3)
-    codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-    assert codes == [0, 0] and answer()
-
-
-@linux
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_fork_while_another_thread_computes() -> None:
-    pydl.set_num_threads(2)
-    done = threading.Event()
-
-    def busy() -> None:
-        while not done.is_set():
-            answer()
-
-    thread = threading.Thread(target=busy)
-    thread.start()
-    try:
-        assert [fork() for _ in range(5)] == [0] * 5
-    finally:
-        done.set()
-        thread.join()
-
-
-@linux
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_child_of_a_child() -> None:
-    pydl.set_num_threads(2)
-    answer()
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(30)
-        os._exit(fork())
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-
-
 def run(code: str, timeout: float = 60, **environment: str) -> str:
     env = {k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "PYDL_NUM_THREADS")} | environment
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=timeout, env=env)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
-
-
-@linux
-def test_multiprocessing_by_fork() -> None:
-    """A pool of forked workers, whose results are tensors."""
-    code = """
-import multiprocessing as mp, warnings
-warnings.simplefilter("ignore")
-import pydl
-pydl.set_num_threads(2)
-a = pydl.ones(600, 600)
-(a @ a).sum()
-def work(i):
-    return ((a * i) @ a).sum(0)
-with mp.get_context("fork").Pool(2) as pool:
-    got = pool.map(work, range(4))
-print([g[0].item() for g in got])
-"""
-    assert run(code) == str([600.0 * 600 * i for i in range(4)])
 
 
 # ---------------------------------------------------------------- the default number
@@ -204,11 +117,11 @@ def test_busy_neighbour() -> None:
         "def once():\n t = time.perf_counter(); (pydl.tanh(x @ x) * x).sum().item(); return time.perf_counter() - t\n"
     )
     step += "for _ in range(20): once()\nprint(sorted(once() for _ in range(200))[100])"
-    quiet = float(run(step))
+    quiet = min(float(run(step)) for _ in range(3))
     spinners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
     try:
         time.sleep(0.5)
-        busy = float(run(step))
+        busy = min(float(run(step)) for _ in range(3))
     finally:
         for p in spinners:
             p.kill()
