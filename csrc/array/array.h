@@ -44,8 +44,8 @@ struct Shape {
 std::ostream& operator<<(std::ostream& out, const Shape& shape);  // (2, 3), as Python prints it
 std::ostream& operator<<(std::ostream& out, Dtype dtype);
 
-// One clock for changes in place and for recorded operations: memory that was changed after an operation read it has the
-// larger number.
+// One clock for changes in place and for recorded operations: memory that was changed after an operation read it has
+// the larger number.
 int64_t tick();
 
 // A counted block of memory: ours (from the pool) or borrowed from another library with a way to let it go.

@@ -100,7 +100,8 @@ void bind_class(py::module_& m) {
       .def_property_readonly("is_floating", [](const Array& x) { return is_floating(x.dtype()); })
       .def_property_readonly("is_dense", &Array::dense)
       .def_property_readonly("data_ptr", [](const Array& x) { return reinterpret_cast<uintptr_t>(x.view().data); })
-      .def_property_readonly("version", [](const Array& x) { return x.storage() ? x.storage()->version() : int64_t{0}; })
+      .def_property_readonly("version",
+                             [](const Array& x) { return x.storage() ? x.storage()->version() : int64_t{0}; })
       .def_property_readonly("read_only", [](const Array& x) { return x.storage() && x.storage()->read_only(); })
       .def_property_readonly("is_shared", [](const Array& x) { return x.storage() && x.storage()->refs() > 1; })
       .def("bump",

@@ -61,6 +61,15 @@ Array arange(double start, double end, double step, Dtype dtype, Device device) 
   return y;
 }
 
+// Written directly: every backward starts with it.
+std::optional<Array> seed_gradient(const Array& root) {
+  if (root.numel() != 1) return std::nullopt;
+  if (root.dtype() != Dtype::f32) return filled(root.shape(), root.dtype(), 1, root.device());
+  Array y = Array::empty(root.shape(), Dtype::f32, root.device());
+  *y.view().as<float>() = 1;
+  return y;
+}
+
 bool numpy_dtype(const py::dtype& d, Dtype* out) {
   switch (d.kind()) {
     case 'b':
@@ -141,8 +150,7 @@ void bind_create(py::module_& m) {
   m.def("empty", &empty, py::arg("shape"), py::arg("dtype"), py::arg("device"));
   m.def("scalar", &scalar, py::arg("value"), py::arg("dtype"), py::arg("device"));
   m.def("full", &full, py::arg("shape"), py::arg("value"), py::arg("dtype"), py::arg("device"));
-  m.def(
-      "ones_like", [](const Array& x) { return filled(x.shape(), x.dtype(), 1, x.device()); }, py::arg("x"));
+  m.def("seed_gradient", &seed_gradient, py::arg("root"), "1 in the shape of root; None unless root is one number");
   m.def("arange", &arange, py::arg("start"), py::arg("end"), py::arg("step"), py::arg("dtype"), py::arg("device"));
   m.def("from_numpy", &from_numpy, py::arg("x"));
   m.def("to_numpy", &to_numpy, py::arg("x"));

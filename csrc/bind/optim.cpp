@@ -1,5 +1,4 @@
 // Optimizer steps: lists of arrays in, one launch, the parameters changed in place.
-#include <pybind11/stl.h>
 
 #include <vector>
 

@@ -1,5 +1,4 @@
 // Views and the operations that move data without computing.
-#include <pybind11/stl.h>
 
 #include <algorithm>
 #include <utility>

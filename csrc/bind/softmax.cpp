@@ -1,4 +1,3 @@
-#include <pybind11/stl.h>
 
 #include "bind/common.h"
 

@@ -38,8 +38,12 @@ def backward(
         inputs: only these leaves get gradients. Default: all.
     Raises: AutogradError if there is nothing to differentiate or the graph was used up; ShapeError.
     """
-    roots = _listed(tensors, "backward")
-    seeds = _seeds(roots, grad_tensors, "backward")
+    if grad_tensors is None and tensors.__class__ is Tensor:
+        roots: list[Tensor] = [tensors]  # type: ignore[list-item]
+        seeds = [_one(roots[0], "backward")]
+    else:
+        roots = _listed(tensors, "backward")
+        seeds = _seeds(roots, grad_tensors, "backward")
     keep = create_graph if retain_graph is None else retain_graph
     if inputs is None:
         walk(roots, seeds, None, create_graph, keep)
@@ -104,14 +108,10 @@ def _seeds(roots: list[Tensor], given: Any, name: str) -> list[Tensor]:
         raise AutogradError(f"{name}: got {len(listed)} gradients for {len(roots)} tensors")
     seeds = []
     for root, g in zip(roots, listed, strict=True):
-        if not root.requires_grad:
-            raise AutogradError(f"{name}: a tensor does not require gradients and has no graph")
         if g is None:
-            if root.array.size != 1:
-                raise AutogradError(
-                    f"{name}: shape {root.shape} is not one number: give its gradient, of the same shape"
-                )
-            g = Tensor(_C.ones_like(root.array))
+            g = _one(root, name)
+        elif not root.requires_grad:
+            raise AutogradError(f"{name}: {NO_GRAPH}")
         elif not isinstance(g, Tensor):
             raise DtypeError(f"{name}: expected gradients that are tensors or None, got {type(g).__name__}")
         elif not _C.same_shape(g.array, root.array):
@@ -122,6 +122,17 @@ def _seeds(roots: list[Tensor], given: Any, name: str) -> list[Tensor]:
     return seeds
 
 
+def _one(root: Tensor, name: str) -> Tensor:
+    """The gradient of a number with respect to itself."""
+    if not root.requires_grad:
+        raise AutogradError(f"{name}: {NO_GRAPH}")
+    one = _C.seed_gradient(root.array)
+    if one is None:
+        raise AutogradError(f"{name}: shape {root.shape} is not one number: give its gradient, of the same shape")
+    return Tensor(one)
+
+
+NO_GRAPH = "a tensor does not require gradients and has no graph"
 FREED = "the graph was already walked and its memory freed: pass retain_graph=True the first time"
 
 
@@ -214,7 +225,8 @@ def _step(
         source = t.node
         if needed is not None and not (id(t) in wanted if source is None else source in wanted or source in needed):
             continue
-        if gx.__class__ is not Tensor and callable(gx):
+        made = gx.__class__ is not Tensor and callable(gx)
+        if made:
             gx = gx()
             if gx is None:
                 continue
@@ -222,7 +234,7 @@ def _step(
         if source is not None:
             _push(source, fitted, pending, heap)
         else:
-            leaves.add(t, fitted, fitted is not gx or _fresh(node, gx, g, gradients))
+            leaves.add(t, fitted, fitted is not gx or _fresh(node, gx, g, () if made else gradients))
 
 
 def _push(node: Node, g: Any, pending: dict[Node, Any], heap: list[tuple[int, Node]]) -> None:
@@ -236,9 +248,12 @@ def _push(node: Node, g: Any, pending: dict[Node, Any], heap: list[tuple[int, No
 
 
 def _fresh(node: Node, gx: Tensor, g: Any, gradients: Sequence[Any]) -> bool:
-    """Whether the rule made gx anew and for one input, so that nobody else holds it. Users' rules may hold anything."""
+    """Whether the rule made gx anew and for one input, so that nobody else holds it. Users' rules may hold anything;
+    what a function made when it was called (no gradients are given then) is new unless it is g."""
     if gx is g or node.op.foreign:
         return False
+    if not gradients:
+        return True
     for t in node.inputs or ():
         if t is gx:
             return False

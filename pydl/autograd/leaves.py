@@ -52,7 +52,7 @@ def accumulate(t: Tensor, g: Tensor, create_graph: bool, fresh: bool) -> None:
     else:
         array = g.array
         mine = _C.own(array) if fresh else _C.clone(array)
-        t.grad = g if mine is array else Tensor(mine)
+        t.grad = g if mine is array else Tensor(mine)  # type: ignore[arg-type]
 
 
 def fit(g: Tensor, like: Tensor) -> Tensor:

@@ -55,7 +55,9 @@ class Op:
     def record(cls, made: Any, inputs: tuple[Tensor | None, ...], residuals: tuple[Any, ...], attrs: Any) -> Tensor:
         """The output tensor, with the node that remembers how it was made."""
         uses = cls.uses
-        if uses is not None:
+        if uses == ():
+            inputs = tuple(map(shell, inputs))
+        elif uses is not None:
             inputs = tuple([t if i in uses else shell(t) for i, t in enumerate(inputs)])
         saved = (made, *residuals) if cls.saves_output else residuals
         return Tensor(made, Node(cls, inputs, saved, attrs), True)
@@ -114,7 +116,7 @@ def shell(t: Tensor | None) -> Tensor | None:
         return t
     array = t.array
     light = _C.shell(array)
-    return t if light is array else Tensor(light, t.node, t.requires_grad)
+    return t if light is array else Tensor(light, t.node, t.requires_grad)  # type: ignore[arg-type]
 
 
 def saved_tensors(node: Node) -> list[Tensor]:

@@ -78,9 +78,7 @@ def _blocks(x: Tensor, labels: str, groups: Sequence[str], sizes: dict[str, int]
     return reshape(x, [math.prod(sizes[c] for c in group) for group in groups])
 
 
-def _product(
-    a: Tensor, left: str, b: Tensor, right: str, later: set[str], sizes: dict[str, int]
-) -> tuple[Tensor, str]:
+def _product(a: Tensor, left: str, b: Tensor, right: str, later: set[str], sizes: dict[str, int]) -> tuple[Tensor, str]:
     """Two operands as one batch of matrix products; later: the labels still needed."""
     a, left = _summed(a, left, later | set(right))
     b, right = _summed(b, right, later | set(left))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pydl import _C
-from pydl.autograd.op import Op
+from pydl.autograd.op import Op, Unary
 from pydl.errors import ArgumentError, DtypeError
 from pydl.ops.compare import isnan, where
 from pydl.ops.elementary import exp, log, sqrt
@@ -62,6 +62,16 @@ class Sum(Op):
         return (Expand.apply(_spread(g, x, dim, keepdim), shape=x.shape),)
 
 
+class SumAll(Unary):
+    """The sum of all elements: what most losses end with."""
+
+    kernel = _C.sum
+    uses = ()
+
+    def vjp(g, x):
+        return (Expand.apply(g, shape=x.shape),)
+
+
 def _prod_plain(x, dim=None, keepdim=False):
     """Products by halves: right to any order of derivative, also at zeros."""
     gone, rest = _gone(x, dim), _dropped(x, dim)
@@ -111,7 +121,7 @@ def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: _C.dty
     """The sum over dim; of integers and bools as int64."""
     x = input if dtype is None else input.to(dtype)
     if dim is None and not keepdim:
-        return Sum.apply(x)
+        return SumAll.apply(x)
     return Sum.apply(x, dim=_axes(dim), keepdim=keepdim)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from pydl import _C
-from pydl.autograd.op import Op, Unary
+from pydl.autograd.mode import mode
+from pydl.autograd.op import Op, Unary, explained
 from pydl.errors import ArgumentError, BoundsError, DtypeError, ShapeError
 from pydl.tensor import Tensor
 
@@ -110,6 +111,14 @@ class Permute(Op):
 class Expand(Op):
     kernel = _C.expand
     uses = ()
+
+    @classmethod
+    def apply(cls, x, shape):  # as Unary's: half of the gradients of reductions are expansions
+        try:
+            y = _C.expand(x.array, shape)
+        except (TypeError, AttributeError) as error:
+            raise explained(error, cls, (x,), {"shape": shape}) from None
+        return cls.record(y, (x,), (), {"shape": shape}) if x.requires_grad and mode.enabled else Tensor(y)
 
     def vjp(g, x, shape):
         return (g,)  # the engine sums over what was expanded

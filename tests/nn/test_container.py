@@ -49,7 +49,7 @@ def test_sequential_errors() -> None:
         net.insert(0, 3)
     assert len(net) == 1
     with pytest.raises(ArgumentError, match="expected a Sequential to add"):
-        net + [nn.ReLU()]  # noqa: RUF005
+        net + [nn.ReLU()]
     with pytest.raises(ArgumentError, match="positive number of repeats"):
         net * 0
 
@@ -60,7 +60,7 @@ def test_module_list() -> None:
     assert list(made) == layers and made[1] is layers[1] and list(made[1:]) == layers[1:] and len(made) == 3
     made.append(nn.ReLU()).extend([nn.Tanh()])
     made += [nn.ReLU()]
-    assert len(made) == 6 and len(made + [nn.ReLU()]) == 7  # noqa: RUF005
+    assert len(made) == 6 and len(made + [nn.ReLU()]) == 7
     made[0] = nn.Identity()
     made.insert(0, nn.GELU())
     assert type(made.pop(0)) is nn.GELU and type(made[0]) is nn.Identity
