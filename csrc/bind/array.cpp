@@ -18,7 +18,7 @@ struct DtypeObject {
 };
 
 void bind_dtype(py::module_& m) {
-  py::class_<DtypeObject>(m, "dtype")
+  py::class_<DtypeObject>(m, "dtype", "The type of the elements of a tensor: pydl.float32, ...")
       .def_property_readonly("name", [](const DtypeObject& d) { return name_of(d.dtype); })
       .def_property_readonly("itemsize", [](const DtypeObject& d) { return size_of(d.dtype); })
       .def_property_readonly("is_floating_point", [](const DtypeObject& d) { return is_floating(d.dtype); })
@@ -60,7 +60,7 @@ Device parse_device(const py::handle& given) {
 std::string device_name(Device d) { return d.kind == DeviceKind::cpu ? "cpu" : "cuda:" + std::to_string(d.index); }
 
 void bind_device(py::module_& m) {
-  py::class_<Device>(m, "device")
+  py::class_<Device>(m, "device", "Where memory is: device('cpu'), or device('cuda:N') where there is one.")
       .def(py::init(&parse_device), py::arg("device"))
       .def_property_readonly("type", [](const Device& d) { return d.kind == DeviceKind::cpu ? "cpu" : "cuda"; })
       .def_property_readonly("index",
