@@ -34,8 +34,8 @@ _METHODS = {
     reduce: "sum mean prod amax amin argmax argmin max min any all cumsum var std logsumexp norm count_nonzero "
     "nansum nanmean aminmax cumprod diff var_mean std_mean",
     shape: "reshape view view_as reshape_as flatten unflatten squeeze unsqueeze permute transpose t movedim expand "
-    "expand_as broadcast_to repeat flip narrow select split chunk unbind clone contiguous",
-    arrange: "ravel tile roll tril triu diagonal diag trace repeat_interleave",
+    "expand_as broadcast_to flip narrow select split chunk unbind clone contiguous",
+    arrange: "ravel repeat tile roll tril triu diagonal diag trace repeat_interleave",
     place: "scatter index_copy index_fill index_put masked_scatter take",
     index: "index_select gather take_along_dim scatter_add index_add nonzero masked_select masked_fill",
     gemm: "matmul mm bmm mv dot outer addmm baddbmm inner",

@@ -269,26 +269,6 @@ def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
     return Expand.apply(input, shape=list(size))
 
 
-def repeat(input: Tensor, *repeats: Any) -> Tensor:
-    """Copies side by side: repeats[i] of them along axis i; new axes go in front."""
-    counts = sizes_of(repeats)
-    if len(counts) < input.ndim or any(c < 0 for c in counts):
-        raise ShapeError(f"repeat: {tuple(counts)} does not fit shape {input.shape}: expected one count per axis")
-    y = reshape(input, [1] * (len(counts) - input.ndim) + list(input.shape))
-    for axis in range(len(counts) - 1, -1, -1):
-        if counts[axis] != 1:
-            y = _repeated(y, axis, counts[axis])
-    return y if any(c != 1 for c in counts) else clone(y)
-
-
-def _repeated(x: Tensor, axis: int, count: int) -> Tensor:
-    """count copies of x side by side along one axis; three axes are enough, so that x may have all eight."""
-    shape = x.shape
-    rows, rest = math.prod(shape[:axis]), math.prod(shape[axis:])
-    tiled = expand(reshape(x, [rows, 1, rest]), [rows, count, rest])
-    return reshape(tiled, [*shape[:axis], count * shape[axis], *shape[axis + 1 :]])
-
-
 def flip(input: Tensor, *dims: Any) -> Tensor:
     """The elements in reverse order along dims."""
     axes = {wrap(d, input.ndim, "flip") for d in sizes_of(dims)}
