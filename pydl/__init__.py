@@ -482,3 +482,14 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+
+_LATER = ("data", "linear_model", "models", "preprocessing", "theory", "train", "utils")
+
+
+def __getattr__(name: str) -> object:
+    """Packages that a program may not need are imported when they are first named: importing pydl stays cheap."""
+    if name not in _LATER:
+        raise AttributeError(f"module 'pydl' has no attribute {name!r}")
+    import importlib
+
+    return importlib.import_module(f"pydl.{name}")
