@@ -6,10 +6,10 @@ namespace {
 
 // Errors are made here so that C++ can raise them; pydl.errors re-exports them.
 template <class Error>
-void define_error(py::module_& m, const char* name, PyObject* base, PyObject* builtin) {
+void define_error(py::module_& m, const char* name, const char* doc, PyObject* base, PyObject* builtin) {
   PYBIND11_CONSTINIT static PyObject* type;
   const py::tuple bases = py::make_tuple(py::handle(base), py::handle(builtin));
-  type = PyErr_NewException((std::string("pydl.errors.") + name).c_str(), bases.ptr(), nullptr);
+  type = PyErr_NewExceptionWithDoc((std::string("pydl.errors.") + name).c_str(), doc, bases.ptr(), nullptr);
   m.add_object(name, py::handle(type));
   py::register_exception_translator([](std::exception_ptr p) {
     try {
@@ -21,13 +21,16 @@ void define_error(py::module_& m, const char* name, PyObject* base, PyObject* bu
 }
 
 void bind_errors(py::module_& m) {
-  PyObject* base = PyErr_NewException("pydl.errors.PydlError", PyExc_Exception, nullptr);
+  PyObject* base =
+      PyErr_NewExceptionWithDoc("pydl.errors.PydlError", "What pydl raises on purpose.", PyExc_Exception, nullptr);
   m.add_object("PydlError", py::handle(base));
-  define_error<ShapeError>(m, "ShapeError", base, PyExc_ValueError);
-  define_error<DtypeError>(m, "DtypeError", base, PyExc_TypeError);
-  define_error<DeviceError>(m, "DeviceError", base, PyExc_RuntimeError);
-  define_error<BoundsError>(m, "BoundsError", base, PyExc_IndexError);
-  define_error<ValueError>(m, "ArgumentError", base, PyExc_ValueError);
+  define_error<ShapeError>(m, "ShapeError", "Shapes do not fit each other or the operation.", base, PyExc_ValueError);
+  define_error<DtypeError>(m, "DtypeError", "A dtype, or the type of an argument, is not one that the operation takes.",
+                           base, PyExc_TypeError);
+  define_error<DeviceError>(m, "DeviceError", "A device is not available, or tensors are on different ones.", base,
+                            PyExc_RuntimeError);
+  define_error<BoundsError>(m, "BoundsError", "An index or axis is out of range.", base, PyExc_IndexError);
+  define_error<ValueError>(m, "ArgumentError", "A value is not one that the operation takes.", base, PyExc_ValueError);
 }
 
 }  // namespace
