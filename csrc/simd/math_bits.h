@@ -2,6 +2,7 @@
 #pragma once
 
 #include <limits>
+#include <type_traits>
 
 #include "simd/vec.h"
 
@@ -75,12 +76,13 @@ inline void split(Vec<T> x, Vec<T>& m, Vec<T>& e) {
   using F = Format<T>;
   using UBits = typename Vec<T>::UBits;
   using Bits = typename Vec<T>::Bits;
+  using UInt = std::make_unsigned_t<typename F::Int>;
   const auto small = x < F::kNormal;
   const T lift = T(int64_t(1) << (F::kMantissa + 1));
   x = select(small, x * lift, x);
-  const Bits b = bits(x) + (F::kOne - F::kSqrtHalf);
-  m = from_bits<T>((b & F::kMantissaMask) + F::kSqrtHalf);
-  const Bits exponent = reinterpret_cast<Bits>(reinterpret_cast<UBits>(b) >> F::kMantissa);
+  const UBits b = reinterpret_cast<UBits>(bits(x)) + static_cast<UInt>(F::kOne - F::kSqrtHalf);  // wraps at NaN
+  m = from_bits<T>((reinterpret_cast<Bits>(b) & F::kMantissaMask) + F::kSqrtHalf);
+  const Bits exponent = reinterpret_cast<Bits>(b >> F::kMantissa);
   e = from_bits<T>(exponent | F::kInteger) - (T(int64_t(1) << F::kMantissa) + T(F::kBias));
   e = select(small, e - T(F::kMantissa + 1), e);
 }

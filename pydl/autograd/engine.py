@@ -172,14 +172,18 @@ def walk(
     """
     found: dict[Any, Tensor] = {}
     leaves = Leaves(None if targets is None else found, create_graph)
-    marks = [id(t) if t.node is None else t.node for t in targets or ()]
-    wanted: set[Any] = set(marks)
-    needed, freed = (None, False) if targets is None else _needed(roots, wanted, stop)
+    marks: list[Any] = []
+    wanted: set[Any] = set()
+    needed, freed = None, False
+    if targets is not None:
+        marks = [id(t) if t.node is None else t.node for t in targets]
+        wanted.update(marks)
+        needed, freed = _needed(roots, wanted, stop)
     pending: dict[Node, Any] = {}
     heap: list[tuple[int, Node]] = []
     recording, mode.enabled = mode.enabled, create_graph
     try:
-        for root, g in zip(roots, seeds, strict=True):
+        for root, g in zip(roots, seeds):  # noqa: B905  as many by construction
             if root.node is None:
                 leaves.add(root, g, False)
             else:
@@ -270,9 +274,14 @@ def _gradients(node: Node, inputs: tuple[Tensor | None, ...], g: Any) -> Sequenc
     """The rule's gradients with respect to the inputs of one node."""
     op, saved, seq = node.op, node.saved, node.seq
     uses = op.uses
-    if uses != ():
-        for i, t in enumerate(inputs):
-            if t is not None and t.array.version > seq and (uses is None or i in uses):
+    if uses is None:
+        for t in inputs:
+            if t is not None and t.array.version > seq:
+                raise _changed(node, t.array)
+    else:
+        for i in uses:
+            t = inputs[i]
+            if t is not None and t.array.version > seq:
                 raise _changed(node, t.array)
     for array in saved:
         if array.version > seq:
