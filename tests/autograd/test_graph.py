@@ -1,6 +1,7 @@
 """The graph as a structure: deep, wide, freed at once, used by many threads."""
 
 import gc
+import os
 import resource
 import threading
 import weakref
@@ -114,6 +115,7 @@ class Cube(Function):
         return g * 3 * y / x
 
 
+@pytest.mark.skipif("PYDL_SANITIZED" in os.environ, reason="the sanitizer holds freed memory back")
 def test_memory_stays_flat() -> None:
     """Thousands of steps with second derivatives, a Function, hooks and a checkpoint, without the collector."""
     x = pydl.full((64,), 1.5, requires_grad=True)
