@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "bind/common.h"
+#include "runtime/table/elementwise.h"
 
 namespace pydl::bind {
 namespace {
@@ -29,7 +30,7 @@ Array scalar(const py::handle& value, Dtype dtype, Device device) {
     View from = y;
     from.data = const_cast<int64_t*>(&whole);
     from.dtype = Dtype::i64;
-    launch<&Kernels::copy>(device, from, y.view());
+    launch<&ElementwiseKernels::copy>(device, from, y.view());
     return y;
   }
   const double number = PyFloat_AsDouble(value.ptr());
@@ -47,7 +48,7 @@ Array full(const Shape& shape, const py::handle& value, Dtype dtype, Device devi
   View from = expand(one, shape), to = y;
   View* views[] = {&to, &from};
   coalesce(views, 2);
-  run<&Kernels::copy>(y.numel(), device, from, to);
+  run<&ElementwiseKernels::copy>(y.numel(), device, from, to);
   return y;
 }
 
@@ -57,7 +58,7 @@ Array arange(double start, double end, double step, Dtype dtype, Device device) 
   const double count = std::ceil((end - start) / step);
   if (count > 9e15) fail<ShapeError>("arange: ", count, " numbers do not fit into memory");
   Array y = Array::empty({count > 0 ? static_cast<int64_t>(count) : 0}, dtype, device);
-  run<&Kernels::arange>(y.numel(), device, start, step, y.view());
+  run<&ElementwiseKernels::arange>(y.numel(), device, start, step, y.view());
   return y;
 }
 

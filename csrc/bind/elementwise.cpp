@@ -1,4 +1,7 @@
+#include "runtime/table/elementwise.h"
+
 #include "bind/common.h"
+#include "runtime/table/reduce.h"
 
 namespace pydl::bind {
 namespace {
@@ -22,10 +25,10 @@ Array unary(Unary op, const Array& x) {
   View* views[] = {&to, &from};
   coalesce(views, 2);
   if (op >= Unary::floor && !is_floating(in.dtype())) {  // integers are round already
-    run<&Kernels::copy>(y.numel(), y.device(), from, to);
+    run<&ElementwiseKernels::copy>(y.numel(), y.device(), from, to);
     return y;
   }
-  run<&Kernels::unary>(4 * y.numel(), y.device(), op, from, to);
+  run<&ElementwiseKernels::unary>(4 * y.numel(), y.device(), op, from, to);
   return y;
 }
 
@@ -34,7 +37,7 @@ Array test(Test op, const Array& x) {
   View from = x, to = y;
   View* views[] = {&to, &from};
   coalesce(views, 2);
-  run<&Kernels::test>(y.numel(), y.device(), op, from, to);
+  run<&ElementwiseKernels::test>(y.numel(), y.device(), op, from, to);
   return y;
 }
 
@@ -55,8 +58,8 @@ void check_divisor(const char* op, const Array& b) {
   View from = b, against = expand(zero, b.shape()), to = hit;
   View* views[] = {&to, &from, &against};
   coalesce(views, 3);
-  launch<&Kernels::compare>(b.device(), Compare::eq, from, against, to);
-  launch<&Kernels::reduce>(b.device(), Reduce::any, reshape(hit, {hit.numel()}).view(), any.view());
+  launch<&ElementwiseKernels::compare>(b.device(), Compare::eq, from, against, to);
+  launch<&ReduceKernels::reduce>(b.device(), Reduce::any, reshape(hit, {hit.numel()}).view(), any.view());
   if (*any.view().as<bool>()) fail<ValueError>(op, ": division by zero in integers");
 }
 
@@ -83,7 +86,7 @@ Array binary(Binary op, const Array& a, const Array& b) {
   View va = in.a, vb = in.b, vy = y;
   View* views[] = {&vy, &va, &vb};
   coalesce(views, 3);
-  run<&Kernels::binary>(y.numel(), y.device(), op, va, vb, vy);
+  run<&ElementwiseKernels::binary>(y.numel(), y.device(), op, va, vb, vy);
   return y;
 }
 
@@ -93,7 +96,7 @@ Array compare(Compare op, const Array& a, const Array& b) {
   View va = in.a, vb = in.b, vy = y;
   View* views[] = {&vy, &va, &vb};
   coalesce(views, 3);
-  run<&Kernels::compare>(y.numel(), y.device(), op, va, vb, vy);
+  run<&ElementwiseKernels::compare>(y.numel(), y.device(), op, va, vb, vy);
   return y;
 }
 
@@ -107,7 +110,7 @@ Array where(const Array& condition, const Array& a, const Array& b) {
   View vc = expand(condition, shape), va = expand(in.a, shape), vb = expand(in.b, shape), vy = y;
   View* views[] = {&vy, &vc, &va, &vb};
   coalesce(views, 4);
-  run<&Kernels::where>(y.numel(), y.device(), vc, va, vb, vy);
+  run<&ElementwiseKernels::where>(y.numel(), y.device(), vc, va, vb, vy);
   return y;
 }
 

@@ -1,4 +1,6 @@
 
+#include "runtime/table/gemm.h"
+
 #include "bind/common.h"
 
 namespace pydl::bind {
@@ -71,7 +73,7 @@ Array product(const char* op, const Array& a, const Array& b, const std::optiona
   const int64_t batch = lead.numel();
   View vc = c.as_strided({batch, m, n}, {m * n, n, 1});
   va.shape[0] = vb.shape[0] = batch;
-  run<&Kernels::gemm>(batch * m * n * (k / 8 + 1), c.device(), va, vb, maybe(bias), 1.0, 0.0, act, vc);
+  run<&GemmKernels::gemm>(batch * m * n * (k / 8 + 1), c.device(), va, vb, maybe(bias), 1.0, 0.0, act, vc);
   return c;
 }
 

@@ -1,4 +1,7 @@
+#include "runtime/table/index.h"
+
 #include "bind/common.h"
+#include "runtime/table/elementwise.h"
 
 namespace pydl::bind {
 namespace {
@@ -45,7 +48,8 @@ Array index_select(const Array& x, int64_t dim, const Array& index) {
   const Array at = checked_index("index_select", index, block.size(1));
   check_scalar("index_select", x, at, 1);
   Array y = Array::empty(with_size(x.shape(), axis, at.numel()), x.dtype(), x.device());
-  run<&Kernels::index_select>(y.numel(), x.device(), block.view(), at.view(), block_of(y, block, at.numel()).view());
+  run<&IndexKernels::index_select>(y.numel(), x.device(), block.view(), at.view(),
+                                   block_of(y, block, at.numel()).view());
   return y;
 }
 
@@ -58,7 +62,8 @@ Array index_add(const Array& x, int64_t dim, const Array& index, int64_t size) {
     fail<ShapeError>("index_add: ", at.numel(), " indices for shape ", x.shape(), ": expected ", block.size(1));
   check_scalar("index_add", x, at, size);
   Array y = filled(with_size(x.shape(), axis, size), x.dtype(), 0, x.device());
-  run<&Kernels::index_add>(x.numel() + y.numel(), x.device(), at.view(), block.view(), block_of(y, block, size).view());
+  run<&IndexKernels::index_add>(x.numel() + y.numel(), x.device(), at.view(), block.view(),
+                                block_of(y, block, size).view());
   return y;
 }
 
@@ -79,7 +84,7 @@ Array gather(const Array& x, int64_t dim, const Array& index) {
   const Array block = around(cut("gather", x, index, axis), axis);
   const Array at = around(checked_index("gather", index, block.size(1)), axis);
   Array y = Array::empty(index.shape(), x.dtype(), x.device());
-  run<&Kernels::gather>(y.numel(), x.device(), block.view(), at.view(), block_of(y, block, at.size(1)).view());
+  run<&IndexKernels::gather>(y.numel(), x.device(), block.view(), at.view(), block_of(y, block, at.size(1)).view());
   return y;
 }
 
@@ -101,15 +106,15 @@ Array scatter_add(const Array& y, int64_t dim, const Array& index, const Array& 
   View from = y, to = out;
   View* views[] = {&to, &from};
   coalesce(views, 2);
-  run<&Kernels::copy>(y.numel(), y.device(), from, to);
+  run<&ElementwiseKernels::copy>(y.numel(), y.device(), from, to);
   Array part = out.as_strided(region, out.strides());
   const Array block = around(part, axis);  // a copy where index covers only a part of y
-  run<&Kernels::scatter_add>(x.numel() + y.numel(), y.device(), at.view(), values.view(), block.view());
+  run<&IndexKernels::scatter_add>(x.numel() + y.numel(), y.device(), at.view(), values.view(), block.view());
   if (block.storage() != out.storage()) {
     View result = block.as_strided(region, dense_strides(region)), target = part;
     View* both[] = {&target, &result};
     coalesce(both, 2);
-    run<&Kernels::copy>(block.numel(), y.device(), result, target);
+    run<&ElementwiseKernels::copy>(block.numel(), y.device(), result, target);
   }
   return out;
 }

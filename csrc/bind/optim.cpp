@@ -1,8 +1,11 @@
 // Optimizer steps: lists of arrays in, one launch, the parameters changed in place.
 
+#include "runtime/table/optim.h"
+
 #include <vector>
 
 #include "bind/common.h"
+#include "runtime/table/elementwise.h"
 
 namespace pydl::bind {
 namespace {
@@ -24,7 +27,7 @@ void put_back(const Arrays& copies, const Arrays& arrays) {
     View from = copies[i], to = arrays[i];
     View* views[] = {&to, &from};
     coalesce(views, 2);
-    run<&Kernels::copy>(arrays[i].numel(), arrays[i].device(), from, to);
+    run<&ElementwiseKernels::copy>(arrays[i].numel(), arrays[i].device(), from, to);
   }
 }
 
@@ -82,7 +85,7 @@ void sgd(const Arrays& p, const Arrays& g, const Arrays& momentum, const Array& 
   const auto sp = spans("sgd", "parameters", dp, p, Role::parameter);
   const auto sg = spans("sgd", "gradients", dg, p, Role::gradient);
   const auto sm = spans("sgd", "momentum buffers", momentum, p, Role::state);
-  run<&Kernels::sgd>(4 * total(sp), {}, list(sp), list(sg), list(sm), hyper.view());
+  run<&OptimKernels::sgd>(4 * total(sp), {}, list(sp), list(sg), list(sm), hyper.view());
   put_back(dp, p);
   bump(p);
 }
@@ -95,7 +98,7 @@ void adam(const Arrays& p, const Arrays& g, const Arrays& m, const Arrays& v, co
   const auto sm = spans("adam", "first moments", m, p, Role::state);
   const auto sv = spans("adam", "second moments", v, p, Role::state);
   const auto sx = spans("adam", "largest second moments", vmax, p, Role::state);
-  run<&Kernels::adam>(8 * total(sp), {}, list(sp), list(sg), list(sm), list(sv), list(sx), hyper.view());
+  run<&OptimKernels::adam>(8 * total(sp), {}, list(sp), list(sg), list(sm), list(sv), list(sx), hyper.view());
   put_back(dp, p);
   bump(p);
 }
@@ -104,7 +107,7 @@ Array sum_squares(const Arrays& x) {
   const Arrays dx = dense(x);
   const auto s = spans("sum_squares", "tensors", dx, x, Role::gradient);
   Array y = Array::empty({static_cast<int64_t>(x.size())}, Dtype::f64);
-  run<&Kernels::sum_squares>(total(s), {}, list(s), y.view());
+  run<&OptimKernels::sum_squares>(total(s), {}, list(s), y.view());
   return y;
 }
 
@@ -112,7 +115,7 @@ void scale(const Arrays& x, double factor) {
   const Arrays dx = dense(x);
   const auto s = spans("scale", "tensors", dx, x, Role::parameter);
   const Array f = filled({1}, Dtype::f64, factor);
-  run<&Kernels::scale>(total(s), {}, list(s), f.view());
+  run<&OptimKernels::scale>(total(s), {}, list(s), f.view());
   put_back(dx, x);
   bump(x);
 }

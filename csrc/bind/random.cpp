@@ -1,3 +1,5 @@
+#include "runtime/table/random.h"
+
 #include "bind/common.h"
 
 namespace pydl::bind {
@@ -19,7 +21,7 @@ Array random(Distribution d, double a, double b, const Array& state, const Shape
     fail<ValueError>("randint: high must be larger than low, got ", a, " and ", b);
   Array y = Array::empty(shape, dtype, device);
   const Shape flat{y.numel()};
-  run<&Kernels::random>(8 * y.numel(), device, d, a, b, state.view(), y.as_strided(flat, {1}).view());
+  run<&RandomKernels::random>(8 * y.numel(), device, d, a, b, state.view(), y.as_strided(flat, {1}).view());
   return y;
 }
 
@@ -27,7 +29,7 @@ Array randperm(const Array& state, int64_t n, Device device) {
   check_state("randperm", state);
   if (n < 0) fail<ValueError>("randperm: n must not be negative, got ", n);
   Array y = Array::empty({n}, Dtype::i64, device);
-  run<&Kernels::randperm>(8 * n, device, state.view(), y.view());
+  run<&RandomKernels::randperm>(8 * n, device, state.view(), y.view());
   return y;
 }
 
@@ -38,8 +40,8 @@ py::tuple dropout(const Array& x, double p, const Array& state) {
   const Array in = contiguous(x);
   Array y = Array::empty(x.shape(), x.dtype(), x.device()), mask = Array::empty(x.shape(), Dtype::b8, x.device());
   const Shape flat{x.numel()};
-  run<&Kernels::dropout>(4 * x.numel(), x.device(), p, state.view(), in.as_strided(flat, {1}).view(),
-                         y.as_strided(flat, {1}).view(), mask.as_strided(flat, {1}).view());
+  run<&RandomKernels::dropout>(4 * x.numel(), x.device(), p, state.view(), in.as_strided(flat, {1}).view(),
+                               y.as_strided(flat, {1}).view(), mask.as_strided(flat, {1}).view());
   return py::make_tuple(y, mask);
 }
 

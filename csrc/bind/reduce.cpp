@@ -1,4 +1,6 @@
 
+#include "runtime/table/reduce.h"
+
 #include "bind/common.h"
 
 namespace pydl::bind {
@@ -66,7 +68,7 @@ Array reduce(Reduce op, const Array& x, const std::optional<Shape>& dims, bool k
   Array y = Array::empty(keepdim ? wide : narrow, reduced_dtype(op, x.dtype()), x.device());
   View from = x, to = y;
   merge(&from, &to, mask);
-  run<&Kernels::reduce>(x.numel(), x.device(), op, from, to);
+  run<&ReduceKernels::reduce>(x.numel(), x.device(), op, from, to);
   return y;
 }
 
@@ -83,7 +85,7 @@ Array arg_reduce(ArgReduce op, const Array& x, std::optional<int64_t> dim, bool 
   }
   Array y = Array::empty(shape, Dtype::i64, x.device());
   const Array flat = y.as_strided({block.size(0), block.size(2)}, {block.size(2), 1});
-  run<&Kernels::arg_reduce>(x.numel(), x.device(), op, block.view(), flat.view());
+  run<&ReduceKernels::arg_reduce>(x.numel(), x.device(), op, block.view(), flat.view());
   return y;
 }
 
@@ -91,7 +93,7 @@ Array cumsum(const Array& x, int64_t dim) {
   const Array block = around(x, wrap_axis("cumsum", dim, x.ndim()));
   Array y = Array::empty(x.shape(), reduced_dtype(Reduce::sum, x.dtype()), x.device());
   const Shape shape = block.shape();
-  run<&Kernels::cumsum>(x.numel(), x.device(), block.view(), y.as_strided(shape, dense_strides(shape)).view());
+  run<&ReduceKernels::cumsum>(x.numel(), x.device(), block.view(), y.as_strided(shape, dense_strides(shape)).view());
   return y;
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "bind/common.h"
+#include "runtime/table/elementwise.h"
 
 namespace pydl::bind {
 
@@ -12,7 +13,7 @@ Array clone(const Array& x) {
   View from = x, to = y;
   View* views[] = {&to, &from};
   coalesce(views, 2);
-  run<&Kernels::copy>(x.numel(), x.device(), from, to);
+  run<&ElementwiseKernels::copy>(x.numel(), x.device(), from, to);
   return y;
 }
 
@@ -22,7 +23,7 @@ Array cast(const Array& x, Dtype dtype) {
   View from = x, to = y;
   View* views[] = {&to, &from};
   coalesce(views, 2);
-  run<&Kernels::copy>(x.numel(), x.device(), from, to);
+  run<&ElementwiseKernels::copy>(x.numel(), x.device(), from, to);
   return y;
 }
 
@@ -34,7 +35,7 @@ Array filled(const Shape& shape, Dtype dtype, double value, Device device) {
   std::fill(from.strides, from.strides + from.ndim, 0);
   View* views[] = {&to, &from};
   coalesce(views, 2);
-  run<&Kernels::copy>(y.numel(), device, from, to);
+  run<&ElementwiseKernels::copy>(y.numel(), device, from, to);
   return y;
 }
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "bind/common.h"
+#include "runtime/table/elementwise.h"
 
 namespace pydl::bind {
 namespace {
@@ -105,12 +106,12 @@ void copy_into(const Array& x, const Array& y, const char* op) {
     View from = x, to = source;
     View* views[] = {&to, &from};
     coalesce(views, 2);
-    run<&Kernels::copy>(x.numel(), x.device(), from, to);
+    run<&ElementwiseKernels::copy>(x.numel(), x.device(), from, to);
   }
   View from = expand(source, y.shape()), to = y;
   View* views[] = {&to, &from};
   coalesce(views, 2);
-  run<&Kernels::copy>(y.numel(), y.device(), from, to);
+  run<&ElementwiseKernels::copy>(y.numel(), y.device(), from, to);
   if (y.storage()) y.storage()->bump();
 }
 
@@ -139,7 +140,7 @@ Array cat(const std::vector<Array>& parts, int64_t dim) {
     View from = p, to = slice(y, starts, p.shape(), steps);
     View* views[] = {&to, &from};
     coalesce(views, 2);
-    run<&Kernels::copy>(p.numel(), y.device(), from, to);
+    run<&ElementwiseKernels::copy>(p.numel(), y.device(), from, to);
     starts[axis] += p.size(axis);
   }
   return y;

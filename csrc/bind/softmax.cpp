@@ -1,4 +1,6 @@
 
+#include "runtime/table/softmax.h"
+
 #include "bind/common.h"
 
 namespace pydl::bind {
@@ -64,8 +66,8 @@ py::tuple cross_entropy(const Array& x, const Array& target, const std::optional
   const bool half = x.dtype() == Dtype::f16 || x.dtype() == Dtype::bf16;
   Array loss = Array::empty({x.size(0)}, x.dtype(), x.device());
   Array lse = Array::empty({x.size(0)}, half ? Dtype::f32 : x.dtype(), x.device());
-  run<&Kernels::cross_entropy>(8 * x.numel(), x.device(), s.x.view(), s.target.view(), s.weight_view(),
-                               CrossEntropy{ignore_index, label_smoothing}, loss.view(), lse.view());
+  run<&SoftmaxKernels::cross_entropy>(8 * x.numel(), x.device(), s.x.view(), s.target.view(), s.weight_view(),
+                                      CrossEntropy{ignore_index, label_smoothing}, loss.view(), lse.view());
   return py::make_tuple(loss, lse);
 }
 
@@ -75,8 +77,9 @@ Array cross_entropy_grad(const Array& g, const Array& x, const Array& target, co
   if (g.shape() != target.shape() || g.dtype() != x.dtype())
     fail<ShapeError>("cross_entropy_grad: gradient ", g.shape(), " does not match loss ", target.shape());
   Array gx = Array::empty(x.shape(), x.dtype(), x.device());
-  run<&Kernels::cross_entropy_grad>(8 * x.numel(), x.device(), g.view(), s.x.view(), s.target.view(), s.weight_view(),
-                                    lse.view(), CrossEntropy{ignore_index, label_smoothing}, gx.view());
+  run<&SoftmaxKernels::cross_entropy_grad>(8 * x.numel(), x.device(), g.view(), s.x.view(), s.target.view(),
+                                           s.weight_view(), lse.view(), CrossEntropy{ignore_index, label_smoothing},
+                                           gx.view());
   return gx;
 }
 
@@ -84,17 +87,20 @@ Array cross_entropy_grad(const Array& g, const Array& x, const Array& target, co
 
 void bind_softmax(py::module_& m) {
   m.def(
-      "softmax", [](const Array& x) { return over_rows<&Kernels::softmax>("softmax", x); }, py::arg("x"));
+      "softmax", [](const Array& x) { return over_rows<&SoftmaxKernels::softmax>("softmax", x); }, py::arg("x"));
   m.def(
-      "log_softmax", [](const Array& x) { return over_rows<&Kernels::log_softmax>("log_softmax", x); }, py::arg("x"));
+      "log_softmax", [](const Array& x) { return over_rows<&SoftmaxKernels::log_softmax>("log_softmax", x); },
+      py::arg("x"));
   m.def(
       "softmax_grad",
-      [](const Array& g, const Array& y) { return grad_over_rows<&Kernels::softmax_grad>("softmax_grad", g, y); },
+      [](const Array& g, const Array& y) {
+        return grad_over_rows<&SoftmaxKernels::softmax_grad>("softmax_grad", g, y);
+      },
       py::arg("g"), py::arg("y"));
   m.def(
       "log_softmax_grad",
       [](const Array& g, const Array& y) {
-        return grad_over_rows<&Kernels::log_softmax_grad>("log_softmax_grad", g, y);
+        return grad_over_rows<&SoftmaxKernels::log_softmax_grad>("log_softmax_grad", g, y);
       },
       py::arg("g"), py::arg("y"));
   m.def("cross_entropy", &cross_entropy, py::arg("x"), py::arg("target"), py::arg("weight"), py::arg("ignore_index"),

@@ -5,7 +5,7 @@
 #include <type_traits>
 
 #include "kernels/rows.h"
-#include "runtime/table.h"
+#include "runtime/table/elementwise.h"
 #include "simd/math.h"
 
 namespace pydl::PYDL_ISA {

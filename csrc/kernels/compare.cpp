@@ -1,6 +1,6 @@
 // compare and where: numbers to bools, and bools to choices. The loops are in rows.h, the walk in strided.h.
 #include "kernels/rows.h"
-#include "runtime/table.h"
+#include "runtime/table/elementwise.h"
 
 namespace pydl::PYDL_ISA {
 namespace {

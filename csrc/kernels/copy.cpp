@@ -6,7 +6,7 @@
 #include <type_traits>
 
 #include "kernels/rows.h"
-#include "runtime/table.h"
+#include "runtime/table/elementwise.h"
 
 namespace pydl::PYDL_ISA {
 namespace {

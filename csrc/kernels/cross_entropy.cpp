@@ -4,7 +4,7 @@
 // Rows whose target is ignored have loss 0, gradient 0 and, since nobody reads it, lse 0.
 #include "kernels/softmax.h"
 #include "runtime/parallel.h"
-#include "runtime/table.h"
+#include "runtime/table/softmax.h"
 
 namespace pydl::PYDL_ISA {
 namespace {

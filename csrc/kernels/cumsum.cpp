@@ -5,7 +5,7 @@
 // it. inner > 1: a block of columns keeps its sums while the rows stream by.
 #include "kernels/element.h"
 #include "runtime/parallel.h"
-#include "runtime/table.h"
+#include "runtime/table/reduce.h"
 
 namespace pydl::PYDL_ISA {
 namespace {

@@ -1,9 +1,10 @@
 // unary and test: one input. The loops are in rows.h, the walk over strided arrays in strided.h.
 // Integers wrap around. abs, sign, square, relu and neg keep the dtype; everything else is for floats.
+#include "runtime/table/elementwise.h"
+
 #include <type_traits>
 
 #include "kernels/rows.h"
-#include "runtime/table.h"
 #include "simd/math.h"
 
 namespace pydl::PYDL_ISA {

@@ -3,11 +3,12 @@
 //   gemm/micro.h    a tile of c in registers            gemm/small.h    little work: nothing packed that need not be
 //   gemm/pack.h     strips in the micro-kernel's order  gemm/gemv.h     few rows or columns: bound by memory
 //   gemm/blocked.h  the loops around it, threads        gemm/integer.h  integers
+#include "runtime/table/gemm.h"
+
 #include "kernels/gemm/blocked.h"
 #include "kernels/gemm/gemv.h"
 #include "kernels/gemm/integer.h"
 #include "kernels/gemm/small.h"
-#include "runtime/table.h"
 
 namespace pydl::PYDL_ISA {
 namespace {

@@ -3,11 +3,12 @@
 //
 // The additions are deterministic: a destination belongs to one task, fixed by the sizes, and receives its terms in the
 // order of j. 16-bit floats are summed in float32 and rounded once.
+#include "runtime/table/index.h"
+
 #include <cstring>
 #include <type_traits>
 
 #include "runtime/parallel.h"
-#include "runtime/table.h"
 #include "simd/scalar.h"
 
 namespace pydl::PYDL_ISA {

@@ -2,11 +2,12 @@
 //
 // The lists of spans are cut into chunks by their sizes alone. float32 and float64 are computed in their own precision;
 // float16 and bfloat16 parameters in float32, with state of their own dtype or of float32.
+#include "runtime/table/optim.h"
+
 #include <cmath>
 #include <type_traits>
 
 #include "runtime/parallel.h"
-#include "runtime/table.h"
 #include "simd/vec.h"
 
 namespace pydl::PYDL_ISA {

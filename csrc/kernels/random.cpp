@@ -11,6 +11,8 @@
 #pragma GCC optimize("fp-contract=off")
 #endif
 
+#include "runtime/table/random.h"
+
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -19,7 +21,6 @@
 
 #include "kernels/philox.h"
 #include "runtime/parallel.h"
-#include "runtime/table.h"
 #include "simd/integer.h"
 #include "simd/scalar.h"
 

@@ -12,7 +12,7 @@
 
 #include "kernels/element.h"
 #include "runtime/parallel.h"
-#include "runtime/table.h"
+#include "runtime/table/reduce.h"
 
 namespace pydl::PYDL_ISA {
 namespace {

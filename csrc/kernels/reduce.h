@@ -1,7 +1,7 @@
 // How a reduction walks through x: which axes in which order, and how the work is cut into chunks. See reduce.cpp.
 #pragma once
 
-#include "runtime/table.h"
+#include "runtime/table/reduce.h"
 
 namespace pydl::PYDL_ISA {
 namespace {

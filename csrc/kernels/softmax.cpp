@@ -3,7 +3,7 @@
 #include "kernels/softmax.h"
 
 #include "runtime/parallel.h"
-#include "runtime/table.h"
+#include "runtime/table/softmax.h"
 
 namespace pydl::PYDL_ISA {
 namespace {

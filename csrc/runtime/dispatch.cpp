@@ -5,13 +5,15 @@
 
 #include "array/errors.h"
 #include "runtime/cuda.h"
+#include "runtime/table.h"
 
 namespace pydl {
 
 #define PYDL_ENTRY(name, args) &name,
-#define PYDL_TABLE(isa)                             \
-  namespace isa {                                   \
-  const Kernels table = {PYDL_KERNELS(PYDL_ENTRY)}; \
+#define PYDL_ENTRIES(Family, LIST) {LIST(PYDL_ENTRY)},
+#define PYDL_TABLE(isa)                                \
+  namespace isa {                                      \
+  const Kernels table = {PYDL_FAMILIES(PYDL_ENTRIES)}; \
   }
 PYDL_TABLE(base)
 #ifdef PYDL_X86
@@ -19,6 +21,7 @@ PYDL_TABLE(avx2)
 PYDL_TABLE(avx512)
 #endif
 #undef PYDL_TABLE
+#undef PYDL_ENTRIES
 #undef PYDL_ENTRY
 
 namespace {
@@ -56,14 +59,21 @@ const Choice& choice() {
   return c;
 }
 
-}  // namespace
-
-const Kernels& cpu_kernels() { return *choice().table; }
-const char* cpu_isa() { return choice().isa; }
-
-const Kernels& kernels(Device device) {
-  if (device.kind == DeviceKind::cpu) return cpu_kernels();
+const Kernels& table_of(Device device) {
+  if (device.kind == DeviceKind::cpu) return *choice().table;
   fail<DeviceError>("cuda is not available: ", cuda_missing());
 }
+
+}  // namespace
+
+const char* cpu_isa() { return choice().isa; }
+
+#define PYDL_GIVE(Family, LIST)                  \
+  template <>                                    \
+  const Family& kernels<Family>(Device device) { \
+    return table_of(device).of_##Family;         \
+  }
+PYDL_FAMILIES(PYDL_GIVE)
+#undef PYDL_GIVE
 
 }  // namespace pydl

@@ -3,14 +3,14 @@
 #pragma once
 
 #include "array/array.h"
-#include "runtime/table.h"
 
 namespace pydl {
 
-const Kernels& cpu_kernels();
 const char* cpu_isa();  // "base", "avx2" or "avx512"
 
-// Throws DeviceError with the reason if the device cannot be used.
-const Kernels& kernels(Device device);
+// The kernels of one family, e.g. kernels<ReduceKernels>(device), so that whoever launches one family need not know the
+// others. Throws DeviceError with the reason if the device cannot be used.
+template <class Family>
+const Family& kernels(Device device);
 
 }  // namespace pydl

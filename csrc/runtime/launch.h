@@ -6,9 +6,17 @@
 
 namespace pydl {
 
+// The family that a slot such as &ReduceKernels::cumsum belongs to.
+template <class Slot>
+struct FamilyOf;
+template <class Family, class Kernel>
+struct FamilyOf<Kernel Family::*> {
+  using type = Family;
+};
+
 template <auto slot, class... Args>
 inline void launch(Device device, const Args&... args) {
-  (kernels(device).*slot)(args...);
+  (kernels<typename FamilyOf<decltype(slot)>::type>(device).*slot)(args...);
 }
 
 }  // namespace pydl

@@ -2,8 +2,8 @@
 // S is the type in memory, T the type of the arithmetic: float for f16 and bf16, else S.
 #pragma once
 
-#include "runtime/ops.h"
 #include "runtime/parallel.h"
+#include "runtime/table/gemm.h"
 #include "simd/math.h"
 
 namespace pydl::PYDL_ISA {

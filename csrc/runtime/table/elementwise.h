@@ -1,8 +1,8 @@
-// The names of the elementwise operations and reductions, and the options of kernels that have them.
-// One list per kind: the enum, the kernel's switch and the Python bindings are all made from it.
+// Operations on each element, by an op code; one list per kind makes the enum, the kernel's switch and the Python
+// bindings.
 #pragma once
 
-#include <cstdint>
+#include "runtime/table/family.h"
 
 namespace pydl {
 
@@ -29,34 +29,24 @@ namespace pydl {
 // Two inputs of one dtype, bool out.
 #define PYDL_COMPARE(X) X(eq) X(ne) X(lt) X(le) X(gt) X(ge) X(logical_and) X(logical_or) X(logical_xor)
 
-// any and all: bool out; the others: the dtype of y (sums of integers are int64).
-#define PYDL_REDUCE(X) X(sum) X(prod) X(amax) X(amin) X(any) X(all)
-
 #define PYDL_ENUM(name) name,
 enum class Unary : uint8_t { PYDL_UNARY(PYDL_ENUM) };
 enum class Test : uint8_t { PYDL_TEST(PYDL_ENUM) };
 enum class Binary : uint8_t { PYDL_BINARY(PYDL_ENUM) };
 enum class Compare : uint8_t { PYDL_COMPARE(PYDL_ENUM) };
-enum class Reduce : uint8_t { PYDL_REDUCE(PYDL_ENUM) };
 #undef PYDL_ENUM
 
-enum class ArgReduce : uint8_t { argmax, argmin };
-enum class Activation : uint8_t { none, relu, tanh, sigmoid };
-enum class Distribution : uint8_t { uniform, normal, bernoulli, randint };
-
-// Options of the fused cross entropy over rows of class scores.
-struct CrossEntropy {
-  int64_t ignore_index;
-  double label_smoothing;
-};
-
-// The hyperparameters of the optimizer kernels are one float64 array, read at each launch, so that a replayed launch
-// sees them change. These are the places in it.
-namespace sgd_hyper {
-enum Hyper { lr, momentum, dampening, weight_decay, nesterov, maximize, first_step, count };
-}
-namespace adam_hyper {
-enum Hyper { lr, beta1, beta2, eps, weight_decay, decoupled, maximize, eps_inside, step, count };
-}
+// Every view has the shape of y; strides are free (0 where broadcast), adjacent axes are merged
+// clang-format off
+#define PYDL_ELEMENTWISE_KERNELS(X) \
+  X(unary,   (Unary op, View x, View y)) \
+  X(test,    (Test op, View x, View y)) \
+  X(binary,  (Binary op, View a, View b, View y)) \
+  X(compare, (Compare op, View a, View b, View y)) \
+  X(where,   (View condition, View a, View b, View y)) \
+  X(copy,    (View x, View y))  /* also casts; a number becomes true where it is not 0 */ \
+  X(arange,  (double start, double step, View y))  /* dense, one axis */
+// clang-format on
+PYDL_FAMILY(ElementwiseKernels, PYDL_ELEMENTWISE_KERNELS)
 
 }  // namespace pydl
