@@ -1,7 +1,9 @@
-"""Writes the type stubs that cannot be read off the sources: pydl/_C.pyi (the extension module) and pydl/tensor.pyi
-(Tensor with the methods attached to it). With --check it changes nothing and fails if a stub is out of date."""
+"""Writes the type stubs that cannot be read off the sources: pydl/_C.pyi (the extension module), pydl/tensor.pyi
+(Tensor with the methods attached to it) and pydl/__init__.pyi. With --check it changes nothing and fails if a stub is
+out of date."""
 
 import ast
+import importlib
 import inspect
 import re
 import subprocess
@@ -68,6 +70,17 @@ def extension() -> str:
         elif callable(value) and not isinstance(value, type):
             lines.append(f"def {typed(value.__doc__.split(chr(10))[0])}: ...")
     return HEADER + "\n".join(lines) + "\n"
+
+
+def package() -> str:
+    """The stub of pydl: every public name beside the file that has it, for `from pydl.ops import *` hides it."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    homes = {a.name: node.module for node in tree.body if isinstance(node, ast.ImportFrom) for a in node.names}
+    for file in sorted((PACKAGE / "ops").glob("[a-z]*.py")):
+        module = f"pydl.ops.{file.stem}"
+        homes |= dict.fromkeys(getattr(importlib.import_module(module), "__all__", ()), module)
+    homes |= dict.fromkeys(pydl._LATER, "pydl")
+    return HEADER + "".join(f"from {homes[n]} import {n} as {n}\n" for n in sorted({*pydl.__all__, *pydl._LATER}))
 
 
 def signature(name: str, function: object) -> str:
@@ -143,7 +156,8 @@ def formatted(text: str) -> str:
 
 def main() -> int:
     stale = []
-    for name, text in (("_C.pyi", formatted(extension())), ("tensor.pyi", formatted(tensor()))):
+    for name, stub in (("_C.pyi", extension), ("tensor.pyi", tensor), ("__init__.pyi", package)):
+        text = formatted(stub())
         path = PACKAGE / name
         if not path.exists() or path.read_text() != text:
             stale.append(name)

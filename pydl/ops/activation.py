@@ -10,6 +10,31 @@ from pydl.ops.elementary import erf, exp, expm1, tanh, unary_function
 from pydl.ops.shape import wrap
 from pydl.tensor import Tensor
 
+__all__ = [
+    "celu",
+    "elu",
+    "gelu",
+    "glu",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "leaky_relu",
+    "logsigmoid",
+    "mish",
+    "prelu",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "softshrink",
+    "softsign",
+    "tanhshrink",
+    "threshold",
+]
+
 
 class ReluGrad(Binary):
     kernel = _C.relu_grad

@@ -9,6 +9,30 @@ from pydl.ops.elementary import floor, log, sqrt, square, trunc
 from pydl.ops.scalar import Number, lift, lift_pair
 from pydl.tensor import Tensor
 
+__all__ = [
+    "add",
+    "addcdiv",
+    "addcmul",
+    "atan2",
+    "div",
+    "divide",
+    "floor_divide",
+    "fmod",
+    "hypot",
+    "lerp",
+    "logaddexp",
+    "maximum",
+    "minimum",
+    "mul",
+    "multiply",
+    "pow",
+    "remainder",
+    "sub",
+    "subtract",
+    "true_divide",
+    "xlogy",
+]
+
 Operand = Tensor | Number
 
 

@@ -26,6 +26,23 @@ from pydl.ops.shape import (
 )
 from pydl.tensor import Tensor
 
+__all__ = [
+    "broadcast_tensors",
+    "diag",
+    "diagonal",
+    "hstack",
+    "meshgrid",
+    "ravel",
+    "repeat",
+    "repeat_interleave",
+    "roll",
+    "tile",
+    "trace",
+    "tril",
+    "triu",
+    "vstack",
+]
+
 
 def ravel(input: Tensor) -> Tensor:
     """All elements in one axis; a view where the strides allow."""

@@ -8,6 +8,33 @@ from pydl.errors import ArgumentError, DtypeError
 from pydl.ops.scalar import Number, lift, lift_pair
 from pydl.tensor import Tensor
 
+__all__ = [
+    "allclose",
+    "bitwise_and",
+    "bitwise_not",
+    "bitwise_or",
+    "bitwise_xor",
+    "clamp",
+    "clip",
+    "eq",
+    "equal",
+    "ge",
+    "gt",
+    "isclose",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "le",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "lt",
+    "nan_to_num",
+    "ne",
+    "where",
+]
+
 Operand = Tensor | Number
 
 

@@ -9,6 +9,30 @@ from pydl.errors import ArgumentError, DtypeError
 from pydl.ops.shape import sizes_of
 from pydl.tensor import Tensor
 
+__all__ = [
+    "arange",
+    "as_tensor",
+    "asarray",
+    "empty",
+    "empty_like",
+    "eye",
+    "from_dlpack",
+    "from_numpy",
+    "full",
+    "full_like",
+    "get_default_dtype",
+    "is_floating_point",
+    "is_tensor",
+    "linspace",
+    "logspace",
+    "ones",
+    "ones_like",
+    "set_default_dtype",
+    "tensor",
+    "zeros",
+    "zeros_like",
+]
+
 DeviceLike = _C.device | str | None
 
 _default = {"dtype": _C.float32}

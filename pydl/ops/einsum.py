@@ -11,6 +11,10 @@ from pydl.ops.reduce import sum
 from pydl.ops.shape import expand, permute, reshape
 from pydl.tensor import Tensor
 
+__all__ = [
+    "einsum",
+]
+
 _EQUATION = re.compile(r"[A-Za-z]*(\.\.\.)?[A-Za-z]*(,[A-Za-z]*(\.\.\.)?[A-Za-z]*)*(->[A-Za-z]*(\.\.\.)?[A-Za-z]*)?")
 _DOTS = "0123456789"  # what the axes of an ellipsis are called, from the last one on
 

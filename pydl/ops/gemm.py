@@ -10,6 +10,19 @@ from pydl.ops.elementary import TanhGrad
 from pydl.ops.shape import reshape, transpose, unsqueeze
 from pydl.tensor import Tensor
 
+__all__ = [
+    "addmm",
+    "baddbmm",
+    "bmm",
+    "dot",
+    "inner",
+    "linear",
+    "matmul",
+    "mm",
+    "mv",
+    "outer",
+]
+
 
 class MatMul(Op):
     """(..., m, k) by (..., k, n)."""

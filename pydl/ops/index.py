@@ -11,6 +11,18 @@ from pydl.errors import ArgumentError, AutogradError, BoundsError, DtypeError, S
 from pydl.ops.shape import Slice, broadcast_shape, movedim, reshape, wrap
 from pydl.tensor import Tensor
 
+__all__ = [
+    "gather",
+    "index_add",
+    "index_select",
+    "masked_fill",
+    "masked_select",
+    "nonzero",
+    "one_hot",
+    "scatter_add",
+    "take_along_dim",
+]
+
 
 class IndexSelect(Op):
     uses = (1,)

@@ -13,6 +13,15 @@ from pydl.ops.scalar import Number, lift
 from pydl.ops.shape import broadcast_shape, broadcast_to, reshape, wrap
 from pydl.tensor import Tensor
 
+__all__ = [
+    "index_copy",
+    "index_fill",
+    "index_put",
+    "masked_scatter",
+    "scatter",
+    "take",
+]
+
 
 def _whole(op: str, index: Tensor, size: int) -> np.ndarray:
     """index as NumPy's int64, counted from the start."""

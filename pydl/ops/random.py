@@ -11,6 +11,27 @@ from pydl.ops.create import DeviceLike, as_device, default_dtype, leaf
 from pydl.ops.shape import sizes_of
 from pydl.tensor import Tensor
 
+__all__ = [
+    "Generator",
+    "bernoulli",
+    "default_generator",
+    "dropout",
+    "get_rng_state",
+    "initial_seed",
+    "manual_seed",
+    "multinomial",
+    "normal",
+    "rand",
+    "rand_like",
+    "randint",
+    "randint_like",
+    "randn",
+    "randn_like",
+    "randperm",
+    "seed",
+    "set_rng_state",
+]
+
 
 class Generator:
     """A stream of random numbers: Philox4x32-10 with a seed and an offset into its sequence.

@@ -13,6 +13,33 @@ from pydl.ops.elementary import exp, log, sqrt
 from pydl.ops.shape import Expand, cat, flip, narrow, reshape, wrap
 from pydl.tensor import Tensor
 
+__all__ = [
+    "all",
+    "amax",
+    "amin",
+    "aminmax",
+    "any",
+    "argmax",
+    "argmin",
+    "count_nonzero",
+    "cumprod",
+    "cumsum",
+    "diff",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "nanmean",
+    "nansum",
+    "norm",
+    "prod",
+    "std",
+    "std_mean",
+    "sum",
+    "var",
+    "var_mean",
+]
+
 Dims = int | Sequence[int] | None
 
 

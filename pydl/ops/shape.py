@@ -13,6 +13,38 @@ from pydl.autograd.op import Op, Unary, explained
 from pydl.errors import ArgumentError, BoundsError, DtypeError, ShapeError
 from pydl.tensor import Tensor
 
+__all__ = [
+    "broadcast_to",
+    "cat",
+    "chunk",
+    "clone",
+    "concat",
+    "contiguous",
+    "expand",
+    "expand_as",
+    "flatten",
+    "flip",
+    "moveaxis",
+    "movedim",
+    "narrow",
+    "numel",
+    "permute",
+    "reshape",
+    "reshape_as",
+    "select",
+    "split",
+    "squeeze",
+    "stack",
+    "swapaxes",
+    "t",
+    "transpose",
+    "unbind",
+    "unflatten",
+    "unsqueeze",
+    "view",
+    "view_as",
+]
+
 
 def wrap(dim: int, ndim: int, op: str) -> int:
     """dim counted from the start."""

@@ -11,6 +11,12 @@ from pydl.ops.reduce import amax, logsumexp, sum
 from pydl.ops.shape import movedim, reshape, wrap
 from pydl.tensor import Tensor
 
+__all__ = [
+    "cross_entropy",
+    "log_softmax",
+    "softmax",
+]
+
 
 def _softmax_plain(x):
     e = exp(x - amax(x.detach(), -1, True))
