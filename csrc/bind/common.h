@@ -46,6 +46,8 @@ Array cast(const Array& x, Dtype dtype);            // x itself if it has that d
 Array reshape(const Array& x, const Shape& shape);  // a view where strides allow, else a copy; sizes must agree
 Array expand(const Array& x, const Shape& shape);   // broadcast view; the caller has checked the shapes
 Array clone(const Array& x);                        // always a copy, dense
+// Copies between views of one shape, whatever their strides, and casts where their dtypes differ.
+void copy_values(View from, View to, Device device);
 Array filled(const Shape& shape, Dtype dtype, double value, Device device = {});
 
 // The shape that both broadcast to, or ShapeError naming op.

@@ -30,7 +30,7 @@ Array scalar(const py::handle& value, Dtype dtype, Device device) {
     View from = y;
     from.data = const_cast<int64_t*>(&whole);
     from.dtype = Dtype::i64;
-    launch<&ElementwiseKernels::copy>(device, from, y.view());
+    copy_values(from, y, device);
     return y;
   }
   const double number = PyFloat_AsDouble(value.ptr());
@@ -45,10 +45,7 @@ Array full(const Shape& shape, const py::handle& value, Dtype dtype, Device devi
   check_sizes("full", shape);
   const Array one = scalar(value, dtype, device);
   Array y = Array::empty(shape, dtype, device);
-  View from = expand(one, shape), to = y;
-  View* views[] = {&to, &from};
-  coalesce(views, 2);
-  run<&ElementwiseKernels::copy>(y.numel(), device, from, to);
+  copy_values(expand(one, shape), y, device);
   return y;
 }
 

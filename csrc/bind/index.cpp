@@ -1,7 +1,6 @@
 #include "runtime/table/index.h"
 
 #include "bind/common.h"
-#include "runtime/table/elementwise.h"
 
 namespace pydl::bind {
 namespace {
@@ -102,20 +101,11 @@ Array scatter_add(const Array& y, int64_t dim, const Array& index, const Array& 
   Shape region = index.shape();
   if (region.ndim) region[axis] = y.size(axis);
   cut("scatter_add", y, index, axis);
-  Array out = Array::empty(y.shape(), y.dtype(), y.device());
-  View from = y, to = out;
-  View* views[] = {&to, &from};
-  coalesce(views, 2);
-  run<&ElementwiseKernels::copy>(y.numel(), y.device(), from, to);
+  Array out = clone(y);
   Array part = out.as_strided(region, out.strides());
   const Array block = around(part, axis);  // a copy where index covers only a part of y
   run<&IndexKernels::scatter_add>(x.numel() + y.numel(), y.device(), at.view(), values.view(), block.view());
-  if (block.storage() != out.storage()) {
-    View result = block.as_strided(region, dense_strides(region)), target = part;
-    View* both[] = {&target, &result};
-    coalesce(both, 2);
-    run<&ElementwiseKernels::copy>(block.numel(), y.device(), result, target);
-  }
+  if (block.storage() != out.storage()) copy_values(block.as_strided(region, dense_strides(region)), part, y.device());
   return out;
 }
 

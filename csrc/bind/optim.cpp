@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "bind/common.h"
-#include "runtime/table/elementwise.h"
 
 namespace pydl::bind {
 namespace {
@@ -22,13 +21,8 @@ Arrays dense(const Arrays& arrays) {
 }
 
 void put_back(const Arrays& copies, const Arrays& arrays) {
-  for (size_t i = 0; i < arrays.size(); ++i) {
-    if (copies[i].storage() == arrays[i].storage()) continue;
-    View from = copies[i], to = arrays[i];
-    View* views[] = {&to, &from};
-    coalesce(views, 2);
-    run<&ElementwiseKernels::copy>(arrays[i].numel(), arrays[i].device(), from, to);
-  }
+  for (size_t i = 0; i < arrays.size(); ++i)
+    if (copies[i].storage() != arrays[i].storage()) copy_values(copies[i], arrays[i], arrays[i].device());
 }
 
 // What a list of arrays is to the step: it decides which dtypes fit a parameter of dtype p.

@@ -8,34 +8,32 @@ namespace pydl::bind {
 
 Array contiguous(const Array& x) { return x.dense() ? x : clone(x); }
 
-Array clone(const Array& x) {
-  Array y = Array::empty(x.shape(), x.dtype(), x.device());
-  View from = x, to = y;
+void copy_values(View from, View to, Device device) {
   View* views[] = {&to, &from};
   coalesce(views, 2);
-  run<&ElementwiseKernels::copy>(x.numel(), x.device(), from, to);
+  run<&ElementwiseKernels::copy>(to.numel(), device, from, to);
+}
+
+Array clone(const Array& x) {
+  Array y = Array::empty(x.shape(), x.dtype(), x.device());
+  copy_values(x, y, x.device());
   return y;
 }
 
 Array cast(const Array& x, Dtype dtype) {
   if (x.dtype() == dtype) return x;
   Array y = Array::empty(x.shape(), dtype, x.device());
-  View from = x, to = y;
-  View* views[] = {&to, &from};
-  coalesce(views, 2);
-  run<&ElementwiseKernels::copy>(x.numel(), x.device(), from, to);
+  copy_values(x, y, x.device());
   return y;
 }
 
 Array filled(const Shape& shape, Dtype dtype, double value, Device device) {
   Array y = Array::empty(shape, dtype, device);
-  View from = y, to = y;
+  View from = y;
   from.data = &value;
   from.dtype = Dtype::f64;
   std::fill(from.strides, from.strides + from.ndim, 0);
-  View* views[] = {&to, &from};
-  coalesce(views, 2);
-  run<&ElementwiseKernels::copy>(y.numel(), device, from, to);
+  copy_values(from, y, device);
   return y;
 }
 

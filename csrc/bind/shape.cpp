@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "bind/common.h"
-#include "runtime/table/elementwise.h"
 
 namespace pydl::bind {
 namespace {
@@ -102,16 +101,9 @@ void copy_into(const Array& x, const Array& y, const char* op) {
     fail<ShapeError>(op, ": ", x.shape(), " does not broadcast to ", y.shape());
   Array source = x;
   if (overlap(x, y)) {  // read it whole first; two storages may share memory of another library's
-    source = Array::empty(x.shape(), x.dtype(), x.device());
-    View from = x, to = source;
-    View* views[] = {&to, &from};
-    coalesce(views, 2);
-    run<&ElementwiseKernels::copy>(x.numel(), x.device(), from, to);
+    source = clone(x);
   }
-  View from = expand(source, y.shape()), to = y;
-  View* views[] = {&to, &from};
-  coalesce(views, 2);
-  run<&ElementwiseKernels::copy>(y.numel(), y.device(), from, to);
+  copy_values(expand(source, y.shape()), y, y.device());
   if (y.storage()) y.storage()->bump();
 }
 
@@ -137,10 +129,7 @@ Array cat(const std::vector<Array>& parts, int64_t dim) {
   Shape starts, steps;
   for (int i = 0; i < shape.ndim; ++i) starts.push_back(0), steps.push_back(1);
   for (const Array& p : parts) {
-    View from = p, to = slice(y, starts, p.shape(), steps);
-    View* views[] = {&to, &from};
-    coalesce(views, 2);
-    run<&ElementwiseKernels::copy>(p.numel(), y.device(), from, to);
+    copy_values(p, slice(y, starts, p.shape(), steps), y.device());
     starts[axis] += p.size(axis);
   }
   return y;
