@@ -50,6 +50,10 @@ Array clone(const Array& x);                        // always a copy, dense
 void copy_values(View from, View to, Device device);
 Array filled(const Shape& shape, Dtype dtype, double value, Device device = {});
 
+// That of floating results where no input is floating; float32 until it is set.
+Dtype default_dtype();
+void set_default_dtype(Dtype dtype);
+
 // The shape that both broadcast to, or ShapeError naming op.
 Shape broadcast(const char* op, const Shape& a, const Shape& b);
 // PyTorch's rule: an array without axes does not promote one with axes of the same or a higher category.

@@ -145,6 +145,8 @@ py::array to_numpy(const Array& x) {
 }  // namespace
 
 void bind_create(py::module_& m) {
+  m.def("default_dtype", &default_dtype);
+  m.def("set_default_dtype", &set_default_dtype, py::arg("dtype"));
   m.def("empty", &empty, py::arg("shape"), py::arg("dtype"), py::arg("device"));
   m.def("scalar", &scalar, py::arg("value"), py::arg("dtype"), py::arg("device"));
   m.def("full", &full, py::arg("shape"), py::arg("value"), py::arg("dtype"), py::arg("device"));

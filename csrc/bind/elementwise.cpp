@@ -14,12 +14,12 @@ const char* const kCompare[] = {PYDL_COMPARE(PYDL_NAME)};
 #undef PYDL_NAME
 
 Array unary(Unary op, const Array& x) {
-  // The first five also take integers; the others compute integers as float32.
+  // The first five also take integers; the others compute integers in the default dtype.
   const bool keeps = is_floating(x.dtype()) || (op <= Unary::relu && x.dtype() != Dtype::b8) ||
                      (op >= Unary::floor && x.dtype() != Dtype::b8);
   if (!keeps && (op <= Unary::relu))
     fail<DtypeError>(kUnary[static_cast<int>(op)], ": bool is not supported: expected a numeric dtype");
-  const Array in = keeps ? x : cast(x, Dtype::f32);
+  const Array in = keeps ? x : cast(x, default_dtype());
   if (op >= Unary::floor && !is_floating(in.dtype())) return clone(in);  // integers are round already
   Array y = Array::empty(in.shape(), in.dtype(), in.device());
   View from = in, to = y;
@@ -64,7 +64,7 @@ Dtype binary_dtype(Binary op, const Array& a, const Array& b) {
   const char* name = kBinary[static_cast<int>(op)];
   Dtype dtype = result_type(a, b);
   const bool whole = !is_floating(dtype);
-  if (whole && (op == Binary::div || (op >= Binary::atan2 && op <= Binary::sigmoid_grad))) return Dtype::f32;
+  if (whole && (op == Binary::div || (op >= Binary::atan2 && op <= Binary::sigmoid_grad))) return default_dtype();
   if (!whole && op >= Binary::bitwise_and)
     fail<DtypeError>(name, ": ", dtype, " is not supported: expected integers or bool");
   if (dtype == Dtype::b8 && (op == Binary::sub || op == Binary::pow || op == Binary::floor_divide ||

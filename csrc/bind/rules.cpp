@@ -6,6 +6,14 @@
 
 namespace pydl::bind {
 
+static Dtype default_float = Dtype::f32;
+
+Dtype default_dtype() { return default_float; }
+void set_default_dtype(Dtype dtype) {
+  if (!is_floating(dtype)) fail<DtypeError>("set_default_dtype: expected a floating dtype, got ", dtype);
+  default_float = dtype;
+}
+
 Array contiguous(const Array& x) { return x.dense() ? x : clone(x); }
 
 void copy_values(View from, View to, Device device) {

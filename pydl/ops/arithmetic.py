@@ -160,7 +160,7 @@ def mul(input: Operand, other: Operand) -> Tensor:
 
 
 def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Tensor:
-    """input / other, broadcast; integers divide into float32.
+    """input / other, broadcast; integers divide into the default dtype.
 
     Args: rounding_mode: None, 'trunc' (towards zero) or 'floor'.
     """

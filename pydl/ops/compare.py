@@ -101,7 +101,7 @@ def where(condition: Tensor, input: Operand | None = None, other: Operand | None
 
     Args:
         condition: bool.
-        input, other: tensors or numbers; two numbers give float32, int64 or bool.
+        input, other: tensors or numbers; two numbers give the default dtype, int64 or bool.
     """
     if input is None and other is None:
         from pydl.ops.index import nonzero
@@ -111,7 +111,7 @@ def where(condition: Tensor, input: Operand | None = None, other: Operand | None
         raise ArgumentError("where: give both input and other, or neither")
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
         kinds = {bool if isinstance(v, bool) else float if isinstance(v, float) else int for v in (input, other)}
-        dtype = _C.float32 if float in kinds else _C.int64 if int in kinds else _C.bool
+        dtype = _C.default_dtype() if float in kinds else _C.int64 if int in kinds else _C.bool
         input = Tensor(_C.scalar(input, dtype, condition.array.device))
     a, b = lift_pair(input, other, "where")
     return Where.apply(condition, a, b)

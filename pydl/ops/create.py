@@ -35,7 +35,6 @@ __all__ = [
 
 DeviceLike = _C.device | str | None
 
-_default = {"dtype": _C.float32}
 _cpu = _C.device("cpu")
 
 
@@ -46,19 +45,19 @@ def as_device(device: DeviceLike) -> _C.device:
 
 def default_dtype() -> _C.dtype:
     """The dtype of floating tensors for which none is given."""
-    return _default["dtype"]
+    return _C.default_dtype()
 
 
 def get_default_dtype() -> _C.dtype:
     """The dtype of floating tensors for which none is given: float32 unless it was set."""
-    return _default["dtype"]
+    return _C.default_dtype()
 
 
 def set_default_dtype(d: _C.dtype) -> None:
     """Sets the dtype of floating tensors for which none is given."""
-    if not isinstance(d, _C.dtype) or not d.is_floating_point:
+    if not isinstance(d, _C.dtype):
         raise DtypeError(f"set_default_dtype: expected a floating dtype, got {d}")
-    _default["dtype"] = d
+    _C.set_default_dtype(d)
 
 
 def tensor(

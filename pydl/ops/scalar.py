@@ -1,5 +1,5 @@
 """Python numbers in arithmetic: weak, as in PyTorch. A number takes the dtype of the tensor that it meets unless it is
-of a higher category (a float meeting integers becomes float32)."""
+of a higher category (a float meeting integers gets the default dtype)."""
 
 from functools import lru_cache
 from typing import Any
@@ -34,7 +34,7 @@ def lift(value: Any, like: Tensor, op: str) -> Tensor:
     elif isinstance(value, (float, np.floating)):
         value = float(value)
         if not array.is_floating:
-            dtype = _C.float32
+            dtype = _C.default_dtype()
     elif isinstance(value, np.ndarray):
         return Tensor(_C.from_numpy(value))
     else:

@@ -148,6 +148,10 @@ def test_the_default_dtype() -> None:
     try:
         for made in (ops.zeros(2), ops.tensor(1.0), ops.tensor([1.0]), ops.rand(2), ops.arange(0.5, 2), ops.eye(2)):
             assert made.dtype is pydl.float64
+        whole = ops.tensor([1, 2])
+        for made in (whole / 2, whole / whole, whole * 0.5, ops.sin(whole), ops.where(whole > 1, 0.1, 0.2)):
+            assert made.dtype is pydl.float64
+        assert ops.where(whole > 1, 0.1, 0.2).tolist() == [0.2, 0.1]
     finally:
         ops.set_default_dtype(pydl.float32)
 
