@@ -30,6 +30,7 @@ from pydl.ops.random import *
 from pydl.ops.reduce import *
 from pydl.ops.shape import *
 from pydl.ops.softmax import *
+from pydl.ops.typed import wrap
 
 __all__: list[str] = []
 __all__ += activation.__all__
@@ -46,3 +47,5 @@ __all__ += random.__all__
 __all__ += reduce.__all__
 __all__ += shape.__all__
 __all__ += _softmax.__all__
+
+wrap(globals(), __all__)

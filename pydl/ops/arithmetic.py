@@ -249,12 +249,12 @@ def lerp(input: Tensor, end: Tensor, weight: Operand) -> Tensor:
 
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
     """input + value * tensor1 * tensor2, broadcast."""
-    return add(input, tensor1 * tensor2, alpha=value)
+    return add(input, mul(tensor1, tensor2), alpha=value)
 
 
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
     """input + value * tensor1 / tensor2, broadcast."""
-    return add(input, tensor1 / tensor2, alpha=value)
+    return add(input, div(tensor1, tensor2), alpha=value)
 
 
 subtract = sub

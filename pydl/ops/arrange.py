@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pydl import _C
-from pydl.errors import ArgumentError, ShapeError
+from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.ops.compare import where
 from pydl.ops.index import index_select
 from pydl.ops.shape import (
@@ -119,6 +119,8 @@ def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str = "ij") -> tuple
     if indexing not in ("ij", "xy"):
         raise ArgumentError(f"meshgrid: indexing must be 'ij' or 'xy', got {indexing!r}")
     for x in vectors:
+        if not isinstance(x, Tensor):
+            raise DtypeError(f"meshgrid: expected tensors, got {type(x).__name__}")
         if x.ndim > 1:
             raise ShapeError(f"meshgrid: expected at most one axis, got shape {x.shape}")
     shape = [x.numel() for x in vectors]
@@ -203,5 +205,7 @@ def repeat_interleave(input: Tensor, repeats: int | Tensor, dim: int | None = No
     size = x.shape[at] if x.ndim else 1
     if counts.dtype.kind not in "iu" or counts.ndim > 1 or counts.size not in (1, size) or (counts < 0).any():
         raise ArgumentError(f"repeat_interleave: expected counts >= 0, one or {size}, got {repeats}")
+    if float(counts.sum(dtype=np.float64)) * (size if counts.size == 1 else 1) > 2**48:
+        raise ShapeError(f"repeat_interleave: {repeats} repeats of {size} elements are more than memory can hold")
     places = np.repeat(np.arange(size), np.broadcast_to(counts.reshape(-1), (size,)))
     return index_select(x, at, Tensor(_C.from_numpy(places)))

@@ -21,6 +21,7 @@ from pydl.ops import (
     shape,
 )
 from pydl.ops.softmax import log_softmax, softmax
+from pydl.ops.typed import typed
 from pydl.tensor import Tensor
 
 _METHODS = {
@@ -119,7 +120,7 @@ def _matrix_transpose(self: Tensor) -> Tensor:
 def _attach() -> None:
     for module, names in _METHODS.items():
         for name in names.split():
-            setattr(Tensor, name, getattr(module, name))
+            setattr(Tensor, name, typed(getattr(module, name)))
     for name, target in _ALIASES.items():
         setattr(Tensor, name, getattr(Tensor, target))
     for name in _IN_PLACE.split():
@@ -136,8 +137,8 @@ def _attach() -> None:
     for name in ("neg", "abs", "round", "floor", "ceil", "trunc"):
         setattr(Tensor, f"__{name}__", getattr(elementary, name))
     Tensor.backward = _backward
-    Tensor.softmax = softmax
-    Tensor.log_softmax = log_softmax
+    Tensor.softmax = typed(softmax)
+    Tensor.log_softmax = typed(log_softmax)
     Tensor.__pos__ = lambda self: self
     Tensor.__invert__ = compare.bitwise_not
     Tensor.__getitem__ = index.getitem
