@@ -45,10 +45,10 @@ def typed(function: Function) -> Function:
 
 
 def wrap(namespace: dict[str, Any], names: Iterable[str]) -> None:
-    """Replaces the functions of these names in a namespace."""
-    for name in names:
-        if inspect.isfunction(namespace[name]):
-            namespace[name] = typed(namespace[name])
+    """Replaces the functions of these names in a namespace; two names of one function stay two names of one."""
+    functions = {name: namespace[name] for name in names if inspect.isfunction(namespace[name])}
+    made = {function: typed(function) for function in functions.values()}
+    namespace.update({name: made[function] for name, function in functions.items()})
 
 
 def mismatch(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
