@@ -12,6 +12,7 @@ __all__ = [
     "DtypeError",
     "FileFormatError",
     "KeyMissingError",
+    "LinAlgError",
     "MissingExtraError",
     "PydlError",
     "ShapeError",
@@ -39,6 +40,10 @@ class KeyMissingError(PydlError, KeyError):
     """A container has no entry of this name."""
 
     __str__ = Exception.__str__  # KeyError would put the message in quotes
+
+
+class LinAlgError(PydlError, RuntimeError):
+    """A matrix has not what an operation needs: it is singular, not positive definite, or an iteration did not end."""
 
 
 class MissingExtraError(PydlError, ImportError):

@@ -9,6 +9,7 @@ from pydl.autograd.leaves import Parts
 from pydl.autograd.mode import mode, no_grad
 from pydl.autograd.node import Node
 from pydl.autograd.op import Op, shell
+from pydl.autograd.several import part_of
 from pydl.errors import AutogradError
 from pydl.tensor import Tensor
 
@@ -97,24 +98,6 @@ def _checked(function, i, g, x):
             f"{function.__name__}.backward returned shape {g.shape} for argument {i}: expected {x.shape}"
         )
     return g
-
-
-class Part(Op):
-    """One output of a function that has several."""
-
-    uses = ()
-    foreign = True
-
-    def vjp(g, whole, index):
-        return (Parts({index: g}),)
-
-
-def part_of(node: Node, t: Tensor, index: int, several: bool) -> Tensor:
-    """t as output number `index` of a node that has one or several."""
-    if not several:
-        return Tensor(t.array, node, True)
-    whole = shell(Tensor(t.array, node, True))
-    return Tensor(t.array, Node(Part, (whole,), (), {"index": index}), True)
 
 
 class _Like:

@@ -89,3 +89,7 @@ class Parts:
         for i, g in other.by_index.items():
             merged[i] = merged[i] + g if i in merged else g
         return Parts(merged)
+
+    def get(self, index: int) -> Tensor | None:
+        """The gradient of one output; None if nothing depends on it."""
+        return self.by_index.get(index)

@@ -30,6 +30,7 @@ class Op:
     reference: ClassVar[Callable[..., Tensor] | None] = None
     uses: ClassVar[tuple[int, ...] | None] = None  # None: all
     saves_output: ClassVar[bool] = False
+    several: ClassVar[bool] = False  # more than one output: see pydl.autograd.several
     foreign: ClassVar[bool] = False  # a rule of the user's, which may return tensors that somebody holds
     subclasses: ClassVar[list["type[Op]"]] = []
 
@@ -124,6 +125,10 @@ def saved_tensors(node: Node) -> list[Tensor]:
     saved = node.saved
     if not saved:
         return []
+    if node.op.several:
+        from pydl.autograd.several import part_of
+
+        return [part_of(node, Tensor(a), i, True) for i, a in enumerate(saved)]
     tensors = [Tensor(a) for a in saved]
     if node.op.saves_output:
         tensors[0] = Tensor(saved[0], node, True)

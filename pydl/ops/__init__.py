@@ -9,7 +9,9 @@ from pydl.ops import (
     elementary,
     gemm,
     index,
+    matrices,
     place,
+    products,
     random,
     reduce,
     shape,
@@ -25,7 +27,9 @@ from pydl.ops.einsum import *
 from pydl.ops.elementary import *
 from pydl.ops.gemm import *
 from pydl.ops.index import *
+from pydl.ops.matrices import *
 from pydl.ops.place import *
+from pydl.ops.products import *
 from pydl.ops.random import *
 from pydl.ops.reduce import *
 from pydl.ops.shape import *
@@ -42,7 +46,9 @@ __all__ += _einsum.__all__
 __all__ += elementary.__all__
 __all__ += gemm.__all__
 __all__ += index.__all__
+__all__ += matrices.__all__
 __all__ += place.__all__
+__all__ += products.__all__
 __all__ += random.__all__
 __all__ += reduce.__all__
 __all__ += shape.__all__

@@ -2,7 +2,9 @@
 
 import math
 import re
+import string
 from collections.abc import Sequence
+from typing import Any
 
 from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.ops.arrange import diagonal
@@ -16,6 +18,7 @@ __all__ = [
 ]
 
 _EQUATION = re.compile(r"[A-Za-z]*(\.\.\.)?[A-Za-z]*(,[A-Za-z]*(\.\.\.)?[A-Za-z]*)*(->[A-Za-z]*(\.\.\.)?[A-Za-z]*)?")
+_LETTERS = string.ascii_uppercase + string.ascii_lowercase  # what the labels 0 to 51 of lists are called
 _DOTS = "0123456789"  # what the axes of an ellipsis are called, from the last one on
 
 
@@ -94,22 +97,43 @@ def _product(a: Tensor, left: str, b: Tensor, right: str, later: set[str], sizes
     return reshape(y, [sizes[c] for c in labels]), labels
 
 
-def einsum(equation: str, *operands: Tensor | Sequence[Tensor]) -> Tensor:
+def _from_lists(operands: list[Any]) -> tuple[str, list[Any]]:
+    """The equation and the tensors of einsum(a, [0, 1], b, [1, 2], [0, 2])."""
+
+    def spelled(labels: Any) -> str:
+        text = ""
+        for label in labels:
+            if label is not Ellipsis and (not isinstance(label, int) or not 0 <= label < len(_LETTERS)):
+                raise ArgumentError(f"einsum: expected labels from 0 to {len(_LETTERS) - 1} or ..., got {label!r}")
+            text += "..." if label is Ellipsis else _LETTERS[label]
+        return text
+
+    pairs = list(zip(operands[::2], operands[1::2], strict=False))
+    equation = ",".join(spelled(labels) for _, labels in pairs)
+    if len(operands) % 2:
+        equation += "->" + spelled(operands[-1])
+    return equation, [x for x, _ in pairs]
+
+
+def einsum(equation: str | Tensor, *operands: Any) -> Tensor:
     """Sums of products by named axes: einsum('bij,bjk->bik', a, b) is a batch of matrix products.
 
     Labels are letters, '...' the axes that have none; without '->' the output has the labels that occur once, in the
-    order of the alphabet. Operands are joined from left to right. Cost: that of the matrix products.
+    order of the alphabet. As lists: einsum(a, [0, 1], b, [1, 2], [0, 2]) with labels from 0 to 51 and Ellipsis.
+    Operands are joined from left to right. Cost: that of the matrix products.
     Raises: ArgumentError for an equation that cannot be read, ShapeError, DtypeError.
     """
-    first = operands[0] if operands else ()
-    tensors = list(first) if len(operands) == 1 and not isinstance(first, Tensor) else list(operands)
+    if isinstance(equation, Tensor):
+        equation, tensors = _from_lists([equation, *operands])
+    else:
+        first = operands[0] if operands else ()
+        tensors = list(first) if len(operands) == 1 and not isinstance(first, Tensor) else list(operands)
     for x in tensors:
         if not isinstance(x, Tensor):
             raise DtypeError(f"einsum: expected tensors, got {type(x).__name__}")
-    values: list[Tensor] = [x for x in tensors if isinstance(x, Tensor)]
-    inputs, output = _parse(equation, [x.ndim for x in values])
-    sizes = _sizes(equation, inputs, values)
-    terms = [_without_repeats(x, labels) for x, labels in zip(values, inputs, strict=True)]
+    inputs, output = _parse(equation, [x.ndim for x in tensors])
+    sizes = _sizes(equation, inputs, tensors)
+    terms = [_without_repeats(x, labels) for x, labels in zip(tensors, inputs, strict=True)]
     y, labels = terms[0]
     for i, (b, right) in enumerate(terms[1:], 2):
         y, labels = _product(y, labels, b, right, set(output).union(*[names for _, names in terms[i:]]), sizes)

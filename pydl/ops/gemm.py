@@ -7,7 +7,7 @@ from pydl.autograd.op import Op
 from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.ops.activation import ReluGrad, SigmoidGrad
 from pydl.ops.elementary import TanhGrad
-from pydl.ops.shape import reshape, transpose, unsqueeze
+from pydl.ops.shape import broadcast_shape, reshape, transpose, unsqueeze
 from pydl.tensor import Tensor
 
 __all__ = [
@@ -143,18 +143,22 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     return unsqueeze(input, 1) * unsqueeze(vec2, 0)
 
 
-def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """beta * input + alpha * mat1 mat2."""
-    y = mm(mat1, mat2)
-    y = y if alpha == 1 else y * alpha
+def added(op: str, input: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
+    """beta * input + alpha * product, in the shape of the product; with beta 0 input is not read."""
+    if broadcast_shape(op, input.shape, product.shape) != product.shape:
+        raise ShapeError(f"{op}: input {input.shape} does not broadcast to the product {product.shape}")
+    y = product if alpha == 1 else product * alpha
     return y if beta == 0 else y + (input if beta == 1 else input * beta)
+
+
+def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """beta * input + alpha * mat1 mat2.  input: broadcasts to (m, n); with beta 0 it is not read."""
+    return added("addmm", input, mm(mat1, mat2), beta, alpha)
 
 
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta * input + alpha * batch1 batch2, for batches of matrices."""
-    y = bmm(batch1, batch2)
-    y = y if alpha == 1 else y * alpha
-    return y if beta == 0 else y + (input if beta == 1 else input * beta)
+    return added("baddbmm", input, bmm(batch1, batch2), beta, alpha)
 
 
 def inner(input: Tensor, other: Tensor) -> Tensor:

@@ -15,7 +15,9 @@ from pydl.ops import (
     elementary,
     gemm,
     index,
+    matrices,
     place,
+    products,
     random,
     reduce,
     shape,
@@ -40,6 +42,9 @@ _METHODS = {
     place: "scatter index_copy index_fill index_put masked_scatter take",
     index: "index_select gather take_along_dim scatter_add index_add nonzero masked_select masked_fill",
     gemm: "matmul mm bmm mv dot outer addmm baddbmm inner",
+    products: "addbmm addmv addr cross dist ger kron vdot",
+    matrices: "det slogdet logdet inverse pinverse cholesky cholesky_solve cholesky_inverse triangular_solve qr svd "
+    "lu_solve matrix_power matrix_exp orgqr",
     random: "bernoulli multinomial",
     convert: "to type_as cpu cuda copy_ fill_ zero_",
 }

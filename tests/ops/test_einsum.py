@@ -92,3 +92,39 @@ def test_strided_operands(equation: str) -> None:
     arrays = [rng.normal(size=s[::-1]).T for s in shapes]
     ours = ops.einsum(equation, *[pydl.from_numpy(a) for a in arrays])
     np.testing.assert_allclose(ours.numpy(), np.einsum(equation, *arrays), atol=1e-13)
+
+
+LISTS = [
+    ([(3, 4), (4, 5)], [[0, 1], [1, 2], [0, 2]]),
+    ([(3, 4), (4, 5)], [[0, 1], [1, 2]]),
+    ([(2, 3, 4), (2, 4, 5)], [[..., 0, 1], [..., 1, 2], [..., 0, 2]]),
+    ([(3, 3)], [[7, 7], [7]]),
+    ([(3, 4)], [[5, 2]]),
+    ([(3, 4)], [[0, 1], []]),
+    ([(2, 3), (3,), (2,)], [[30, 51], [51], [30], [30]]),
+]
+
+
+@pytest.mark.parametrize(("shapes", "labels"), LISTS)
+def test_labels_as_lists(shapes: list[tuple[int, ...]], labels: list[list[int]]) -> None:
+    """einsum(a, [0, 1], b, [1, 2], [0, 2]), as torch's."""
+    torch = pytest.importorskip("torch")
+    arrays = [np.random.default_rng(i).normal(size=s) for i, s in enumerate(shapes)]
+
+    def interleaved(make: object) -> list[object]:
+        out: list[object] = []
+        for a, names in zip(arrays, labels, strict=False):
+            out += [make(a), names]  # type: ignore[operator]
+        return out + labels[len(arrays) :]
+
+    mine = pydl.einsum(*interleaved(pydl.tensor))
+    theirs = torch.einsum(*interleaved(torch.tensor))
+    np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-12, atol=1e-12)
+
+
+def test_wrong_labels() -> None:
+    for labels in ([52, 0], [-1, 0], ["a", 0]):
+        with pytest.raises(ArgumentError, match="expected labels from 0 to 51"):
+            pydl.einsum(ONES, labels)
+    with pytest.raises(ShapeError, match="does not fit an operand of 2 axes"):
+        pydl.einsum(ONES, [0])

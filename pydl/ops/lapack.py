@@ -1,0 +1,267 @@
+"""LAPACK through numpy.linalg, on arrays of float32 or float64 of shape (..., m, n): what the rules of decompose.py and
+solve.py are written around. A failure names the operation and the matrix of the batch."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pydl import _C
+from pydl.errors import DtypeError, LinAlgError, ShapeError
+from pydl.tensor import Tensor
+
+LEAF = 48  # size of the triangles that are solved directly
+PANEL = 32  # columns that an LU factorization eliminates before it updates the rest
+
+
+def matrices(op: str, *tensors: Tensor, square: bool = False) -> None:
+    """Raises unless all hold matrices (square ones) of one dtype, float32 or float64."""
+    for x in tensors:
+        if not isinstance(x, Tensor):
+            raise DtypeError(f"{op}: expected a tensor, got {type(x).__name__}")
+        if x.dtype not in (_C.float32, _C.float64):
+            raise DtypeError(f"{op}: expected float32 or float64, got {x.dtype}")
+        if x.dtype is not tensors[0].dtype:
+            raise DtypeError(f"{op}: expected one dtype, got {tensors[0].dtype} and {x.dtype}")
+        if x.ndim < 2:
+            raise ShapeError(f"{op}: expected at least 2 axes, got shape {x.shape}")
+        if square and x.shape[-1] != x.shape[-2]:
+            raise ShapeError(f"{op}: expected square matrices, got shape {x.shape}")
+
+
+def numbers(a: _C.Array) -> np.ndarray:
+    """The NumPy array on a's memory."""
+    return _C.to_numpy(a)
+
+
+def array(x: Any) -> _C.Array:
+    """An Array on the memory of a NumPy array."""
+    return _C.from_numpy(np.asarray(x))
+
+
+def where_it_failed(batch: tuple[int, ...], index: tuple[int, ...]) -> str:
+    """' (batch index i, j)', or nothing where there is no batch."""
+    return f" (batch index {', '.join(map(str, index))})" if batch else ""
+
+
+def attempt(op: str, what: str, function: Callable[..., Any], *arrays: np.ndarray, **options: Any) -> Any:
+    """function(*arrays), whose LinAlgError becomes ours and names the first matrix of the batch that fails."""
+    with np.errstate(all="ignore"):
+        try:
+            return function(*arrays, **options)
+        except np.linalg.LinAlgError:
+            pass
+        batch = np.broadcast_shapes(*[a.shape[:-2] for a in arrays])
+        spread = [np.broadcast_to(a, batch + a.shape[-2:]) for a in arrays]
+        for index in itertools.product(*map(range, batch)):
+            try:
+                function(*[a[index] for a in spread], **options)
+            except np.linalg.LinAlgError:
+                raise LinAlgError(f"{op}: {what}{where_it_failed(batch, index)}") from None
+    raise LinAlgError(f"{op}: {what}")
+
+
+SINGULAR = "the matrix is singular"
+NO_END = "the iteration did not converge: expected finite elements"
+
+
+def cholesky(a: _C.Array) -> _C.Array:
+    return array(attempt("cholesky", "the matrix is not positive definite", np.linalg.cholesky, numbers(a)))
+
+
+def inv(a: _C.Array, op: str) -> _C.Array:
+    return array(attempt(op, SINGULAR, np.linalg.inv, numbers(a)))
+
+
+def solve(a: _C.Array, b: _C.Array) -> _C.Array:
+    return array(attempt("solve", SINGULAR, np.linalg.solve, numbers(a), numbers(b)))
+
+
+def det(a: _C.Array) -> _C.Array:
+    with np.errstate(all="ignore"):
+        return array(np.linalg.det(numbers(a)))
+
+
+def slogdet(a: _C.Array) -> tuple[_C.Array, _C.Array]:
+    with np.errstate(all="ignore"):
+        sign, logarithm = np.linalg.slogdet(numbers(a))
+    return array(sign), array(logarithm)
+
+
+def adjugate(a: _C.Array) -> _C.Array:
+    """det(A) A^-1 by singular values, right for singular matrices too: V (products of the other values) U^T."""
+    x = numbers(a)
+    u, s, vh = attempt("det", NO_END, np.linalg.svd, x)
+    n = s.shape[-1]
+    rest = np.stack([np.prod(np.delete(s, i, -1), axis=-1) for i in range(n)], -1) if n else s
+    sign = np.linalg.det(u) * np.linalg.det(vh)
+    return array((np.swapaxes(vh, -1, -2) * (rest * sign[..., None])[..., None, :]) @ np.swapaxes(u, -1, -2))
+
+
+def qr(a: _C.Array, complete: bool) -> tuple[_C.Array, _C.Array]:
+    return tuple(map(array, np.linalg.qr(numbers(a), mode="complete" if complete else "reduced")))
+
+
+def eigh(a: _C.Array, upper: bool) -> tuple[_C.Array, _C.Array]:
+    return tuple(map(array, attempt("eigh", NO_END, np.linalg.eigh, numbers(a), UPLO="U" if upper else "L")))
+
+
+def eig(a: _C.Array) -> tuple[_C.Array, _C.Array]:
+    x = numbers(a)
+    values, vectors = attempt("eig", NO_END, np.linalg.eig, x)
+    if values.dtype.kind == "c" and values.imag.any():
+        index = tuple(np.argwhere(values.imag != 0)[0])
+        raise LinAlgError(
+            f"eig: an eigenvalue is complex, {values[index]:.4g}{where_it_failed(x.shape[:-2], index[:-1])}, and there "
+            "is no complex dtype: expected matrices with real eigenvalues (eigh is for symmetric ones)"
+        )
+    return array(values.real.astype(x.dtype)), array(vectors.real.astype(x.dtype))
+
+
+def svd(a: _C.Array, full: bool) -> tuple[_C.Array, _C.Array, _C.Array]:
+    return tuple(map(array, attempt("svd", NO_END, np.linalg.svd, numbers(a), full_matrices=full)))
+
+
+def pinv(a: _C.Array, atol: np.ndarray, rtol: np.ndarray, hermitian: bool) -> _C.Array:
+    """V S^-1 U^T over the singular values above max(atol, rtol * the largest)."""
+    x = numbers(a)
+    if hermitian:
+        values, v = attempt("pinv", NO_END, np.linalg.eigh, x)
+        u, vh = v, np.swapaxes(v, -1, -2)
+    else:
+        u, values, vh = attempt("pinv", NO_END, np.linalg.svd, x, full_matrices=False)
+    kept = above(values, atol, rtol)
+    inverse = np.where(kept, 1 / np.where(kept, values, 1), 0).astype(x.dtype)
+    return array((np.swapaxes(vh, -1, -2) * inverse[..., None, :]) @ np.swapaxes(u, -1, -2))
+
+
+def above(values: np.ndarray, atol: Any, rtol: Any) -> np.ndarray:
+    """Which singular values count: those larger than max(atol, rtol * the largest)."""
+    size = np.abs(values)
+    largest = size.max(-1, initial=0.0)
+    return size > np.maximum(atol, rtol * largest)[..., None]
+
+
+def lstsq(a: _C.Array, b: _C.Array, rcond: float) -> tuple[_C.Array, _C.Array, _C.Array]:
+    """(solution, rank, singular values) of every matrix of the batch; a and b have the same batch."""
+    x, y = numbers(a), numbers(b)
+    batch, (m, n) = x.shape[:-2], x.shape[-2:]
+    solution, rank = np.zeros((*batch, n, y.shape[-1]), x.dtype), np.zeros(batch, np.int64)
+    values = np.zeros((*batch, min(m, n)), x.dtype)
+    for index in itertools.product(*map(range, batch)):
+        try:
+            solution[index], _, rank[index], values[index] = np.linalg.lstsq(x[index], y[index], rcond=rcond)
+        except np.linalg.LinAlgError:
+            raise LinAlgError(f"lstsq: {NO_END}{where_it_failed(batch, index)}") from None
+    return array(solution), array(rank), array(values)
+
+
+def solve_triangular(a: _C.Array, b: _C.Array, upper: bool, unit: bool) -> _C.Array:
+    """X of A X = B for a triangle A, by halves: numpy.linalg has no triangular solver, but products do most of it."""
+    x, y = numbers(a), numbers(b)
+    steps = np.diagonal(x, axis1=-2, axis2=-1)
+    if not unit and (steps == 0).any():
+        index = tuple(np.argwhere((steps == 0).any(-1))[0]) if x.ndim > 2 else ()
+        raise LinAlgError(f"solve_triangular: {SINGULAR}{where_it_failed(x.shape[:-2], index)}: its diagonal has a 0")
+    batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    out = np.array(np.broadcast_to(y, batch + y.shape[-2:]))
+    if out.size:
+        with np.errstate(all="ignore"):
+            _substitute(x, out, upper, unit)
+    return array(out)
+
+
+def _substitute(a: np.ndarray, x: np.ndarray, upper: bool, unit: bool) -> None:
+    """Solves in place: one half, its product taken off the other, the other half."""
+    n = a.shape[-1]
+    if n <= LEAF:
+        triangle = np.triu(a) if upper else np.tril(a)
+        if unit:
+            triangle[..., range(n), range(n)] = 1
+        order = slice(None, None, -1 if upper else 1)  # an upper triangle read backwards is a lower one
+        lower, right = triangle[..., order, order], x[..., order, :]
+        for i in range(n):  # row by row, for all matrices and right sides at once
+            if i:
+                right[..., i, :] -= (lower[..., i : i + 1, :i] @ right[..., :i, :])[..., 0, :]
+            if not unit:
+                right[..., i, :] /= lower[..., i, i, None]
+        return
+    half = n // 2
+    first, last = (slice(half, n), slice(half)) if upper else (slice(half), slice(half, n))
+    _substitute(a[..., first, first], x[..., first, :], upper, unit)
+    x[..., last, :] -= a[..., last, first] @ x[..., first, :]
+    _substitute(a[..., last, last], x[..., last, :], upper, unit)
+
+
+def lu(a: _C.Array, pivot: bool) -> tuple[np.ndarray, np.ndarray]:
+    """L and U in one (..., m, n), and the row (0-based) that each of the min(m, n) steps exchanged with its own.
+
+    Right-looking by panels; with pivot the largest element of a column comes first. A column of zeros is left as it is.
+    """
+    y = np.array(numbers(a))
+    *batch, m, n = y.shape
+    y = y.reshape(-1, m, n) if y.size else np.zeros((0, m, n), y.dtype)
+    steps = min(m, n)
+    pivots = np.tile(np.arange(steps), (len(y), 1))
+    every = np.arange(len(y))
+    with np.errstate(all="ignore"):
+        for start in range(0, steps, PANEL):
+            stop = min(start + PANEL, steps)
+            for j in range(start, stop):
+                if pivot:
+                    pivots[:, j] = row = j + np.argmax(np.abs(y[:, j:, j]), axis=1)
+                    y[every, j], y[every, row] = y[every, row], y[every, j]
+                top = y[:, j, j, None]
+                y[:, j + 1 :, j] /= np.where(top == 0, 1, top)
+                y[:, j + 1 :, j + 1 : stop] -= y[:, j + 1 :, j, None] * y[:, j, None, j + 1 : stop]
+            if stop < n:
+                _substitute(y[:, start:stop, start:stop], y[:, start:stop, stop:], False, True)
+                y[:, stop:, stop:] -= y[:, stop:, start:stop] @ y[:, start:stop, stop:]
+    if not len(y):
+        return np.zeros((*batch, m, n), y.dtype), np.zeros((*batch, steps), np.int64)
+    return y.reshape(*batch, m, n), pivots.reshape(*batch, steps)
+
+
+def permutation(pivots: np.ndarray, m: int) -> np.ndarray:
+    """(..., m): where row i of the permuted matrix comes from, of (..., k) exchanges."""
+    *batch, k = pivots.shape
+    flat = pivots.reshape(-1, k) if pivots.size else np.zeros((int(np.prod(batch)), k), np.int64)
+    order = np.tile(np.arange(m), (len(flat), 1))
+    every = np.arange(len(flat))
+    for j in range(k):
+        other = flat[:, j]
+        order[every, j], order[every, other] = order[every, other], order[every, j]
+    return order.reshape(*batch, m)
+
+
+def infos(a: _C.Array, function: Callable[..., Any], first: Callable[[np.ndarray], int]) -> np.ndarray:
+    """(...) int32: 0 where function takes the matrix, else what `first` says of it."""
+    x = numbers(a)
+    out = np.zeros(x.shape[:-2], np.int32)
+    with np.errstate(all="ignore"):
+        for index in itertools.product(*map(range, out.shape)):
+            try:
+                function(x[index])
+            except np.linalg.LinAlgError:
+                out[index] = first(x[index])
+    return out
+
+
+def first_indefinite(a: np.ndarray) -> int:
+    """The order of the first leading part that is not positive definite."""
+    low, high = 0, len(a)  # part `low` is, part `high` is not
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            np.linalg.cholesky(a[:middle, :middle])
+            low = middle
+        except np.linalg.LinAlgError:
+            high = middle
+    return high
+
+
+def first_zero_pivot(a: np.ndarray) -> int:
+    """The first step, counted from 1, at which LU finds a 0; the last where rounding hides it."""
+    zero = np.flatnonzero(np.diagonal(lu(array(a), True)[0]) == 0)
+    return int(zero[0]) + 1 if len(zero) else len(a)
