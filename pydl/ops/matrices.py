@@ -100,7 +100,7 @@ def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
 
 def triangular_solve(
     b: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False
-) -> Solution:
+) -> Any:
     """(X, A) with A X = b, or A^T X = b with transpose; the older form of `linalg.solve_triangular`."""
     from pydl.ops import lapack, solve
 
@@ -116,7 +116,7 @@ def qr(input: Tensor, some: bool = True) -> Any:
     return decompose.qr(input, "reduced" if some else "complete")
 
 
-def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> USV:
+def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
     """(U, S, V) with A = U diag(S) V^T; see `linalg.svd`. some: reduced; without compute_uv U and V are zeros."""
     from pydl.ops import decompose
 
