@@ -85,6 +85,14 @@ def both(name: str, prepare: Any = lambda x: x, pick: Any = lambda y: y, label: 
 ROWS = [
     both("inv", regular, shapes=SQUARE, errors=[(((3, 2),), ShapeError, "inv: expected square matrices")]),
     both("det", shapes=SQUARE, errors=[(((3,),), ShapeError, "det: expected at least 2 axes, got shape (3,)")]),
+    both(
+        "det",
+        lambda x: x - x[..., :1],
+        label="det_of_singular_matrices",
+        shapes=[(3, 3), (2, 4, 4)],
+        sums=True,
+        slack=1e3,
+    ),
     both("slogdet", regular, lambda y: y[1], shapes=SQUARE),
     both(
         "solve",
