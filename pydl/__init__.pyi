@@ -21,6 +21,7 @@ from pydl.ops.reduce import any as any
 from pydl.ops.create import arange as arange
 from pydl.ops.reduce import argmax as argmax
 from pydl.ops.reduce import argmin as argmin
+from pydl.ops.index import argwhere as argwhere
 from pydl.ops.create import as_tensor as as_tensor
 from pydl.ops.create import asarray as asarray
 from pydl.ops.elementary import asin as asin
@@ -69,6 +70,7 @@ from pydl.ops.matrices import det as det
 from pydl._C import device as device
 from pydl.ops.arrange import diag as diag
 from pydl.ops.arrange import diagonal as diagonal
+from pydl.ops.place import diagonal_scatter as diagonal_scatter
 from pydl.ops.reduce import diff as diff
 from pydl.ops.products import dist as dist
 from pydl.ops.arithmetic import div as div
@@ -125,6 +127,7 @@ from pydl.ops.index import index_add as index_add
 from pydl.ops.place import index_copy as index_copy
 from pydl.ops.place import index_fill as index_fill
 from pydl.ops.place import index_put as index_put
+from pydl.ops.place import index_reduce as index_reduce
 from pydl.ops.index import index_select as index_select
 from pydl.autograd import inference_mode as inference_mode
 from pydl.ops.random import initial_seed as initial_seed
@@ -199,6 +202,7 @@ from pydl.ops.elementary import neg as neg
 from pydl import nn as nn
 from pydl.autograd import no_grad as no_grad
 from pydl.ops.index import nonzero as nonzero
+from pydl.ops.index import nonzero_static as nonzero_static
 from pydl.ops.reduce import norm as norm
 from pydl.ops.random import normal as normal
 from pydl.ops.shape import numel as numel
@@ -217,6 +221,7 @@ from pydl import preprocessing as preprocessing
 from pydl.ops.reduce import prod as prod
 from pydl._C import promote_types as promote_types
 from pydl.ops.matrices import qr as qr
+from pydl.ops.place import put as put
 from pydl.ops.elementary import rad2deg as rad2deg
 from pydl.ops.random import rand as rand
 from pydl.ops.random import rand_like as rand_like
@@ -241,8 +246,10 @@ from pydl.ops.elementary import rsqrt as rsqrt
 from pydl.serialize import save as save
 from pydl.ops.place import scatter as scatter
 from pydl.ops.index import scatter_add as scatter_add
+from pydl.ops.place import scatter_reduce as scatter_reduce
 from pydl.ops.random import seed as seed
 from pydl.ops.shape import select as select
+from pydl.ops.place import select_scatter as select_scatter
 from pydl.ops.activation import selu as selu
 from pydl.ops.create import set_default_dtype as set_default_dtype
 from pydl.autograd import set_grad_enabled as set_grad_enabled
@@ -254,6 +261,7 @@ from pydl.ops.activation import silu as silu
 from pydl.ops.elementary import sin as sin
 from pydl.ops.elementary import sinh as sinh
 from pydl.ops.matrices import slogdet as slogdet
+from pydl.ops.place import slice_scatter as slice_scatter
 from pydl.ops.softmax import softmax as softmax
 from pydl.ops.activation import softplus as softplus
 from pydl.ops.activation import softshrink as softshrink
@@ -271,7 +279,7 @@ from pydl.ops.reduce import sum as sum
 from pydl.ops.matrices import svd as svd
 from pydl.ops.shape import swapaxes as swapaxes
 from pydl.ops.shape import t as t
-from pydl.ops.place import take as take
+from pydl.ops.index import take as take
 from pydl.ops.index import take_along_dim as take_along_dim
 from pydl.ops.elementary import tan as tan
 from pydl.ops.elementary import tanh as tanh
@@ -292,6 +300,7 @@ from pydl.ops.elementary import trunc as trunc
 from pydl._C import uint8 as uint8
 from pydl.ops.shape import unbind as unbind
 from pydl.ops.shape import unflatten as unflatten
+from pydl.ops.index import unravel_index as unravel_index
 from pydl.ops.shape import unsqueeze as unsqueeze
 from pydl import utils as utils
 from pydl.ops.products import vander as vander

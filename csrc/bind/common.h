@@ -24,6 +24,7 @@ void bind_shape(py::module_& m);
 void bind_elementwise(py::module_& m);
 void bind_reduce(py::module_& m);
 void bind_index(py::module_& m);
+void bind_place(py::module_& m);
 void bind_softmax(py::module_& m);
 void bind_gemm(py::module_& m);
 void bind_random(py::module_& m);

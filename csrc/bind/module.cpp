@@ -44,6 +44,7 @@ PYBIND11_MODULE(_C, m) {
   bind_elementwise(m);
   bind_reduce(m);
   bind_index(m);
+  bind_place(m);
   bind_softmax(m);
   bind_gemm(m);
   bind_random(m);

@@ -5,6 +5,7 @@
 #include "runtime/table/gemm.h"
 #include "runtime/table/index.h"
 #include "runtime/table/optim.h"
+#include "runtime/table/place.h"
 #include "runtime/table/random.h"
 #include "runtime/table/reduce.h"
 #include "runtime/table/softmax.h"
@@ -16,6 +17,7 @@ namespace pydl {
   X(ElementwiseKernels, PYDL_ELEMENTWISE_KERNELS) \
   X(ReduceKernels, PYDL_REDUCE_KERNELS)           \
   X(IndexKernels, PYDL_INDEX_KERNELS)             \
+  X(PlaceKernels, PYDL_PLACE_KERNELS)             \
   X(SoftmaxKernels, PYDL_SOFTMAX_KERNELS)         \
   X(GemmKernels, PYDL_GEMM_KERNELS)               \
   X(RandomKernels, PYDL_RANDOM_KERNELS)           \

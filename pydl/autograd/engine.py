@@ -11,7 +11,7 @@ from typing import Any
 from pydl import _C
 from pydl.autograd.leaves import Leaves, Parts, accumulate, call_hooks, fit
 from pydl.autograd.mode import mode
-from pydl.autograd.node import Node
+from pydl.autograd.node import Change, Node
 from pydl.autograd.op import saved_tensors
 from pydl.errors import AutogradError, DtypeError, ShapeError
 from pydl.tensor import Tensor
@@ -148,14 +148,26 @@ def _needed(roots: list[Tensor], wanted: set[Any], stop: bool) -> tuple[set[Node
         if stop and node in wanted:
             continue
         seen.add(node)
-        todo += [t.node for t in node.inputs or () if t is not None and t.node is not None and t.requires_grad]
+        todo += [t.node for t in _inputs(node) if t.node is not None and t.requires_grad]
     needed: set[Node] = set()
     for node in sorted(seen, key=lambda n: n.seq):
-        for t in node.inputs or ():
-            if t is not None and (id(t) in wanted if t.node is None else t.node in wanted or t.node in needed):
+        for t in _inputs(node):
+            if id(t) in wanted if t.node is None else t.node in wanted or t.node in needed:
                 needed.add(node)
                 break
     return needed, any(node.inputs is None for node in seen)
+
+
+def _before(t: Tensor, node: Node) -> Tensor:
+    """t as it was when node used it: a recorded change in place may have given it a newer node."""
+    while isinstance(t.node, Change) and t.node.seq > node.seq:
+        t = t.node.before
+    return t
+
+
+def _inputs(node: Node) -> list[Tensor]:
+    """The inputs of a node, as they were when it was recorded."""
+    return [_before(t, node) for t in node.inputs or () if t is not None]
 
 
 def walk(
@@ -227,6 +239,11 @@ def _step(
         if gx is None or t is None or not t.requires_grad:
             continue
         source = t.node
+        if source is not None and source.seq > node.seq:
+            t = _before(t, node)
+            source = t.node
+            if not t.requires_grad:
+                continue
         if needed is not None and not (id(t) in wanted if source is None else source in wanted or source in needed):
             continue
         made = gx.__class__ is not Tensor and callable(gx)
@@ -331,5 +348,5 @@ def sources(tensors: Iterable[Tensor], start: int) -> list[Tensor]:
                 reached.setdefault(id(t) if node is None else node, t)
         elif node not in seen:
             seen.add(node)
-            todo += [x for x in node.inputs or () if x is not None]
+            todo += _inputs(node)
     return list(reached.values())

@@ -60,3 +60,14 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.name}Backward>"
+
+
+class Change(Node):
+    """A recorded change in place, whose first input is the tensor before it. What was recorded earlier holds the tensor
+    itself and finds its way back through `before`, also after this node is released."""
+
+    __slots__ = ("before",)
+
+    def __init__(self, op: "type[Op]", inputs: "tuple[Tensor, ...]", attrs: dict[str, Any]) -> None:
+        super().__init__(op, inputs, (), attrs)
+        self.before = inputs[0]

@@ -1,26 +1,28 @@
-"""Indexing: parts by slices (views), by lists of positions, and the additions that are their gradients."""
+"""Reading at positions, and the additions that are its gradients."""
 
+import math
 from typing import Any
 
-import numpy as np
-
 from pydl import _C
-from pydl.autograd.mode import mode
 from pydl.autograd.op import Op
-from pydl.errors import ArgumentError, AutogradError, BoundsError, DtypeError, ShapeError
-from pydl.ops.shape import Slice, broadcast_shape, movedim, reshape, wrap
+from pydl.errors import ArgumentError, BoundsError, DtypeError, ShapeError
+from pydl.ops.shape import Slice, broadcast_shape, reshape, wrap
 from pydl.tensor import Tensor
 
 __all__ = [
+    "argwhere",
     "gather",
     "index_add",
     "index_select",
     "masked_fill",
     "masked_select",
     "nonzero",
+    "nonzero_static",
     "one_hot",
     "scatter_add",
+    "take",
     "take_along_dim",
+    "unravel_index",
 ]
 
 
@@ -53,27 +55,37 @@ class Gather(Op):
         return _C.gather(x, dim, index)
 
     def vjp(g, x, index, dim):
-        zeros = Tensor(_C.full(x.shape, 0, g.dtype, g.device))
-        return ScatterAdd.apply(zeros, index, g, dim=dim), None
+        return AddAt.apply(g.new_zeros(x.shape), index, g, dim=dim, rows=False, op="gather"), None
 
 
-class ScatterAdd(Op):
+class AddAt(Op):
+    """The first input with the last added at index; rows: the index has one entry per slice, else one per element."""
+
     uses = (1,)
 
-    def kernel(y, index, x, dim):
-        return _C.scatter_add(y, dim, index, x)
+    def kernel(y, index, x, dim, rows, op):
+        return _C.place(op, "add", y, dim, index, x, rows)
 
-    def vjp(g, y, index, x, dim):
-        return g, None, lambda: _cut_back(Gather.apply(g, index, dim=dim), x)
+    def vjp(g, y, index, x, dim, rows, op):
+        return g, None, lambda: read_at(g, index, dim, rows)
 
 
-def _cut_back(g, x):
-    """Zeros in the shape of x around g, which covers its first part."""
-    if g.shape == x.shape:
-        return g
-    from pydl.ops.shape import SliceGrad
+def read_at(x: Tensor, index: Tensor, dim: int, rows: bool) -> Tensor:
+    """What stands at index: slices, or single elements."""
+    return (IndexSelect if rows else Gather).apply(x, index, dim=dim)
 
-    return SliceGrad.apply(g, shape=x.shape, starts=[0] * g.ndim, steps=[1] * g.ndim)
+
+def last_ones(index: Tensor, size: int, dim: int | None = None) -> Tensor:
+    """Which entries of index name their position last, bool in its shape; dim: of an index per element."""
+    rows = dim is None
+    at = 0 if dim is None else dim
+    count = index.shape[at] if index.ndim else 1
+    steps = Tensor(_C.arange(0, count, 1, _C.int64, index.device))
+    order = reshape(steps, [count if i == at else 1 for i in range(index.ndim)]).expand(index.shape)
+    shape = [size if i == at else s for i, s in enumerate(index.shape)]
+    nobody = _C.full(shape, -1, _C.int64, index.device)
+    _C.place_inside("index", "put", nobody, at, index.array, order.contiguous().array, rows)
+    return read_at(Tensor(nobody), index, at, rows) == order
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -109,24 +121,27 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """input with src added at index along dim: out[i][index[i][j][k]][k] += src[i][j][k] for dim = 1."""
-    return ScatterAdd.apply(input, index, src, dim=wrap(dim, input.ndim, "scatter_add"))
+    at = wrap(dim, input.ndim, "scatter_add")
+    return AddAt.apply(input, index, first_part("scatter_add", src, index), dim=at, rows=False, op="scatter_add")
+
+
+def first_part(op: str, src: Tensor, index: Tensor) -> Tensor:
+    """What an index per element takes from src: the part of its shape. ShapeError where src is too small."""
+    if not isinstance(src, Tensor) or not isinstance(index, Tensor):
+        raise DtypeError(f"{op}: expected tensors for index and src, got {type(index).__name__}, {type(src).__name__}")
+    shape = index.shape
+    if src.shape == shape:
+        return src
+    if src.ndim != len(shape) or any(s > n for s, n in zip(shape, src.shape, strict=True)):
+        raise ShapeError(f"{op}: index of shape {shape} does not fit src {src.shape}: expected no larger size")
+    return Slice.apply(src, starts=[0] * len(shape), sizes=shape, steps=[1] * len(shape))
 
 
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
     """input with alpha * source added at the slices index (k,) along dim."""
     at = wrap(dim, input.ndim, "index_add")
-    check_slices("index_add", input, at, index, source)
-    added = IndexAdd.apply(source, index, dim=at, size=input.shape[at] if input.ndim else 1)
-    return input + (added if alpha == 1 else added * alpha)
-
-
-def check_slices(op: str, x: Tensor, dim: int, index: Tensor, source: Tensor) -> None:
-    """Raises unless source has the shape of x with one slice per index along dim."""
-    expected = tuple(index.numel() if i == dim else s for i, s in enumerate(x.shape))
-    if index.ndim > 1 or source.shape != expected or (not x.ndim and index.numel() != 1):
-        raise ShapeError(f"{op}: source {source.shape} and index {index.shape} do not fit: expected source {expected}")
-    if source.dtype is not x.dtype:
-        raise DtypeError(f"{op}: expected source of dtype {x.dtype}, got {source.dtype}")
+    terms = source if isinstance(alpha, int) and alpha == 1 else (source * alpha).to(source.dtype)
+    return AddAt.apply(input, index, terms, dim=at, rows=True, op="index_add")
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
@@ -135,12 +150,59 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     return tuple(found[:, i] for i in range(input.ndim)) if as_tuple else found
 
 
+def argwhere(input: Tensor) -> Tensor:
+    """The positions of what is not 0, (n, ndim) int64: `nonzero` by NumPy's name."""
+    return nonzero(input)
+
+
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
+    """(size, ndim) int64: the first positions of what is not 0, and fill_value where there are fewer."""
+    if size < 0:
+        raise ArgumentError(f"nonzero_static: expected a size that is not negative, got {size}")
+    from pydl.ops.shape import cat
+
+    found = nonzero(input)[:size]
+    rest = Tensor(_C.full((size - found.shape[0], input.ndim), fill_value, _C.int64, input.device))
+    return cat([found, rest], 0)
+
+
+def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
+    """Flat positions in a tensor of this shape as one index per axis, each in the shape of indices.
+
+    Raises: BoundsError for a position outside the shape.
+    """
+    sizes = [shape] if isinstance(shape, int) else list(shape)
+    count = math.prod(sizes)
+    if not isinstance(indices, Tensor) or indices.dtype not in (_C.int64, _C.int32):
+        raise DtypeError("unravel_index: expected a tensor of int64 or int32")
+    if any(s < 0 for s in sizes):
+        raise ArgumentError(f"unravel_index: expected sizes that are not negative, got {tuple(sizes)}")
+    rest = Tensor(_C.merge_indices("unravel_index", [indices.array], [count]))
+    parts: list[Tensor] = []
+    for size in reversed(sizes):
+        parts.insert(0, rest % size if count else rest)
+        rest = rest // size if count else rest
+    return tuple(p.reshape(indices.shape) for p in parts)
+
+
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """The elements at index of the flat input, in the shape of index."""
+    if isinstance(index, Tensor) and index.dtype not in (_C.int64, _C.int32):
+        raise DtypeError(f"take: index must be int64 or int32, got {index.dtype}")
+    try:
+        found = IndexSelect.apply(reshape(input, [-1]), reshape(index, [-1]), dim=0)
+    except BoundsError as error:
+        raise BoundsError(str(error).replace("index_select", "take", 1)) from None
+    return reshape(found, index.shape)
+
+
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where mask is true, in one vector; both are broadcast."""
     if mask.dtype is not _C.bool:
         raise DtypeError(f"masked_select: mask must be bool, got {mask.dtype}")
     shape = broadcast_shape("masked_select", input.shape, mask.shape)
-    return input.expand(shape)[mask.expand(shape)]
+    flat = Tensor(_C.nonzero(reshape(mask.expand(shape), [-1]).array))
+    return IndexSelect.apply(reshape(input.expand(shape), [-1]), reshape(flat, [-1]), dim=0)
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
@@ -149,166 +211,6 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
 
     fill = value.to(input.dtype) if isinstance(value, Tensor) else Tensor(_C.scalar(value, input.dtype, input.device))
     return where(mask, fill, input)
-
-
-# ---------------------------------------------------------------- x[...]
-
-
-def _expanded(key: Any, ndim: int, shape: tuple[int, ...]) -> list[Any]:
-    """The key as one entry per axis, None for a new axis; masks as the positions where they are true."""
-    entries: list[Any] = []
-    for k in key if isinstance(key, tuple) else (key,):
-        if isinstance(k, (list, np.ndarray)):
-            k = _positions(k)
-        if isinstance(k, Tensor) and k.ndim == 0 and not k.array.is_floating:
-            k = k.item()
-        entries.append(k)
-    used = builtin_sum(
-        k.ndim
-        if isinstance(k, Tensor) and k.array.dtype is _C.bool
-        else int(not (k is None or k is Ellipsis or _flag(k)))
-        for k in entries
-    )
-    if used > ndim:
-        raise BoundsError(f"index: {used} indices for shape {shape}: expected at most {ndim}")
-    if builtin_sum(k is Ellipsis for k in entries) > 1:
-        raise BoundsError("index: more than one ellipsis")
-    at = next((i for i, k in enumerate(entries) if k is Ellipsis), len(entries))
-    return entries[:at] + [slice(None)] * (ndim - used) + entries[at + 1 :]
-
-
-builtin_sum = sum
-
-
-def _positions(key: Any) -> Tensor:
-    """A list or an array of positions or flags as a tensor; an empty list holds no positions."""
-    try:
-        values = np.asarray(key)
-    except ValueError as error:
-        raise DtypeError(f"index: expected integers or bools, got {key!r}") from error
-    if not values.size and isinstance(key, list):
-        values = values.astype(np.int64)
-    if values.dtype.kind not in "iub":
-        raise DtypeError(f"index: expected integers or bools, got {key!r}")
-    return Tensor(_C.from_numpy(values if values.dtype.kind == "b" else values.astype(np.int64)))
-
-
-def _flag(key: Any) -> bool:
-    return isinstance(key, (bool, np.bool_))
-
-
-def _split(key: Any, x: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
-    """The view by slices, integers and new axes; and the index tensors, by the axis of that view."""
-    shape = x.shape
-    starts: list[int] = []
-    sizes: list[int] = []
-    steps: list[int] = []
-    out: list[int] = []
-    lists: dict[int, Tensor] = {}
-    axis = 0
-    for k in _expanded(key, len(shape), shape):
-        if k is None:
-            out.append(1)
-            continue
-        if _flag(k):  # an axis that is there or empty
-            lists[len(out)] = Tensor(_C.full((int(k),), 0, _C.int64, x.device))
-            out.append(1)
-            continue
-        if not isinstance(k, (slice, Tensor)) and not hasattr(k, "__index__"):
-            raise DtypeError(f"index: expected integers, slices, None, ... or tensors, got {k!r}")
-        if isinstance(k, Tensor) and k.array.dtype is _C.bool:
-            if k.shape != shape[axis : axis + k.ndim]:
-                raise ShapeError(f"index: mask {k.shape} does not match axes {shape[axis : axis + k.ndim]}")
-            for column in nonzero(k, as_tuple=True):
-                lists[len(out)] = column
-                start, size, step = 0, shape[axis], 1
-                starts.append(start), sizes.append(size), steps.append(step), out.append(size)
-                axis += 1
-            continue
-        n = shape[axis]
-        if isinstance(k, slice):
-            start, stop, step = k.indices(n)
-            size = len(range(start, stop, step))
-            start = start if size else 0
-            out.append(size)
-        elif isinstance(k, Tensor):
-            lists[len(out)] = k
-            start, size, step = 0, n, 1
-            out.append(n)
-        else:
-            i = int(k.__index__())  # type: ignore[union-attr]
-            if not -n <= i < n:
-                raise BoundsError(f"index: {i} is out of range for axis {axis} of shape {shape}")
-            start, size, step = i % n, 1, 1
-        starts.append(start), sizes.append(size), steps.append(step)
-        axis += 1
-    view = x if tuple(sizes) == shape and all_ones(steps) else Slice.apply(x, starts=starts, sizes=sizes, steps=steps)
-    return (view if view.shape == tuple(out) else reshape(view, out)), lists
-
-
-def all_ones(steps: list[int]) -> bool:
-    return all(s == 1 for s in steps)
-
-
-def _flat_index(view: Tensor, lists: dict[int, Tensor]) -> tuple[Tensor, Tensor, int]:
-    """view with the indexed axes in front and merged; the position in them; where the result's new axes belong."""
-    axes = sorted(lists)
-    shape = broadcast_shape("index", *[lists[a].shape for a in axes])
-    flat = None
-    for a in axes:
-        if lists[a].array.is_floating:
-            raise DtypeError(f"index: expected integers or bool, got {lists[a].dtype}")
-        n, at = view.shape[a], lists[a].to(_C.int64)
-        if at.numel() and not (bool((at >= -n).all()) and bool((at < n).all())):
-            raise BoundsError(f"index: a position is out of range for size {n} of axis {a}")
-        at = at + (at < 0).to(_C.int64) * n
-        flat = at if flat is None else flat * n + at
-    moved = movedim(view, axes, list(range(len(axes))))
-    merged = reshape(moved, [int(np.prod(moved.shape[: len(axes)])), *moved.shape[len(axes) :]])
-    adjacent = axes == list(range(axes[0], axes[-1] + 1))
-    assert flat is not None
-    return merged, flat.expand(shape), axes[0] if adjacent else 0
-
-
-def getitem(input: Tensor, key: Any) -> Tensor:
-    """input[key] with NumPy's rules: integers, slices (negative steps too), None, ..., integer and bool tensors."""
-    view, lists = _split(key, input)
-    if not lists:
-        return view
-    merged, flat, at = _flat_index(view, lists)
-    rows = IndexSelect.apply(merged, reshape(flat, [-1]), dim=0)
-    out = reshape(rows, [*flat.shape, *merged.shape[1:]])
-    return movedim(out, list(range(flat.ndim)), list(range(at, at + flat.ndim))) if at else out
-
-
-def setitem(input: Tensor, key: Any, value: Any) -> None:
-    """input[key] = value, in place and outside the graph.
-
-    Raises: AutogradError if input or value takes part in a graph that is being recorded.
-    """
-    from pydl.ops.scalar import lift
-
-    source = lift(value, input, "setitem")
-    if mode.enabled and (input.requires_grad or source.requires_grad):
-        raise AutogradError("setitem: a tensor in the graph cannot be changed in place: use where, cat or scatter_add")
-    plain = input.detach()
-    view, lists = _split(key, plain)
-    if not lists:
-        _C.copy_into(source.array, view.array, "setitem")
-        return
-    if plain.array.read_only:
-        raise ArgumentError("setitem: the destination is read-only memory")
-    _flat_index(view, lists)  # checks the positions
-    places = tuple(_C.to_numpy(lists[a].array) if a in lists else slice(None) for a in range(view.ndim))
-    half = view.dtype is _C.bfloat16  # NumPy has none; float32 holds it exactly
-    changed = _C.cast(view.array, _C.float32) if half else view.array
-    try:
-        _C.to_numpy(changed)[places] = _C.to_numpy(_C.cast(source.array, changed.dtype))
-    except ValueError as error:
-        raise ShapeError(f"setitem: {source.shape} does not fit the indexed part of shape {input.shape}") from error
-    if half:
-        _C.copy_into(changed, view.array, "setitem")
-    plain.array.bump()
 
 
 def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:

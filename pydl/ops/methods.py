@@ -21,6 +21,7 @@ from pydl.ops import (
     random,
     reduce,
     shape,
+    subscript,
 )
 from pydl.ops.softmax import log_softmax, softmax
 from pydl.ops.typed import typed
@@ -39,8 +40,10 @@ _METHODS = {
     shape: "reshape view view_as reshape_as flatten unflatten squeeze unsqueeze permute transpose t movedim expand "
     "expand_as broadcast_to flip narrow select split chunk unbind clone contiguous",
     arrange: "ravel repeat tile roll tril triu diagonal diag trace repeat_interleave",
-    place: "scatter index_copy index_fill index_put masked_scatter take",
-    index: "index_select gather take_along_dim scatter_add index_add nonzero masked_select masked_fill",
+    place: "scatter scatter_reduce index_copy index_fill index_put index_reduce put masked_scatter select_scatter "
+    "slice_scatter diagonal_scatter",
+    index: "index_select gather take take_along_dim scatter_add index_add nonzero nonzero_static argwhere "
+    "masked_select masked_fill",
     gemm: "matmul mm bmm mv dot outer addmm baddbmm inner",
     products: "addbmm addmv addr cross dist ger kron vdot",
     matrices: "det slogdet logdet inverse pinverse cholesky cholesky_solve cholesky_inverse triangular_solve qr svd "
@@ -50,7 +53,8 @@ _METHODS = {
 }
 _IN_PLACE = (
     "add sub mul div pow neg abs exp log sqrt reciprocal square relu sigmoid tanh floor ceil round trunc clamp "
-    "masked_fill index_add scatter_add scatter index_copy index_fill index_put masked_scatter lerp nan_to_num "
+    "masked_fill index_add scatter_add scatter scatter_reduce index_copy index_fill index_put index_reduce put "
+    "masked_scatter lerp nan_to_num "
     "tril triu addcmul addcdiv"
 )
 _ALIASES = {"multiply": "mul", "subtract": "sub", "divide": "div", "true_divide": "div", "absolute": "abs",
@@ -146,8 +150,8 @@ def _attach() -> None:
     Tensor.log_softmax = typed(log_softmax)
     Tensor.__pos__ = lambda self: self
     Tensor.__invert__ = compare.bitwise_not
-    Tensor.__getitem__ = index.getitem
-    Tensor.__setitem__ = index.setitem
+    Tensor.__getitem__ = subscript.getitem
+    Tensor.__setitem__ = subscript.setitem
     Tensor.where = lambda self, condition, other: compare.where(condition, self, other)
     Tensor.T = property(
         lambda self: shape.permute(self, *range(self.ndim - 1, -1, -1)), doc="All axes in reverse order."

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from checks import RowChecks
-from registry import ALL, row
+from registry import ALL, row, via
 
 import pydl
 from pydl import ops
@@ -106,7 +106,7 @@ ROWS = [
             (
                 ((3, 4), pydl.tensor([[0, 0], [0, 0]]), (1, 2), 0),
                 ShapeError,
-                "scatter_add: index of shape (2, 2) does not fit src (1, 2): expected no larger size in dim 0",
+                "scatter_add: index of shape (2, 2) does not fit src (1, 2): expected no larger size",
             ),
             (((3, 4), HIGH.reshape(1, 1), (1, 1), 0), BoundsError, "scatter_add: index 5 is out of range for size 3"),
         ],
@@ -126,6 +126,38 @@ ROWS = [
             (((3, 4), HIGH, (1, 4), {"dim": 0}), BoundsError, "index_add: index 5 is out of range for size 3"),
             (((3, 4), HIGH, (1, 3), {"dim": 0}), ShapeError, "expected source (1, 4)"),
         ],
+    ),
+    row(
+        ops.take,
+        lambda x, index: np.take(x, index),
+        kinds="fi",
+        shapes=[((3, 4), (2, 3)), ((3,), ()), ((5,), (0,))],
+        whole=(-3, 2),
+        dtypes=ALL,
+        errors=[(((3,), HIGH), BoundsError, "take: index 5 is out of range for size 3")],
+    ),
+    row(ops.argwhere, np.argwhere, whole=(-1, 1), dtypes=ALL, grad=False, result=lambda d: "int64"),
+    row(
+        ops.nonzero_static,
+        via("nonzero_static"),
+        shapes=[(3, 4), (7,), (0, 2)],
+        kwargs=[{"size": 5}, {"size": 20, "fill_value": 7}, {"size": 0}],
+        whole=(-1, 1),
+        dtypes=("int64", "bool", "float32"),
+        grad=False,
+        result=lambda d: "int64",
+        errors=[(((3,), {"size": -1}), ArgumentError, "nonzero_static: expected a size that is not negative")],
+    ),
+    row(
+        ops.unravel_index,
+        lambda x, shape: np.unravel_index(x, shape),
+        kinds="i",
+        shapes=[(3,), (2, 3), (), (0,)],
+        kwargs=[{"shape": (2, 3)}, {"shape": (1, 2, 3)}, {"shape": 6}],
+        whole=(0, 5),
+        dtypes=("int64",),
+        grad=False,
+        errors=[((HIGH, {"shape": (2, 2)}), BoundsError, "unravel_index: index 5 is out of range for size 4")],
     ),
     row(ops.nonzero, lambda x: np.argwhere(x), whole=(-1, 1), dtypes=ALL, grad=False, result=lambda d: "int64"),
     row(
@@ -171,156 +203,6 @@ class TestRows(RowChecks):
     """Every row."""
 
 
-# ---------------------------------------------------------------- x[...]
-
-X = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
-KEYS: list[Any] = [
-    0,
-    -1,
-    slice(None),
-    slice(None, None, -1),
-    slice(5, 0, -2),
-    ...,
-    None,
-    (0, 1),
-    (..., 0),
-    (slice(1), ..., -1),
-    (None, 0),
-    (slice(None), None, 1),
-    ([0, 1, 1],),
-    ([1, 0], [2, 1]),
-    (slice(None), [0, 2]),
-    (slice(None), [[0], [2]], [1, 3]),
-    ([0, 1], slice(None), [1, 2]),
-    (..., [1, 3], slice(None, None, 2)),
-    X > 50,
-    (slice(None), X[0, :, 0, 0] > 10),
-    (0, X[0, :, :, 0] > 10),
-    X[..., 0] > 30,
-    ([],),
-    (slice(0), 0),
-    (True,),
-    (False,),
-    (slice(None, None, -1), [2, 0], None),
-    (X[:, 0, 0, 0] >= 0, slice(None), [1, 2]),
-    np.array([1, 0], dtype=np.int16),
-    np.int64(1),
-    (np.array(1), slice(2)),
-]
-
-
-def _ours(key: Any) -> Any:
-    """Arrays as tensors."""
-    convert = lambda k: pydl.from_numpy(k) if isinstance(k, np.ndarray) and k.dtype != np.int16 else k  # noqa: E731
-    return tuple(map(convert, key)) if isinstance(key, tuple) else convert(key)
-
-
-@pytest.mark.parametrize("key", KEYS, ids=[str(i) for i in range(len(KEYS))])
-def test_get_and_set(key: Any) -> None:
-    """As NumPy, with the gradient of what was read, and values put in."""
-    np.testing.assert_array_equal(pydl.from_numpy(X)[_ours(key)].numpy(), X[key])
-    a, x = X.copy(), pydl.tensor(X)
-    a[key] = -X[key]
-    x[_ours(key)] = pydl.tensor(-X[key])
-    np.testing.assert_array_equal(x.numpy(), a)
-    a[key] = 7
-    x[_ours(key)] = 7
-    np.testing.assert_array_equal(x.numpy(), a)
-    t = pydl.tensor(X.astype(float), requires_grad=True)
-    t[_ours(key)].sum().backward()
-    counts = np.zeros(X.shape)
-    np.add.at(counts, key, 1)
-    np.testing.assert_array_equal(np.zeros(X.shape) if t.grad is None else t.grad.numpy(), counts)
-
-
-def test_integers_beside_lists_act_first() -> None:
-    """As in torch: the axis of the integer is gone before the lists meet; NumPy moves the result's axes in front."""
-    torch = pytest.importorskip("torch")
-    for key in [(0, slice(None), [1, 2]), (slice(None), 1, slice(None), [0, 1]), ([0, 1], 2, [0, 1])]:
-        np.testing.assert_array_equal(pydl.from_numpy(X)[key].numpy(), torch.tensor(X)[key].numpy())
-
-
-@pytest.mark.parametrize(
-    ("key", "error", "text"),
-    [
-        (2, BoundsError, "index: 2 is out of range for axis 0 of shape (2, 3, 4, 5)"),
-        ((0,) * 5, BoundsError, "index: 5 indices for shape (2, 3, 4, 5): expected at most 4"),
-        ((..., ...), BoundsError, "more than one ellipsis"),
-        ([2], BoundsError, "a position is out of range for size 2 of axis 0"),
-        (1.0, DtypeError, "expected integers, slices"),
-        ([0.5], DtypeError, "index: expected integers or bools, got [0.5]"),
-        ("a", DtypeError, "expected integers, slices"),
-        (pydl.ones(2), DtypeError, "index: expected integers or bool"),
-        (pydl.ones(3).bool(), ShapeError, "index: mask (3,) does not match axes (2,)"),
-        (([0, 1], [0, 1, 2]), ShapeError, "index: shapes (2,) and (3,) do not broadcast"),
-        ((None,) * 5, ShapeError, "at most 8 axes"),
-    ],
-)
-def test_wrong_keys(key: Any, error: type[Exception], text: str) -> None:
-    for call in (lambda x: x[key], lambda x: x.__setitem__(key, 0)):
-        with pytest.raises(error) as caught:
-            call(pydl.tensor(X))
-        assert text in str(caught.value)
-
-
-def test_a_slice_step_of_zero() -> None:
-    with pytest.raises(ValueError, match="step"):
-        pydl.tensor(X)[::0]
-
-
-def test_setting_what_does_not_fit() -> None:
-    x = pydl.zeros(3, 4)
-    with pytest.raises(ShapeError, match=r"setitem: \(3,\) does not broadcast to \(4,\)|do not broadcast"):
-        x[0] = pydl.ones(3)
-    with pytest.raises(ShapeError, match="does not fit the indexed part"):
-        x[[0, 1]] = pydl.ones(3)
-    with pytest.raises(DtypeError, match="setitem: expected a tensor or a number, got str"):
-        x[0] = "a"
-
-
-def test_setting_in_the_graph_is_refused() -> None:
-    x = pydl.zeros(3, requires_grad=True)
-    with pytest.raises(AutogradError, match="cannot be changed in place"):
-        x[0] = 1.0
-    with pydl.no_grad():
-        x[0] = 1.0
-    assert x.tolist() == [1, 0, 0]
-
-
-def test_setting_read_only_memory() -> None:
-    a = np.zeros(3)
-    a.flags.writeable = False
-    x = pydl.from_numpy(a)
-    for key in (0, [0, 1]):
-        with pytest.raises(ArgumentError, match="read-only memory"):
-            x[key] = 1.0
-    assert a.tolist() == [0, 0, 0]
-
-
-@pytest.mark.parametrize("dtype", ALL)
-def test_setting_in_every_dtype(dtype: str) -> None:
-    x = pydl.zeros(4, dtype=getattr(pydl, dtype))
-    x[[0, 2]] = 1
-    x[3:] = pydl.tensor([1.0])
-    assert x.tolist() == [1, 0, 1, 1]
-
-
-def test_setting_from_itself() -> None:
-    """The source is read whole before it is overwritten."""
-    x = pydl.arange(5)
-    x[1:] = x[:-1]
-    assert x.tolist() == [0, 0, 1, 2, 3]
-
-
-def test_setting_bumps_the_version() -> None:
-    x = pydl.ones(3, requires_grad=True)
-    buffer = pydl.ones(3)
-    y = (x * buffer).sum()
-    buffer[[0]] = 5.0
-    with pytest.raises(AutogradError, match="changed in place"):
-        y.backward()
-
-
 def test_a_tensor_without_axes_takes_one_index() -> None:
     """More would write past its one element."""
     x = pydl.ones(())
@@ -341,11 +223,12 @@ def test_changing_the_index_before_backward_is_noticed(name: str) -> None:
     calls: dict[str, Any] = {
         "index_select": lambda: ops.index_select(x, 0, at),
         "gather": lambda: ops.gather(x, 0, at),
+        "take": lambda: ops.take(x, at),
         "scatter_add": lambda: ops.scatter_add(pydl.zeros(3), 0, at, x),
         "index_add": lambda: ops.index_add(pydl.zeros(3), 0, at, x[:2]),
     }
-    if name in ("take", "getitem"):  # these keep positions of their own
-        y = ops.take(x, at) if name == "take" else x[at]
+    if name == "getitem":  # keeps positions of its own
+        y = x[at]
         at.fill_(2)
         y.sum().backward()
         assert x.grad.tolist() == [1, 1, 0]

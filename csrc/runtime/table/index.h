@@ -1,4 +1,4 @@
-// Reading and adding at integer indices.
+// Reading at integer indices.
 #pragma once
 
 #include "runtime/table/family.h"
@@ -9,9 +9,7 @@ namespace pydl {
 // clang-format off
 #define PYDL_INDEX_KERNELS(X) \
   X(index_select, (View x, View index, View y))  /* y[o, j, i]  = x[o, index[j], i] */ \
-  X(index_add,    (View index, View x, View y))  /* y[o, index[j], i] += x[o, j, i], in the order of j */ \
-  X(gather,       (View x, View index, View y))  /* y[o, j, i]  = x[o, index[o, j, i], i] */ \
-  X(scatter_add,  (View index, View x, View y))  /* y[o, index[o, j, i], i] += x[o, j, i], in order of j */
+  X(gather,       (View x, View index, View y))  /* y[o, j, i]  = x[o, index[o, j, i], i] */
 // clang-format on
 PYDL_FAMILY(IndexKernels, PYDL_INDEX_KERNELS)
 
