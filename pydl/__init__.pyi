@@ -220,8 +220,8 @@ from pydl.ops.activation import prelu as prelu
 from pydl import preprocessing as preprocessing
 from pydl.ops.reduce import prod as prod
 from pydl._C import promote_types as promote_types
-from pydl.ops.matrices import qr as qr
 from pydl.ops.place import put as put
+from pydl.ops.matrices import qr as qr
 from pydl.ops.elementary import rad2deg as rad2deg
 from pydl.ops.random import rand as rand
 from pydl.ops.random import rand_like as rand_like
@@ -260,8 +260,8 @@ from pydl.ops.elementary import sign as sign
 from pydl.ops.activation import silu as silu
 from pydl.ops.elementary import sin as sin
 from pydl.ops.elementary import sinh as sinh
-from pydl.ops.matrices import slogdet as slogdet
 from pydl.ops.place import slice_scatter as slice_scatter
+from pydl.ops.matrices import slogdet as slogdet
 from pydl.ops.softmax import softmax as softmax
 from pydl.ops.activation import softplus as softplus
 from pydl.ops.activation import softshrink as softshrink
