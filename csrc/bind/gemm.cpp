@@ -1,79 +1,83 @@
-
 #include "runtime/table/gemm.h"
+
+#include <cmath>
+#include <utility>
 
 #include "bind/common.h"
 
 namespace pydl::bind {
 namespace {
 
-// The last two axes of x, with all before them broadcast to `lead` and then merged where strides allow.
-struct Factor {
-  Array x;
-  bool merged;
+// What a product takes besides its two factors. c = activation(alpha * a b + beta * add + bias).
+struct Extras {
+  std::optional<Array> add, bias;  // broadcast to c
+  double alpha = 1, beta = 1;
+  Activation activation = Activation::none;
 };
 
-View with_batch(const Array& x, const Shape& lead, bool* merged) {
-  Shape full = lead;
-  full.push_back(x.size(x.ndim() - 2));
-  full.push_back(x.size(x.ndim() - 1));
-  View v = expand(x, full);
-  const int n = lead.ndim;
-  int64_t size = 1, stride = 0;
-  *merged = true;
-  for (int i = n - 1; i >= 0; --i) {
-    if (v.shape[i] == 1) continue;
-    if (size == 1)
-      stride = v.strides[i];
-    else if (v.strides[i] != stride * size)
-      *merged = false;
-    size *= v.shape[i];
+// Every view is (batch..., rows, columns): merges the axes of the batch where all of them allow it.
+void merge_batches(View* const* views, int count) {
+  View batch[5];
+  View* axes[5];
+  for (int v = 0; v < count; ++v) {
+    batch[v] = *views[v];
+    batch[v].ndim -= 2;
+    axes[v] = &batch[v];
   }
-  View out = v;
-  out.ndim = 3;
-  out.shape[0] = size;
-  out.strides[0] = stride;
-  for (int i = 0; i < 2; ++i) out.shape[1 + i] = v.shape[n + i], out.strides[1 + i] = v.strides[n + i];
-  return out;
+  coalesce(axes, count);
+  for (int v = 0; v < count; ++v) {
+    const View& full = *views[v];
+    View& merged = batch[v];
+    for (int i = full.ndim - 2; i < full.ndim; ++i, ++merged.ndim) {
+      merged.shape[merged.ndim] = full.shape[i];
+      merged.strides[merged.ndim] = full.strides[i];
+    }
+    *views[v] = merged;
+  }
 }
 
-Array product(const char* op, const Array& a, const Array& b, const std::optional<Array>& bias, Activation act) {
+void check_product(const char* op, const Array& a, const Array& b, const Extras& extras) {
   check_device(op, a, b);
-  if (a.dtype() != b.dtype() || (bias && bias->dtype() != a.dtype()))
-    fail<DtypeError>(op, ": expected one dtype, got ", a.dtype(), " and ",
-                     a.dtype() != b.dtype() ? b.dtype() : bias->dtype());
+  const std::optional<Array>* all[] = {&extras.add, &extras.bias};
+  if (a.dtype() != b.dtype()) fail<DtypeError>(op, ": expected one dtype, got ", a.dtype(), " and ", b.dtype());
+  for (const auto* x : all) {
+    if (!*x) continue;
+    check_device(op, a, **x);
+    if ((*x)->dtype() != a.dtype())
+      fail<DtypeError>(op, ": expected one dtype, got ", a.dtype(), " and ", (*x)->dtype());
+  }
   if (a.dtype() == Dtype::b8) fail<DtypeError>(op, ": bool is not supported: expected a numeric dtype");
+}
+
+// a (..., m, k) by b (..., k, n); the caller has checked k.
+Array product(const char* op, const Array& a, const Array& b, Extras extras = {}) {
+  check_product(op, a, b, extras);
   Shape lead = broadcast(op, {a.view().shape, a.ndim() - 2}, {b.view().shape, b.ndim() - 2});
-  Shape shape = lead;
+  if (lead.ndim + 2 > kMaxAxes) fail<ShapeError>(op, ": more than ", kMaxAxes, " axes");
+  const auto whole = [&lead](int64_t rows, int64_t columns) {
+    Shape s = lead;
+    s.push_back(rows);
+    s.push_back(columns);
+    return s;
+  };
   const int64_t m = a.size(a.ndim() - 2), n = b.size(b.ndim() - 1), k = a.size(a.ndim() - 1);
-  if (shape.ndim + 2 > kMaxAxes) fail<ShapeError>(op, ": more than ", kMaxAxes, " axes");
-  shape.push_back(m);
-  shape.push_back(n);
+  const Shape shape = whole(m, n);
   Array c = Array::empty(shape, a.dtype(), a.device());
-  bool merged_a, merged_b;
-  View va = with_batch(a, lead, &merged_a), vb = with_batch(b, lead, &merged_b);
-  Array hold_a, hold_b;  // batches that do not merge are copied whole
-  if (!merged_a)
-    hold_a = contiguous(expand(a,
-                               [&] {
-                                 Shape s = lead;
-                                 s.push_back(m);
-                                 s.push_back(k);
-                                 return s;
-                               }())),
-    va = with_batch(hold_a, lead, &merged_a);
-  if (!merged_b)
-    hold_b = contiguous(expand(b,
-                               [&] {
-                                 Shape s = lead;
-                                 s.push_back(k);
-                                 s.push_back(n);
-                                 return s;
-                               }())),
-    vb = with_batch(hold_b, lead, &merged_b);
-  const int64_t batch = lead.numel();
-  View vc = c.as_strided({batch, m, n}, {m * n, n, 1});
-  va.shape[0] = vb.shape[0] = batch;
-  run<&GemmKernels::gemm>(batch * m * n * (k / 8 + 1), c.device(), va, vb, maybe(bias), 1.0, 0.0, act, vc);
+  View va = expand(a, whole(m, k)), vb = expand(b, whole(k, n)), vc = c, add, bias;
+  if (extras.add && extras.beta != 0) {
+    add = expand(*extras.add, shape);
+    const int64_t* strides = add.strides + add.ndim - 2;
+    // One number per row or column is a bias.
+    if (extras.beta == 1 && !extras.bias && (strides[0] == 0 || strides[1] == 0)) std::swap(add, bias);
+  }
+  if (extras.bias) bias = expand(*extras.bias, shape);
+  View* views[5] = {&vc, &va, &vb};
+  int count = 3;
+  for (View* x : {&add, &bias})
+    if (x->present()) views[count++] = x;
+  if (lead.ndim > 0) merge_batches(views, count);
+  run<&GemmKernels::gemm>(c.numel() * (k / 8 + 1), c.device(), va, vb, add, bias, extras.alpha, extras.beta,
+                          extras.activation, vc);
   return c;
 }
 
@@ -86,16 +90,7 @@ Array matmul(const Array& a, const Array& b) {
                      b.ndim() == 1 ? "(" : "(..., ", a.size(a.ndim() - 1), b.ndim() == 1 ? ",)" : ", ...)");
   const Array left = a.ndim() == 1 ? reshape(a, {1, a.size(0)}) : a;
   const Array right = b.ndim() == 1 ? reshape(b, {b.size(0), 1}) : b;
-  // Rows of a times one matrix: one large product instead of a batch of small ones.
-  if (left.ndim() > 2 && right.ndim() == 2) {
-    const int64_t k = left.size(left.ndim() - 1);
-    const Array flat = reshape(left, {k ? left.numel() / k : Shape(left.view().shape, left.ndim() - 1).numel(), k});
-    Shape shape = left.shape();
-    shape[shape.ndim - 1] = right.size(1);
-    if (b.ndim() == 1) --shape.ndim;
-    return reshape(product("matmul", flat, right, std::nullopt, Activation::none), shape);
-  }
-  const Array c = product("matmul", left, right, std::nullopt, Activation::none);
+  const Array c = product("matmul", left, right);
   if (a.ndim() > 1 && b.ndim() > 1) return c;
   Shape shape = c.shape();
   if (b.ndim() == 1) --shape.ndim;
@@ -106,15 +101,17 @@ Array matmul(const Array& a, const Array& b) {
   return reshape(c, shape);
 }
 
-// activation(x (..., in) weight (out, in)^T + bias (out)).
-Array linear(const Array& x, const Array& weight, const std::optional<Array>& bias, const std::string& activation) {
-  const Activation act =
-      activation == "none"   ? Activation::none
-      : activation == "relu" ? Activation::relu
-      : activation == "tanh" ? Activation::tanh
-      : activation == "sigmoid"
-          ? Activation::sigmoid
-          : throw ValueError("linear: activation must be one of none, relu, tanh, sigmoid, got " + activation);
+Activation activation_of(const std::string& name) {
+  constexpr const char* names[] = {"none", "relu", "tanh", "sigmoid", "gelu", "gelu_tanh", "silu"};
+  for (int i = 0; i < 7; ++i)
+    if (name == names[i]) return static_cast<Activation>(i);
+  fail<ValueError>("linear: activation must be one of none, relu, tanh, sigmoid, gelu, gelu_tanh, silu, got ", name);
+}
+
+// activation(x (..., in) weight (out, in)^T + bias (out) + residual (..., out)).
+Array linear(const Array& x, const Array& weight, const std::optional<Array>& bias,
+             const std::optional<Array>& residual, const std::string& activation) {
+  const Activation act = activation_of(activation);
   if (x.ndim() < 1 || weight.ndim() != 2 || x.size(x.ndim() - 1) != weight.size(1))
     fail<ShapeError>("linear: input ", x.shape(), " does not match weight ", weight.shape(),
                      ": expected last dimension ", weight.ndim() == 2 ? weight.size(1) : 0);
@@ -123,20 +120,41 @@ Array linear(const Array& x, const Array& weight, const std::optional<Array>& bi
                      weight.size(0), ",)");
   if (act != Activation::none && !is_floating(x.dtype()))
     fail<DtypeError>("linear: an activation needs a floating dtype, got ", x.dtype());
-  const int64_t k = weight.size(1), rows = Shape(x.view().shape, x.ndim() - 1).numel();
-  const Array transposed = weight.as_strided({k, weight.size(0)}, {weight.view().strides[1], weight.view().strides[0]});
   Shape shape = x.shape();
   shape[shape.ndim - 1] = weight.size(0);
-  const Array flat = x.ndim() == 2 ? x : reshape(x, {rows, k});
-  const Array y = product("linear", flat, transposed, bias, act);
-  return x.ndim() == 2 ? y : reshape(y, shape);
+  if (residual && residual->shape() != shape)
+    fail<ShapeError>("linear: residual ", residual->shape(), " does not match the output: expected ", shape);
+  const View& w = weight.view();
+  const Array transposed = weight.as_strided({w.shape[1], w.shape[0]}, {w.strides[1], w.strides[0]});
+  const Array rows = x.ndim() == 1 ? reshape(x, {1, x.size(0)}) : x;
+  const Array y = product("linear", rows, transposed, {residual, bias, 1, 1, act});
+  return x.ndim() == 1 ? reshape(y, shape) : y;
+}
+
+// beta * input + alpha * a (..., m, k) b (..., k, n); input is broadcast. op: the name for errors.
+Array addmm(const Array& input, const Array& a, const Array& b, double beta, double alpha, const std::string& op) {
+  const char* name = op.c_str();
+  if (a.ndim() < 2 || b.ndim() < 2 || a.size(a.ndim() - 1) != b.size(b.ndim() - 2))
+    fail<ShapeError>(name, ": ", a.shape(), " does not match ", b.shape(), ": expected (..., m, k) and (..., k, n)");
+  Shape shape = broadcast(name, {a.view().shape, a.ndim() - 2}, {b.view().shape, b.ndim() - 2});
+  if (shape.ndim + 2 > kMaxAxes) fail<ShapeError>(name, ": more than ", kMaxAxes, " axes");
+  shape.push_back(a.size(a.ndim() - 2));
+  shape.push_back(b.size(b.ndim() - 1));
+  if (broadcast(name, input.shape(), shape) != shape)
+    fail<ShapeError>(name, ": input ", input.shape(), " does not broadcast to the product ", shape);
+  if (!is_floating(a.dtype()) && (alpha != std::trunc(alpha) || beta != std::trunc(beta)))
+    fail<ValueError>(name, ": alpha and beta must be whole numbers for ", a.dtype(), ", got ", alpha, " and ", beta);
+  return product(name, a, b, {input, std::nullopt, alpha, beta, Activation::none});
 }
 
 }  // namespace
 
 void bind_gemm(py::module_& m) {
   m.def("matmul", &matmul, py::arg("a"), py::arg("b"));
-  m.def("linear", &linear, py::arg("x"), py::arg("weight"), py::arg("bias"), py::arg("activation"));
+  m.def("linear", &linear, py::arg("x"), py::arg("weight"), py::arg("bias"), py::arg("residual"),
+        py::arg("activation"));
+  m.def("addmm", &addmm, py::arg("input"), py::arg("a"), py::arg("b"), py::arg("beta"), py::arg("alpha"),
+        py::arg("op"));
 }
 
 }  // namespace pydl::bind

@@ -1,11 +1,14 @@
 """Matrix products. All of them end in the gemm kernel; their gradients are matrix products again."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 from pydl import _C
+from pydl.autograd.mode import mode
 from pydl.autograd.op import Op
 from pydl.errors import ArgumentError, DtypeError, ShapeError
-from pydl.ops.activation import ReluGrad, SigmoidGrad
+from pydl.ops.activation import ReluGrad, SigmoidGrad, gelu, silu
 from pydl.ops.elementary import TanhGrad
 from pydl.ops.shape import broadcast_shape, reshape, transpose, unsqueeze
 from pydl.tensor import Tensor
@@ -42,27 +45,49 @@ class MatMul(Op):
 
 
 class Linear(Op):
-    """x w^T + b, with the activation applied while the result is in registers."""
+    """x w^T + b + residual, with the activation applied before the result is stored."""
 
     kernel = _C.linear
 
-    def vjp(g, x, weight, bias, activation):
+    def vjp(g, x, weight, bias, residual, activation):
         return (
             lambda: matmul(g, weight),
             lambda: matmul(transpose(_rows(g), 0, 1), _rows(x)),
             None if bias is None else lambda: g.sum(list(range(g.ndim - 1))) if g.ndim > 1 else g,
+            None if residual is None else g,
         )
 
 
 class LinearActivation(Linear):
     saves_output = True
 
-    def vjp(g, x, weight, bias, y, activation):
+    def vjp(g, x, weight, bias, residual, y, activation):
         g = _SLOPES[activation].apply(g, y)
-        return Linear.vjp(g, x, weight, bias, activation)
+        return Linear.vjp(g, x, weight, bias, residual, activation)
 
 
+# Those whose slope follows from the output, and those that need what went in.
 _SLOPES = {"relu": ReluGrad, "tanh": TanhGrad, "sigmoid": SigmoidGrad}
+_CURVES: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": gelu,
+    "gelu_tanh": partial(gelu, approximate="tanh"),
+    "silu": silu,
+}
+
+
+class AddMM(Op):
+    """beta * input + alpha * a b, in one pass; op is the name for errors."""
+
+    kernel = _C.addmm
+    uses = (1, 2)
+
+    def vjp(g, input, a, b, beta, alpha, op):
+        scaled = g if alpha == 1 else g * alpha
+        return (
+            lambda: g if beta == 1 else g * beta,
+            lambda: matmul(scaled, transpose(b, -1, -2)),
+            lambda: matmul(transpose(a, -1, -2), scaled),
+        )
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -90,25 +115,43 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     return reshape(y, y.shape[:-1]) if other.ndim == 1 else y
 
 
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str | None = None) -> Tensor:
-    """activation(input weight^T + bias), in one pass.
+def linear(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    activation: str | None = None,
+    residual: Tensor | None = None,
+) -> Tensor:
+    """activation(input weight^T + bias + residual), in one pass.
 
     Args:
-        input: (..., in).   weight: (out, in).   bias: (out,).
-        activation: None, 'relu', 'tanh' or 'sigmoid'.
-    Returns: (..., out). Raises: ShapeError, DtypeError.
+        input: (..., in).   weight: (out, in).   bias: (out,).   residual: (..., out).
+        activation: None, 'relu', 'tanh', 'sigmoid', 'gelu', 'gelu_tanh' or 'silu'. The gradient of the last three needs
+            what goes in, so they are a pass of their own while gradients are recorded.
+    Returns: (..., out). Raises: ShapeError, DtypeError, ArgumentError.
     """
     if activation is None or activation == "none":
-        return Linear.apply(input, weight, bias, activation="none")
-    if activation not in _SLOPES:
-        raise ArgumentError(f"linear: activation must be None, 'relu', 'tanh' or 'sigmoid', got {activation!r}")
-    return LinearActivation.apply(input, weight, bias, activation=activation)
+        return Linear.apply(input, weight, bias, residual, activation="none")
+    if activation in _SLOPES:
+        return LinearActivation.apply(input, weight, bias, residual, activation=activation)
+    if activation not in _CURVES:
+        known = "None, 'relu', 'tanh', 'sigmoid', 'gelu', 'gelu_tanh' or 'silu'"
+        raise ArgumentError(f"linear: activation must be {known}, got {activation!r}")
+    if mode.enabled and any(x is not None and x.requires_grad for x in (input, weight, bias, residual)):
+        return _CURVES[activation](Linear.apply(input, weight, bias, residual, activation="none"))
+    return Linear.apply(input, weight, bias, residual, activation=activation)
 
 
 def _ranks(op: str, *pairs: tuple[Tensor, int]) -> None:
     for x, ndim in pairs:
         if x.ndim != ndim:
             raise ShapeError(f"{op}: expected {ndim} axes, got shape {x.shape}")
+
+
+def _batches(op: str, a: Tensor, b: Tensor) -> None:
+    _ranks(op, (a, 3), (b, 3))
+    if a.shape[0] != b.shape[0]:
+        raise ShapeError(f"{op}: batch of {a.shape} does not match {b.shape}: expected equal first sizes")
 
 
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
@@ -119,9 +162,7 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
 
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """(b, m, k) by (b, k, n)."""
-    _ranks("bmm", (input, 3), (mat2, 3))
-    if input.shape[0] != mat2.shape[0]:
-        raise ShapeError(f"bmm: batch of {input.shape} does not match {mat2.shape}: expected equal first sizes")
+    _batches("bmm", input, mat2)
     return matmul(input, mat2)
 
 
@@ -152,13 +193,24 @@ def added(op: str, input: Tensor, product: Tensor, beta: float, alpha: float) ->
 
 
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """beta * input + alpha * mat1 mat2.  input: broadcasts to (m, n); with beta 0 it is not read."""
-    return added("addmm", input, mm(mat1, mat2), beta, alpha)
+    """beta * input + alpha * mat1 mat2, in one pass; input is broadcast to (m, n), and not read where beta is 0.
+
+    Args:
+        mat1: (m, k).   mat2: (k, n).   beta, alpha: whole numbers for integer dtypes.
+    Raises: ShapeError, DtypeError, ArgumentError.
+    """
+    _ranks("addmm", (mat1, 2), (mat2, 2))
+    return AddMM.apply(input, mat1, mat2, beta=beta, alpha=alpha, op="addmm")
 
 
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """beta * input + alpha * batch1 batch2, for batches of matrices."""
-    return added("baddbmm", input, bmm(batch1, batch2), beta, alpha)
+    """beta * input + alpha * batch1 batch2, in one pass, for batches of matrices; see addmm.
+
+    Args:
+        batch1: (b, m, k).   batch2: (b, k, n).   input: broadcast to (b, m, n).
+    """
+    _batches("baddbmm", batch1, batch2)
+    return AddMM.apply(input, batch1, batch2, beta=beta, alpha=alpha, op="baddbmm")
 
 
 def inner(input: Tensor, other: Tensor) -> Tensor:

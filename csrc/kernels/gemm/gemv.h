@@ -17,7 +17,7 @@ struct MatrixVectors {
   const T* x;
   int64_t x_stride;  // from vector to vector; each is dense
   Matrix<S> y;
-  Matrix<const S> bias;  // p may be null
+  Matrix<const S> add, bias;  // p may be null
   T alpha, beta;
   Activation activation;
 };
@@ -32,7 +32,7 @@ template <class S, class T>
 void write_vector(const MatrixVectors<S, T>& q, int v, int64_t i0, int64_t n, T* product) {
   for (int64_t i = 0; i < n; ++i) {
     T sum = q.alpha * product[i];
-    if (q.beta != T(0)) sum += q.beta * widen<T>(*q.y.at(v, i0 + i));
+    if (q.add.p) sum += q.beta * widen<T>(*q.add.at(v, i0 + i));
     if (q.bias.p) sum += widen<T>(*q.bias.at(v, i0 + i));
     product[i] = sum;
   }
@@ -93,6 +93,7 @@ void add_steps(const MatrixVectors<S, T>& q, int64_t i0, int64_t p, int64_t n, T
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       const S* from = column + r * q.matrix.cs + i;
+      __builtin_prefetch(from + R * q.matrix.cs);  // the next steps: rows are too short for the machine to foresee
       m[r] = kept == N ? load<T>(from) : load<T>(from, kept);
     }
 #pragma GCC unroll 4
@@ -154,7 +155,7 @@ inline bool streams(Matrix<const S> matrix, int64_t k) {
 // Runs the product if it has few rows or columns.
 template <class S, class T>
 bool gemv(const Problem<S, T>& q) {
-  const Matrix<const S> bt{q.b.p, q.b.cs, q.b.rs};
+  const Matrix<const S> bt = q.b.transposed();
   const bool rows = q.m <= kMostVectors && streams(bt, q.k);
   if (!rows && (q.n > kMostVectors || !streams(q.a, q.k))) return false;
   MatrixVectors<S, T> v{};
@@ -165,9 +166,10 @@ bool gemv(const Problem<S, T>& q) {
   const int64_t count = rows ? q.m : q.n;
   v.n = rows ? q.n : q.m;
   v.matrix = rows ? bt : q.a;
-  v.y = rows ? q.c : Matrix<S>{q.c.p, q.c.cs, q.c.rs};
-  v.bias = rows ? Matrix<const S>{q.bias, 0, q.bias_stride} : Matrix<const S>{q.bias, q.bias_stride, 0};
-  fetch_vectors(v, rows ? q.a : Matrix<const S>{q.b.p, q.b.cs, q.b.rs}, static_cast<int>(count));
+  v.y = rows ? q.c : q.c.transposed();
+  v.add = rows ? q.add : q.add.transposed();
+  v.bias = rows ? q.bias : q.bias.transposed();
+  fetch_vectors(v, rows ? q.a : q.b.transposed(), static_cast<int>(count));
   count == 1   ? matrix_vectors<1>(v)
   : count == 2 ? matrix_vectors<2>(v)
   : count == 3 ? matrix_vectors<3>(v)

@@ -10,10 +10,8 @@ namespace {
 template <class U>
 struct IntegerProduct {
   int64_t m, n, k;
-  Matrix<const U> a, b;
+  Matrix<const U> a, b, add, bias;  // add and bias: p may be null
   Matrix<U> c;
-  const U* bias;
-  int64_t bias_stride;
   U alpha, beta;
   bool relu;  // of a signed type
 };
@@ -37,8 +35,8 @@ void integer_row(const IntegerProduct<U>& q, int64_t i, int64_t j0, int64_t n) {
     for (int64_t l = 0; l < cols; ++l) {
       U* c = q.c.at(i, j + l);
       U v = static_cast<U>(q.alpha * sum[l]);
-      if (q.beta != 0) v = static_cast<U>(v + q.beta * *c);
-      if (q.bias) v = static_cast<U>(v + q.bias[(j + l) * q.bias_stride]);
+      if (q.add.p) v = static_cast<U>(v + q.beta * *q.add.at(i, j + l));
+      if (q.bias.p) v = static_cast<U>(v + *q.bias.at(i, j + l));
       if (q.relu && static_cast<std::make_signed_t<U>>(v) < 0) v = 0;
       *c = v;
     }

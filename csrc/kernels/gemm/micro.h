@@ -20,17 +20,31 @@ struct Tiling {
   static constexpr int kCols = kVectors * Vec<T>::N;
 };
 
-// Where a tile goes: c = alpha * tile + beta * c + bias, then the activation.
+// Where a tile goes: c = activation(alpha * tile + beta * add + bias + row_bias). What comes after `activation` may be
+// left out.
 template <class T>
 struct Output {
   T* c;
   int64_t rs;
-  T alpha, beta;
-  const T* bias;  // null: none
+  T alpha, beta;  // beta 0: add is not read
+  const T* bias;  // per column; null: none
   Activation activation;
   // Memory that a later tile reads, fetched meanwhile: `ahead_step` elements per step of k. null: none.
   const T* ahead = nullptr;
   int64_t ahead_step = 0;
+  const T* add = nullptr;  // null: c itself
+  int64_t add_rs = 0;
+  const T* row_bias = nullptr;  // per row; null: none
+
+  // The same for the tile i rows down and j columns to the right.
+  Output at(int64_t i, int64_t j) const {
+    Output tile = *this;
+    tile.c += i * rs + j;
+    if (add) tile.add += i * add_rs + j;
+    if (bias) tile.bias += j;
+    if (row_bias) tile.row_bias += i;
+    return tile;
+  }
 };
 
 template <class T>
@@ -41,71 +55,101 @@ using MicroKernel = void (*)(int64_t k, const T* a, int64_t ars, int64_t acs, co
 template <class T>
 using Register = decltype(Vec<T>::v);
 
-// acc[i][j] = f(acc[i][j], its place in c, j) for a whole tile.
+// acc[i][j] = f(acc[i][j], i, j) for a whole tile.
 template <class T, int R, int V, class F>
-inline __attribute__((always_inline)) void each(Register<T> (&acc)[R][V], const Output<T>& out, const F& f) {
-  T* const c = out.c;
-  const int64_t rs = out.rs;
+inline __attribute__((always_inline)) void each(Register<T> (&acc)[R][V], const F& f) {
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i)
 #pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) acc[i][j] = f(Vec<T>(acc[i][j]), c + i * rs + j * Vec<T>::N, j).v;
+    for (int j = 0; j < V; ++j) acc[i][j] = f(Vec<T>(acc[i][j]), i, j).v;
 }
 
 // From the sums to c, one plain pass after the other over the registers. The last vector of a row holds n elements.
 template <class T, int R, int V, bool Full>
 inline void finish(Register<T> (&acc)[R][V], const Output<T>& out, int64_t n) {
   using Value = Vec<T>;
-  const auto fetch = [n](const T* p, int j) { return Full || j + 1 < V ? load<T>(p) : load<T>(p, n); };
+  constexpr int N = Value::N;
+  T* const c = out.c;
+  const int64_t rs = out.rs;
+  const auto fetch = [n](const T* p, int j) { return Full || j + 1 < V ? load<T>(p + j * N) : load<T>(p + j * N, n); };
   if (out.alpha != T(1)) {
     const Value alpha(out.alpha);
-    each<T, R, V>(acc, out, [&](Value v, T*, int) { return v * alpha; });
+    each<T, R, V>(acc, [&](Value v, int, int) { return v * alpha; });
   }
   if (out.beta != T(0)) {
     const Value beta(out.beta);
-    each<T, R, V>(acc, out, [&](Value v, T* c, int j) { return fma(fetch(c, j), beta, v); });
+    const T* add = out.add ? out.add : c;
+    const int64_t add_rs = out.add ? out.add_rs : rs;
+    each<T, R, V>(acc, [&](Value v, int i, int j) { return fma(fetch(add + i * add_rs, j), beta, v); });
   }
   if (out.bias) {
     Value bias[V];
 #pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) bias[j] = fetch(out.bias + j * Value::N, j);
-    each<T, R, V>(acc, out, [&](Value v, T*, int j) { return v + bias[j]; });
+    for (int j = 0; j < V; ++j) bias[j] = fetch(out.bias, j);
+    each<T, R, V>(acc, [&](Value v, int, int j) { return v + bias[j]; });
   }
-  if (out.activation == Activation::relu) each<T, R, V>(acc, out, [](Value v, T*, int) { return max(v, Value()); });
-  each<T, R, V>(acc, out, [&](Value v, T* c, int j) {
-    Full || j + 1 < V ? store(c, v) : store(c, v, n);
+  if (out.row_bias) each<T, R, V>(acc, [&](Value v, int i, int) { return v + Value(out.row_bias[i]); });
+  if (out.activation == Activation::relu) each<T, R, V>(acc, [](Value v, int, int) { return max(v, Value()); });
+  each<T, R, V>(acc, [&](Value v, int i, int j) {
+    Full || j + 1 < V ? store(c + i * rs + j * N, v) : store(c + i * rs + j * N, v, n);
     return v;
   });
 }
 
-// acc += a (R, k) times b (k, V * N).
+// How the tile's rows of a lie: one after the other for each step of k; each in one piece; or otherwise.
+enum class Lie { packed, rows, any };
+
+// acc += a (R, k) times b (k, V * N), U steps of k at a time from step p on; returns the first step not done. Known
+// strides become offsets in the instructions, and pointers move once in U steps: their additions would take a twentieth
+// of the units' time.
+template <class T, int R, int V, Lie lie, int U>
+inline __attribute__((always_inline)) int64_t steps(Register<T> (&acc)[R][V], int64_t p, int64_t k, const T* a,
+                                                    int64_t ars, int64_t acs, const T* b, int64_t brs, const T* ahead,
+                                                    int64_t ahead_step) {
+  constexpr int N = Vec<T>::N, G = (R + 3) / 4;  // four rows share a pointer, so that all fit into registers
+  if constexpr (lie == Lie::packed) acs = R;
+  if constexpr (lie == Lie::rows) acs = 1;
+  const T* group[G];
+#pragma GCC unroll 4
+  for (int g = 0; g < G; ++g) group[g] = a + 4 * g * ars + p * acs;
+  const int64_t offset[4] = {0, ars, 2 * ars, 3 * ars};
+  b += p * brs;
+  ahead += p * ahead_step;
+  for (; p + U <= k; p += U) {
+#pragma GCC unroll 4
+    for (int u = 0; u < U; ++u) {
+      __builtin_prefetch(ahead);
+      ahead += ahead_step;
+      Vec<T> bv[V];
+#pragma GCC unroll 4
+      for (int j = 0; j < V; ++j) bv[j] = load<T>(b + j * N);
+      b += brs;
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i) {
+        const T* const from = lie == Lie::packed ? group[0] + i : group[i / 4] + offset[i % 4];
+        const Vec<T> av(from[u * acs]);
+#pragma GCC unroll 4
+        for (int j = 0; j < V; ++j) acc[i][j] = fma(av, bv[j], Vec<T>(acc[i][j])).v;
+      }
+    }
+#pragma GCC unroll 4
+    for (int g = 0; g < G; ++g) group[g] += U * acs;
+  }
+  return p;
+}
+
 template <class T, int R, int V>
 inline __attribute__((always_inline)) void accumulate(Register<T> (&acc)[R][V], int64_t k, const T* a, int64_t ars,
                                                       int64_t acs, const T* b, int64_t brs, const Output<T>& out) {
-  // Four rows share a pointer, so that all addresses fit into the integer registers.
-  constexpr int G = (R + 3) / 4;
-  const T* group[G];
-#pragma GCC unroll 4
-  for (int g = 0; g < G; ++g) group[g] = a + 4 * g * ars;
-  const int64_t offset[4] = {0, ars, 2 * ars, 3 * ars};
-  const T* ahead = out.ahead ? out.ahead : b;
+  const T* const ahead = out.ahead ? out.ahead : b;
   const int64_t ahead_step = out.ahead_step;
-  for (int64_t p = 0; p < k; ++p) {
-    __builtin_prefetch(ahead);
-    ahead += ahead_step;
-    Vec<T> bv[V];
-#pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) bv[j] = load<T>(b + j * Vec<T>::N);
-#pragma GCC unroll 16
-    for (int i = 0; i < R; ++i) {
-      const Vec<T> av(group[i / 4][offset[i % 4]]);
-#pragma GCC unroll 4
-      for (int j = 0; j < V; ++j) acc[i][j] = fma(av, bv[j], Vec<T>(acc[i][j])).v;
-    }
-#pragma GCC unroll 4
-    for (int g = 0; g < G; ++g) group[g] += acs;
-    b += brs;
+  int64_t p = 0;
+  if (ars == 1 && acs == R) {
+    p = steps<T, R, V, Lie::packed, 4>(acc, p, k, a, 1, R, b, brs, ahead, ahead_step);
+  } else if (acs == 1) {
+    p = steps<T, R, V, Lie::rows, 4>(acc, p, k, a, ars, 1, b, brs, ahead, ahead_step);
   }
+  steps<T, R, V, Lie::any, 1>(acc, p, k, a, ars, acs, b, brs, ahead, ahead_step);
 }
 
 // a (R, k) with any strides; b (k, V * N) with unit column stride; the first `cols` columns are kept, more than
@@ -114,21 +158,21 @@ template <class T, int R, int V>
 void micro(int64_t k, const T* a, int64_t ars, int64_t acs, const T* b, int64_t brs, int64_t cols,
            const Output<T>& out) {
   constexpr int N = Vec<T>::N;
-  Register<T> acc[R][V];
-#pragma GCC unroll 16
-  for (int i = 0; i < R; ++i) {
-#pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) acc[i][j] = Vec<T>().v;
-    __builtin_prefetch(out.c + i * out.rs, 1);
+  const T* line = out.c;
+#pragma GCC unroll 1
+  for (int i = 0; i < R; ++i, line += out.rs) {
+    __builtin_prefetch(line, 1);
+    if (V > 1) __builtin_prefetch(line + V * N - 1, 1);
   }
+  Register<T> acc[R][V];
+  each<T, R, V>(acc, [](Vec<T>, int, int) { return Vec<T>(); });
   accumulate<T, R, V>(acc, k, a, ars, acs, b, brs, out);
   if (cols == V * N) {
     finish<T, R, V, true>(acc, out, N);
   } else {
     finish<T, R, V, false>(acc, out, cols - (V - 1) * N);
   }
-  if (out.activation == Activation::tanh || out.activation == Activation::sigmoid)
-    activate(out.c, out.rs, R, cols, out.activation);
+  if (out.activation > Activation::relu) activate(out.c, out.rs, R, cols, out.activation);
 }
 
 template <class T, int V, int... I>

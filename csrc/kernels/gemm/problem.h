@@ -1,5 +1,6 @@
-// The product that the parts of gemm work on: c (m, n) = activation(alpha * a (m, k) b (k, n) + beta * c + bias (n)).
-// S is the type in memory, T the type of the arithmetic: float for f16 and bf16, else S.
+// The product that the parts of gemm work on: c (m, n) = activation(alpha * a (m, k) b (k, n) + beta * add + bias),
+// with add any (m, n), broadcast too, and bias one number per column or per row. S is the type in memory, T the type of
+// the arithmetic: float for f16 and bf16, else S.
 #pragma once
 
 #include "runtime/parallel.h"
@@ -15,16 +16,17 @@ struct Matrix {
   int64_t rs, cs;  // strides of rows and columns, in elements
 
   S* at(int64_t i, int64_t j) const { return p + i * rs + j * cs; }
+  Matrix transposed() const { return {p, cs, rs}; }
 };
 
 template <class S, class T>
 struct Problem {
   int64_t m, n, k;
   Matrix<const S> a, b;
+  Matrix<const S> add;   // p null: none
+  Matrix<const S> bias;  // (m, n) with a stride of 0; p null: none
   Matrix<S> c;
-  const S* bias;  // may be null
-  int64_t bias_stride;
-  T alpha, beta;
+  T alpha, beta;  // beta 0 exactly where there is no add
   Activation activation;
 
   double macs() const { return static_cast<double>(m) * n * k; }
@@ -67,6 +69,12 @@ inline Vec<T> activated(Vec<T> v, Activation f) {
       return tanh(v);
     case Activation::sigmoid:
       return sigmoid(v);
+    case Activation::gelu:
+      return gelu(v);
+    case Activation::gelu_tanh:
+      return gelu_tanh(v);
+    case Activation::silu:
+      return silu(v);
     default:
       return v;
   }

@@ -7,14 +7,13 @@
 namespace pydl::PYDL_ISA {
 namespace {
 
-// T in memory, c with unit column stride. The steps of k are few enough that a tile is finished in one go.
+// T in memory; c and add with unit column stride. The steps of k are few enough that a tile is finished in one go.
 template <class T>
 void small(const Problem<T, T>& q) {
   constexpr int64_t panel = Tiling<T>::kCols;
   const int64_t tile = even_rows<T>(q.m);
   for (int64_t j = 0; j < q.n; j += panel) {
     const int64_t cols = least(panel, q.n - j), width = round_up(cols, Vec<T>::N);
-    Output<T> out{nullptr, q.c.rs, q.alpha, q.beta, nullptr, q.activation};
     const T* b = q.b.at(0, j);
     int64_t brs = q.b.rs;
     if (q.b.cs != 1 || cols != width) {
@@ -23,14 +22,23 @@ void small(const Problem<T, T>& q) {
       b = packed;
       brs = width;
     }
-    T bias[panel];
-    if (q.bias) {
-      for (int64_t i = 0; i < cols; ++i) bias[i] = q.bias[(j + i) * q.bias_stride];
+    Output<T> out{nullptr, q.c.rs, q.alpha, q.beta, nullptr, q.activation};
+    T bias[panel], row_bias[Tiling<T>::kRows];
+    if (q.bias.p && q.bias.rs == 0) {
+      for (int64_t l = 0; l < cols; ++l) bias[l] = *q.bias.at(0, j + l);
       out.bias = bias;
     }
     for (int64_t i = 0; i < q.m; i += tile) {
       const int64_t rows = least(tile, q.m - i);
       out.c = q.c.at(i, j);
+      if (q.add.p) {
+        out.add = q.add.at(i, j);
+        out.add_rs = q.add.rs;
+      }
+      if (q.bias.p && q.bias.rs != 0) {
+        for (int64_t l = 0; l < rows; ++l) row_bias[l] = *q.bias.at(i + l, 0);
+        out.row_bias = row_bias;
+      }
       micro_kernel<T>(rows, cols)(q.k, q.a.at(i, 0), q.a.rs, q.a.cs, b, brs, cols, out);
     }
   }
