@@ -27,6 +27,7 @@ void bind_index(py::module_& m);
 void bind_place(py::module_& m);
 void bind_softmax(py::module_& m);
 void bind_gemm(py::module_& m);
+void bind_conv(py::module_& m);
 void bind_random(py::module_& m);
 void bind_optim(py::module_& m);
 void bind_runtime(py::module_& m);

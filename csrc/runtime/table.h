@@ -1,6 +1,7 @@
 // The table of all kernels of a device: every family, in one struct of function pointers.
 #pragma once
 
+#include "runtime/table/conv.h"
 #include "runtime/table/elementwise.h"
 #include "runtime/table/gemm.h"
 #include "runtime/table/index.h"
@@ -20,6 +21,7 @@ namespace pydl {
   X(PlaceKernels, PYDL_PLACE_KERNELS)             \
   X(SoftmaxKernels, PYDL_SOFTMAX_KERNELS)         \
   X(GemmKernels, PYDL_GEMM_KERNELS)               \
+  X(ConvKernels, PYDL_CONV_KERNELS)               \
   X(RandomKernels, PYDL_RANDOM_KERNELS)           \
   X(OptimKernels, PYDL_OPTIM_KERNELS)
 

@@ -1,0 +1,114 @@
+// Which way a product is computed: the one place where that is decided, by shapes, strides and dtypes alone.
+#pragma once
+
+#include "kernels/conv/micro.h"
+#include "kernels/conv/strips.h"
+
+namespace pydl::PYDL_ISA {
+namespace {
+
+struct ConvLimits {
+  static constexpr int64_t kDepth = 384;       // steps of k between passes over the output: as in gemm/blocked.h
+  static constexpr int64_t kRoom = 768 << 10;  // bytes of a staged image: with the weights, the second-level cache
+  static constexpr int64_t kLanes = 256;       // outputs that share one pass over the weights, if that is possible
+  static constexpr int64_t kBlockRows = 560;   // rows of weights, kDepth deep, that stay in the second level
+  static constexpr int64_t kTasks = 8;         // wanted for several threads
+};
+
+struct CorrelatePlan {
+  bool direct;       // vectors are read in the staged image, not packed
+  bool in_place;     // the image needs no staging
+  Joining joining;   // of outputs to strips
+  int64_t vectors;   // of a panel
+  int64_t tile;      // rows of a tile
+  int64_t rows;      // of a task
+  int64_t channels;  // of a block of k
+  Pieces pieces;
+
+  ConvPath path(int64_t taps) const {
+    return taps == 1 ? ConvPath::pointwise : direct ? ConvPath::direct : ConvPath::packed;
+  }
+};
+
+struct CorrelateShape {
+  int64_t images, channels, rows, groups, taps;
+  bool plain;  // the image is in T with unit steps along x, and no output reads its border
+};
+
+// Packing costs about 1.5 cycles per vector and segment, a vector of outputs half a cycle per row of weights. Direct
+// reading leaves lanes idle where rows end.
+template <class T>
+bool reads_direct(const Axis& x, int64_t rows) {
+  constexpr int64_t N = Vec<T>::N;
+  const int64_t width = round_up(x.count, N);
+  return rows * width <= rows * x.count + 3 * (x.count + N);
+}
+
+template <class T>
+CorrelatePlan plan_correlation(const Axis (&axis)[kAxes], const CorrelateShape& s) {
+  constexpr int64_t N = Vec<T>::N;
+  using L = ConvLimits;
+  CorrelatePlan p;
+  const int64_t pixels = axis[0].count * axis[1].count * axis[2].count;
+  p.in_place = s.plain && axis[2].count % N == 0;
+  // A channel's rows in place may lie a multiple of 4 KiB from the next channel's: many rows of weights pay packing.
+  p.direct = reads_direct<T>(axis[2], s.rows) && !(p.in_place && s.rows > 3 * Tiling<T>::kRows);
+  const bool crosses = !p.direct && round_up(pixels, N) * 8 > pixels * 9;
+  p.joining = p.direct ? Joining::row : crosses ? Joining::piece : Joining::image;
+  p.tile = even_rows<T>(s.rows);
+  p.vectors = s.rows <= ConvTiling<T>::kFewRows ? 4 : 2;
+  const int64_t fitting = most(1, L::kDepth / most(1, s.taps));
+  p.channels = ceil_div(s.channels, most(1, ceil_div(s.channels, fitting)));
+  const int64_t row_bytes = s.channels * static_cast<int64_t>(sizeof(T)) * axis[2].reach(axis[2].count);
+  p.pieces = cut(axis, s.images, p.in_place ? 0 : row_bytes, L::kRoom, L::kLanes, L::kTasks);
+  const int64_t tiles = ceil_div(s.rows, p.tile);
+  const int64_t wanted = ceil_div(L::kTasks, p.pieces.count() * s.groups);
+  const int64_t blocks = most(ceil_div(s.rows, L::kBlockRows), least(wanted, tiles / 2));
+  p.rows = ceil_div(tiles, most(1, blocks)) * p.tile;
+  return p;
+}
+
+// Shares of n, at most `limit` each, as even as they can be.
+inline int64_t even_share(int64_t n, int64_t limit) { return n > 0 ? ceil_div(n, ceil_div(n, limit)) : 1; }
+
+struct WeightPlan {
+  static constexpr int64_t kDepth = 256;       // outputs per pass over the sums: a panel is 32 KiB (avx512)
+  static constexpr int64_t kRoom = 512 << 10;  // bytes of a staged image, and of a block's sums
+  static constexpr int64_t kMostRows = 128;    // output channels of a block
+  static constexpr int64_t kFewChannels = 6;   // below, tiles take rows of (channel, tap) as they come
+
+  bool in_place, even;     // the image needs no staging; rows of a tile are evenly apart
+  int64_t vectors, tile;   // of a panel; rows of a tile
+  int64_t rows, channels;  // of a block
+  int64_t parts;           // of the outputs
+  int64_t width;           // rows of a block, padded to whole panels
+  Pieces pieces;
+
+  int64_t pitch() const { return width; }
+  int64_t sums(int64_t taps) const { return channels * taps * width; }
+};
+
+template <class T>
+WeightPlan plan_weight_gradient(const Axis (&axis)[kAxes], const CorrelateShape& s) {
+  constexpr int64_t N = Vec<T>::N, size = static_cast<int64_t>(sizeof(T));
+  WeightPlan p;
+  p.in_place = s.plain;
+  p.even = s.channels > WeightPlan::kFewChannels || s.taps == 1;
+  p.vectors = s.rows > N ? 2 : 1;
+  const int64_t panel = p.vectors * N;
+  p.rows = round_up(even_share(s.rows, WeightPlan::kMostRows), panel);
+  p.width = p.rows;
+  const int64_t fitting = most(p.even ? Tiling<T>::kRows : 1, WeightPlan::kRoom / (s.taps * p.width * size));
+  p.channels = even_share(s.channels, fitting);
+  if (p.even && p.channels < s.channels) p.channels = least(s.channels, round_up(p.channels, Tiling<T>::kRows));
+  p.tile = even_rows<T>(p.even ? p.channels : p.channels * s.taps);
+  const int64_t blocks = s.groups * ceil_div(s.rows, p.rows) * ceil_div(s.channels, p.channels);
+  p.parts = ceil_div(ConvLimits::kTasks, blocks);
+  const int64_t row_bytes = p.channels * size * axis[2].reach(axis[2].count);
+  p.pieces = cut(axis, s.images, p.in_place ? 0 : row_bytes, WeightPlan::kRoom, WeightPlan::kDepth, p.parts);
+  p.parts = least(p.parts, p.pieces.count());
+  return p;
+}
+
+}  // namespace
+}  // namespace pydl::PYDL_ISA

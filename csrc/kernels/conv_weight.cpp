@@ -1,0 +1,36 @@
+// The gradient of a convolution's weights: see conv.cpp.
+#include "kernels/conv/views.h"
+#include "kernels/conv/weight_grad.h"
+#include "runtime/table/conv.h"
+
+namespace pydl::PYDL_ISA {
+namespace {
+
+template <class S>
+WeightGrad<S> weight_product(const View& x, const View& y, const ConvSpec& s, const View& w) {
+  int64_t* room = geometry_room(w);
+  const auto axis = [&](int i) {
+    return forward_axis(s, i, x.shape[2 + i], y.shape[2 + i], w.shape[2 + i], room_of(room, w, i));
+  };
+  return {{axis(0), axis(1), axis(2)},
+          x.shape[0],
+          w.shape[1],
+          y.shape[1] / s.groups,
+          s.groups,
+          image<S>(x),
+          image<S>(y),
+          w.as<S>()};
+}
+
+}  // namespace
+
+void conv_weight_grad(View x, View y, ConvSpec spec, View w) {
+  if (w.numel() == 0) return;
+  flatten(x, w, spec, y);
+  with_types(w.dtype, [&](auto stored, auto computed) {
+    using S = decltype(stored);
+    weight_gradient<S, decltype(computed)>(weight_product<S>(x, y, spec, w));
+  });
+}
+
+}  // namespace pydl::PYDL_ISA
