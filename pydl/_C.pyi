@@ -115,6 +115,47 @@ def cat(parts: Sequence[Array], dim: SupportsInt | SupportsIndex) -> Array: ...
 def ceil(x: Array) -> Array: ...
 def clone(x: Array) -> Array: ...
 def contiguous(x: Array) -> Array: ...
+def conv(
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: SupportsInt | SupportsIndex,
+    size: tuple[int, ...],
+    activation: str,
+) -> Array: ...
+def conv_input_grad(
+    y: Array,
+    w: Array,
+    bias: Array | None,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: SupportsInt | SupportsIndex,
+    size: tuple[int, ...],
+    activation: str,
+) -> Array: ...
+def conv_path(
+    product: str,
+    x: Array,
+    w: Array,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: SupportsInt | SupportsIndex,
+    y: Array,
+) -> str: ...
+def conv_weight_grad(
+    x: Array,
+    y: Array,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: SupportsInt | SupportsIndex,
+    size: tuple[int, ...],
+) -> Array: ...
 def copy_into(x: Array, y: Array, op: str) -> None: ...
 def cos(x: Array) -> Array: ...
 def cosh(x: Array) -> Array: ...

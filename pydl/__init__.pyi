@@ -55,6 +55,12 @@ from pydl.ops.compare import clip as clip
 from pydl.ops.shape import clone as clone
 from pydl.ops.shape import concat as concat
 from pydl.ops.shape import contiguous as contiguous
+from pydl.ops.conv import conv1d as conv1d
+from pydl.ops.conv import conv2d as conv2d
+from pydl.ops.conv import conv3d as conv3d
+from pydl.ops.conv import conv_transpose1d as conv_transpose1d
+from pydl.ops.conv import conv_transpose2d as conv_transpose2d
+from pydl.ops.conv import conv_transpose3d as conv_transpose3d
 from pydl.ops.elementary import cos as cos
 from pydl.ops.elementary import cosh as cosh
 from pydl.ops.reduce import count_nonzero as count_nonzero

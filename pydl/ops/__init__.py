@@ -5,6 +5,7 @@ from pydl.ops import (
     arithmetic,
     arrange,
     compare,
+    conv,
     create,
     elementary,
     gemm,
@@ -22,6 +23,7 @@ from pydl.ops.activation import *
 from pydl.ops.arithmetic import *
 from pydl.ops.arrange import *
 from pydl.ops.compare import *
+from pydl.ops.conv import *
 from pydl.ops.create import *
 from pydl.ops.einsum import *
 from pydl.ops.elementary import *
@@ -41,6 +43,7 @@ __all__ += activation.__all__
 __all__ += arithmetic.__all__
 __all__ += arrange.__all__
 __all__ += compare.__all__
+__all__ += conv.__all__
 __all__ += create.__all__
 __all__ += _einsum.__all__
 __all__ += elementary.__all__

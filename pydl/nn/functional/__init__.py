@@ -27,6 +27,7 @@ from pydl.nn.functional.classification import (
     multilabel_soft_margin_loss,
     nll_loss,
 )
+from pydl.nn.functional.conv import conv_out_size
 from pydl.nn.functional.distance import bilinear, cosine_similarity, normalize, pad, pairwise_distance
 from pydl.nn.functional.dropout import (
     alpha_dropout,
@@ -62,6 +63,12 @@ from pydl.nn.functional.margin import (
     zero_one_loss,
 )
 from pydl.ops import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
     cross_entropy,
     gelu,
     glu,
@@ -84,6 +91,13 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_out_size",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
