@@ -30,6 +30,20 @@ from pydl.nn.activation import (
     Threshold,
 )
 from pydl.nn.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
+from pydl.nn.conv import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+    LazyConv1d,
+    LazyConv2d,
+    LazyConv3d,
+    LazyConvTranspose1d,
+    LazyConvTranspose2d,
+    LazyConvTranspose3d,
+)
 from pydl.nn.distance import CosineSimilarity, PairwiseDistance
 from pydl.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from pydl.nn.embedding import Embedding
@@ -76,6 +90,12 @@ __all__ = [
     "BCEWithLogitsLoss",
     "Bilinear",
     "Buffer",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
@@ -98,6 +118,12 @@ __all__ = [
     "Identity",
     "KLDivLoss",
     "L1Loss",
+    "LazyConv1d",
+    "LazyConv2d",
+    "LazyConv3d",
+    "LazyConvTranspose1d",
+    "LazyConvTranspose2d",
+    "LazyConvTranspose3d",
     "LeakyReLU",
     "Linear",
     "LogSigmoid",
