@@ -30,6 +30,7 @@ void bind_gemm(py::module_& m);
 void bind_conv(py::module_& m);
 void bind_random(py::module_& m);
 void bind_optim(py::module_& m);
+void bind_pool(py::module_& m);
 void bind_runtime(py::module_& m);
 
 // Launches a kernel; the GIL is given up for work (in elements read or written) that takes longer than taking it back.

@@ -50,6 +50,7 @@ PYBIND11_MODULE(_C, m) {
   bind_conv(m);
   bind_random(m);
   bind_optim(m);
+  bind_pool(m);
   bind_runtime(m);
 }
 

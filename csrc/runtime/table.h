@@ -7,6 +7,7 @@
 #include "runtime/table/index.h"
 #include "runtime/table/optim.h"
 #include "runtime/table/place.h"
+#include "runtime/table/pool.h"
 #include "runtime/table/random.h"
 #include "runtime/table/reduce.h"
 #include "runtime/table/softmax.h"
@@ -23,7 +24,8 @@ namespace pydl {
   X(GemmKernels, PYDL_GEMM_KERNELS)               \
   X(ConvKernels, PYDL_CONV_KERNELS)               \
   X(RandomKernels, PYDL_RANDOM_KERNELS)           \
-  X(OptimKernels, PYDL_OPTIM_KERNELS)
+  X(OptimKernels, PYDL_OPTIM_KERNELS)             \
+  X(PoolKernels, PYDL_POOL_KERNELS)
 
 struct Kernels {
 #define PYDL_MEMBER(Family, list) Family of_##Family;

@@ -1,6 +1,6 @@
 """Modules: layers, losses and containers, with PyTorch's names."""
 
-from pydl.nn import functional, init, utils
+from pydl.nn import functional, init, pooling, utils
 from pydl.nn.activation import (
     CELU,
     ELU,
@@ -77,6 +77,7 @@ from pydl.nn.loss import (
 )
 from pydl.nn.module import Module
 from pydl.nn.parameter import Buffer, Parameter
+from pydl.nn.pooling import *
 from pydl.nn.softmax import GLU, LogSoftmax, Softmax, Softmax2d, Softmin
 
 __all__ = [
@@ -174,3 +175,4 @@ __all__ = [
     "init",
     "utils",
 ]
+__all__ += pooling.__all__

@@ -1,5 +1,6 @@
 """Layers, activations and losses as functions, with PyTorch's names."""
 
+from pydl.nn.functional import pooling
 from pydl.nn.functional.activation import (
     celu,
     elu,
@@ -62,6 +63,7 @@ from pydl.nn.functional.margin import (
     triplet_margin_with_distance_loss,
     zero_one_loss,
 )
+from pydl.nn.functional.pooling import *
 from pydl.ops import (
     conv1d,
     conv2d,
@@ -163,3 +165,4 @@ __all__ = [
     "triplet_margin_with_distance_loss",
     "zero_one_loss",
 ]
+__all__ += pooling.__all__
