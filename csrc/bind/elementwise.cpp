@@ -9,6 +9,7 @@ namespace {
 const char* const kUnary[] = {
 #define PYDL_NAME(name) #name,
     PYDL_UNARY(PYDL_NAME)};
+const char* const kActivation[] = {PYDL_ACTIVATION(PYDL_NAME)};
 const char* const kBinary[] = {PYDL_BINARY(PYDL_NAME)};
 const char* const kCompare[] = {PYDL_COMPARE(PYDL_NAME)};
 #undef PYDL_NAME
@@ -26,6 +27,42 @@ Array unary(Unary op, const Array& x) {
   View* views[] = {&to, &from};
   coalesce(views, 2);
   run<&ElementwiseKernels::unary>(4 * y.numel(), y.device(), op, from, to);
+  return y;
+}
+
+// Integers and bools are computed in the default dtype.
+Array floating(const Array& x) { return is_floating(x.dtype()) ? x : cast(x, default_dtype()); }
+
+Array special(Special op, const Array& x) {
+  const Array in = floating(x);
+  Array y = Array::empty(in.shape(), in.dtype(), in.device());
+  View from = in, to = y;
+  View* views[] = {&to, &from};
+  coalesce(views, 2);
+  run<&ElementwiseKernels::special>(16 * y.numel(), y.device(), op, from, to);
+  return y;
+}
+
+Array activation(Curve op, const Array& x, Numbers numbers) {
+  const Array in = floating(x);
+  Array y = Array::empty(in.shape(), in.dtype(), in.device());
+  View from = in, to = y;
+  View* views[] = {&to, &from};
+  coalesce(views, 2);
+  run<&ElementwiseKernels::activation>(4 * y.numel(), y.device(), op, numbers, from, to);
+  return y;
+}
+
+Array activation_grad(Curve op, const Array& g, const Array& x, Numbers numbers) {
+  if (g.shape() != x.shape() || !is_floating(g.dtype()))
+    fail<ShapeError>(kActivation[static_cast<int>(op)], ": a gradient of shape ", g.shape(), " and dtype ", g.dtype(),
+                     " does not match an input of shape ", x.shape());
+  const Array in = cast(x, g.dtype());
+  Array y = Array::empty(g.shape(), g.dtype(), g.device());
+  View vg = g, from = in, to = y;
+  View* views[] = {&to, &vg, &from};
+  coalesce(views, 3);
+  run<&ElementwiseKernels::activation_grad>(4 * y.numel(), y.device(), op, numbers, vg, from, to);
   return y;
 }
 
@@ -64,11 +101,14 @@ Dtype binary_dtype(Binary op, const Array& a, const Array& b) {
   const char* name = kBinary[static_cast<int>(op)];
   Dtype dtype = result_type(a, b);
   const bool whole = !is_floating(dtype);
-  if (whole && (op == Binary::div || (op >= Binary::atan2 && op <= Binary::sigmoid_grad))) return default_dtype();
+  if (whole && op == Binary::nextafter)
+    fail<DtypeError>(name, ": ", dtype, " is not supported: expected a floating dtype");
+  if (whole && op >= Binary::div && op < Binary::bitwise_and) return default_dtype();
   if (!whole && op >= Binary::bitwise_and)
     fail<DtypeError>(name, ": ", dtype, " is not supported: expected integers or bool");
-  if (dtype == Dtype::b8 && (op == Binary::sub || op == Binary::pow || op == Binary::floor_divide ||
-                             op == Binary::remainder || op == Binary::fmod))
+  if (dtype == Dtype::b8 &&
+      (op == Binary::sub || op == Binary::pow || op == Binary::floor_divide || op == Binary::remainder ||
+       op == Binary::fmod || op == Binary::heaviside || op >= Binary::bitwise_left_shift))
     fail<DtypeError>(name, ": bool is not supported: expected a numeric dtype");
   return dtype;
 }
@@ -118,6 +158,24 @@ void bind_elementwise(py::module_& m) {
   m.def(                     \
       #name, [](const Array& x) { return unary(Unary::name, x); }, py::arg("x"));
   PYDL_UNARY(PYDL_DEF_UNARY)
+#define PYDL_DEF_SPECIAL(name) \
+  m.def(                       \
+      #name, [](const Array& x) { return special(Special::name, x); }, py::arg("x"));
+  PYDL_SPECIAL(PYDL_DEF_SPECIAL)
+#define PYDL_DEF_ACTIVATION(name)                                                \
+  m.def(                                                                         \
+      #name,                                                                     \
+      [](const Array& x, double a, double b, double c) {                         \
+        return activation(Curve::name, x, {a, b, c});                            \
+      },                                                                         \
+      py::arg("x"), py::arg("a") = 0.0, py::arg("b") = 0.0, py::arg("c") = 0.0); \
+  m.def(                                                                         \
+      #name "_grad",                                                             \
+      [](const Array& g, const Array& x, double a, double b, double c) {         \
+        return activation_grad(Curve::name, g, x, {a, b, c});                    \
+      },                                                                         \
+      py::arg("g"), py::arg("x"), py::arg("a") = 0.0, py::arg("b") = 0.0, py::arg("c") = 0.0);
+  PYDL_ACTIVATION(PYDL_DEF_ACTIVATION)
 #define PYDL_DEF_TEST(name) \
   m.def(                    \
       #name, [](const Array& x) { return test(Test::name, x); }, py::arg("x"));

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "kernels/rows.h"
+#include "kernels/special.h"
 #include "runtime/table/elementwise.h"
 #include "simd/math.h"
 
@@ -58,6 +59,104 @@ inline T int_pow(T a, T b) {
   return static_cast<T>(r);
 }
 
+// Like maximum, but a NaN loses.
+template <class T>
+inline Vec<T> larger_number(Vec<T> a, Vec<T> b) {
+  return select(isnan(b), a, select(isnan(a), b, max(a, b)));
+}
+template <class T>
+inline Vec<T> smaller_number(Vec<T> a, Vec<T> b) {
+  return select(isnan(b), a, select(isnan(a), b, min(a, b)));
+}
+
+// The exponents are taken out by the larger of the two, so that no square overflows or vanishes.
+inline Vec<double> hypot(Vec<double> a, Vec<double> b) {
+  return map_lanes(a, b, [](double x, double y) { return std::hypot(x, y); });
+}
+inline Vec<float> hypot(Vec<float> a, Vec<float> b) {
+  const auto length = [](Vec<double> x, Vec<double> y) { return sqrt(x * x + y * y); };
+  const Vec<float> y = to_single(length(to_double(a, 0), to_double(b, 0)), length(to_double(a, 1), to_double(b, 1)));
+  return select((abs(a) == infinity<float>()) | (abs(b) == infinity<float>()), infinity<float>(), y);
+}
+
+template <class T>
+inline Vec<T> logaddexp(Vec<T> a, Vec<T> b) {
+  const Vec<T> gap = select(a == b, Vec<T>(), abs(a - b));  // inf - inf is no number
+  return max(a, b) + log1p(exp(-gap));
+}
+
+// a * y, but 0 where a is 0, unless b is NaN.
+template <class T>
+inline Vec<T> times_log(Vec<T> a, Vec<T> b, Vec<T> y) {
+  return select(isnan(b), b, select(a == T(0), Vec<T>(), a * y));
+}
+
+template <class T>
+inline T int_gcd(T a, T b) {
+  using U = std::make_unsigned_t<T>;
+  U x = a < T(0) ? U(0) - U(a) : U(a), y = b < T(0) ? U(0) - U(b) : U(b);
+  while (y != 0) {
+    const U r = x % y;
+    x = y;
+    y = r;
+  }
+  return static_cast<T>(x);
+}
+
+template <class T>
+inline T int_lcm(T a, T b) {
+  using U = std::make_unsigned_t<T>;
+  const T d = int_gcd(a, b);
+  if (d == T(0)) return d;
+  const T y = static_cast<T>(uint64_t(a / d) * uint64_t(b));
+  return y < T(0) ? static_cast<T>(U(0) - U(y)) : y;
+}
+
+// A negative count, or one of all bits and more, shifts everything out.
+template <class T>
+inline T shift_left(T a, T count) {
+  const bool inside = count >= T(0) && uint64_t(count) < 8 * sizeof(T);
+  return inside ? static_cast<T>(uint64_t(a) << uint64_t(count)) : T(0);
+}
+template <class T>
+inline T shift_right(T a, T count) {
+  const bool inside = count >= T(0) && uint64_t(count) < 8 * sizeof(T);
+  if (!inside) return a < T(0) ? static_cast<T>(-1) : T(0);
+  return static_cast<T>(a >> int(count));
+}
+
+// The number next to a in the direction of b, by the bits: as sign and magnitude, neighbours differ by one.
+struct NextAfter {
+  template <class S>
+  static inline S run(S a, S b) {
+    using U = std::conditional_t<sizeof(S) == 2, uint16_t, std::conditional_t<sizeof(S) == 4, uint32_t, uint64_t>>;
+    const auto x = wide_of(a), y = wide_of(b);
+    if (x != x) return a;
+    if (y != y || x == y) return b;
+    U u;
+    std::memcpy(&u, &a, sizeof u);
+    const bool up = y > x;
+    if (x == 0)
+      u = static_cast<U>(up ? U(1) : U(1) | static_cast<U>(U(1) << (8 * sizeof(U) - 1)));
+    else
+      u = static_cast<U>((x > 0) == up ? u + 1 : u - 1);
+    std::memcpy(&a, &u, sizeof u);
+    return a;
+  }
+  template <class S>
+  static inline Wide<S> wide_of(S x) {
+    if constexpr (kHalf<S>)
+      return to_float(x);
+    else
+      return x;
+  }
+};
+
+template <class T>
+inline Vec<T> by_numbers(Vec<T> a, Vec<T> b, double (*f)(double, double)) {
+  return map_lanes(a, b, [f](T x, T y) { return static_cast<T>(f(static_cast<double>(x), static_cast<double>(y))); });
+}
+
 template <Binary op>
 struct BinaryFn;
 
@@ -100,20 +199,36 @@ struct BinaryFn;
 PYDL_NUMBER(add, 1, a + b, uint64_t(a) + uint64_t(b))
 PYDL_NUMBER(sub, 1, a - b, uint64_t(a) - uint64_t(b))
 PYDL_NUMBER(mul, 1, a * b, uint64_t(a) * uint64_t(b))
+PYDL_NUMBER(heaviside, 1, select(a == T(0), b, select(a > T(0), Vec<T>(T(1)), Vec<T>())), a == 0 ? b : T(a > 0))
 PYDL_FLOAT(div, 2, a / b)
 PYDL_NUMBER(pow, 12, pow(a, b), int_pow(a, b))
 PYDL_NUMBER(maximum, 1, max(a, b), a > b ? a : b)
 PYDL_NUMBER(minimum, 1, min(a, b), a < b ? a : b)
+PYDL_NUMBER(fmax, 2, larger_number(a, b), a > b ? a : b)
+PYDL_NUMBER(fmin, 2, smaller_number(a, b), a < b ? a : b)
 PYDL_NUMBER(floor_divide, 16, map_lanes(a, b, floor_quotient<T>), int_quotient(a, b))
 PYDL_NUMBER(remainder, 16, map_lanes(a, b, floor_mod<T>), int_mod(a, b))
 PYDL_NUMBER(fmod, 16, map_lanes(a, b, [](T x, T y) { return std::fmod(x, y); }), int_fmod(a, b))
 PYDL_FLOAT(atan2, 8, atan2(a, b))
+PYDL_FLOAT(hypot, 6, hypot(a, b))
+PYDL_FLOAT(copysign, 1, copysign(a, b))
+PYDL_FLOAT(nextafter, 4, a)
+PYDL_FLOAT(logaddexp, 9, logaddexp(a, b))
+PYDL_FLOAT(xlogy, 5, times_log(a, b, log(b)))
+PYDL_FLOAT(xlog1py, 6, times_log(a, b, log1p(b)))
+PYDL_FLOAT(zeta, 200, by_numbers(a, b, zeta))
+PYDL_FLOAT(gammainc, 200, by_numbers(a, b, lower_gamma))
+PYDL_FLOAT(gammaincc, 200, by_numbers(a, b, upper_gamma))
 PYDL_FLOAT(relu_grad, 1, select(b > Vec<T>(T(0)), a, Vec<T>()))
 PYDL_FLOAT(tanh_grad, 1, a - a * (b * b))
 PYDL_FLOAT(sigmoid_grad, 1, a * (b - b * b))
 PYDL_BITS(bitwise_and, a & b)
 PYDL_BITS(bitwise_or, a | b)
 PYDL_BITS(bitwise_xor, a ^ b)
+PYDL_BITS(bitwise_left_shift, shift_left(a, b))
+PYDL_BITS(bitwise_right_shift, shift_right(a, b))
+PYDL_BITS(gcd, int_gcd(a, b))
+PYDL_BITS(lcm, int_lcm(a, b))
 // clang-format on
 
 // On bool the operations that make sense are the bitwise ones of bytes 0 and 1.
@@ -121,9 +236,11 @@ constexpr Binary on_bool(Binary op) {
   switch (op) {
     case Binary::add:
     case Binary::maximum:
+    case Binary::fmax:
       return Binary::bitwise_or;
     case Binary::mul:
     case Binary::minimum:
+    case Binary::fmin:
       return Binary::bitwise_and;
     default:
       return op;
@@ -134,7 +251,12 @@ template <Binary op>
 inline RowFn binary_row(Dtype t) {
   using F = BinaryFn<op>;
   constexpr Binary kBool = on_bool(op);
-  if constexpr (F::kFloat) {
+  if constexpr (op == Binary::nextafter) {
+    return t == Dtype::f32   ? scalar_row2<NextAfter, float, float>
+           : t == Dtype::f64 ? scalar_row2<NextAfter, double, double>
+           : t == Dtype::f16 ? scalar_row2<NextAfter, f16, f16>
+                             : scalar_row2<NextAfter, bf16, bf16>;
+  } else if constexpr (F::kFloat) {
     if (t == Dtype::f32) return row2_of<F, float>();
     if (t == Dtype::f64) return row2_of<F, double>();
     if (t == Dtype::f16) return row2_of<F, f16>();

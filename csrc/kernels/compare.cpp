@@ -49,7 +49,7 @@ inline RowFn compare_row(Dtype t) {
 
 // Moves the bits of elements of U's size.
 template <class U>
-inline void where_row(char* const* p, const int64_t* step, int64_t n) {
+inline void where_row(char* const* p, const int64_t* step, int64_t n, const Context&) {
   const uint8_t* c = reinterpret_cast<const uint8_t*>(p[0]);
   const U* a = reinterpret_cast<const U*>(p[1]);
   const U* b = reinterpret_cast<const U*>(p[2]);

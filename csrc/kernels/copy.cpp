@@ -54,11 +54,11 @@ struct Same {
 };
 
 template <class T>
-inline void same_row(char* const* p, const int64_t* step, int64_t n) {
+inline void same_row(char* const* p, const int64_t* step, int64_t n, const Context& context) {
   if (step[0] == 1)
     std::memmove(p[1], p[0], static_cast<size_t>(n) * sizeof(T));
   else
-    scalar_row<Same, T, T>(p, step, n);
+    scalar_row<Same, T, T>(p, step, n, context);
 }
 
 inline RowFn same_row_of(int64_t size) {

@@ -1,7 +1,10 @@
-// unary and test: one input. The loops are in rows.h, the walk over strided arrays in strided.h.
-// Integers wrap around. abs, sign, square, relu and neg keep the dtype; everything else is for floats.
+// unary and test: one input (functions of math.h; special.cpp and activation.cpp have the others). The loops are in
+// rows.h, the walk over strided arrays in strided.h. Integers wrap around. abs, sign, square, relu and neg keep the
+// dtype; everything else is for floats.
 #include "runtime/table/elementwise.h"
 
+#include <cmath>
+#include <limits>
 #include <type_traits>
 
 #include "kernels/rows.h"
@@ -12,6 +15,20 @@ namespace {
 
 template <class T>
 using Unsigned = std::make_unsigned_t<T>;
+
+// x = fraction * 2^exponent with 1/2 <= |fraction| < 1; zeros, infinities and NaN have the exponent 0.
+template <class T>
+inline T fraction_of(T x) {
+  int exponent = 0;
+  return std::frexp(x, &exponent);
+}
+template <class T>
+inline T exponent_of(T x) {
+  int exponent = 0;
+  const bool finite = std::fabs(x) <= std::numeric_limits<T>::max();
+  std::frexp(finite ? x : T(0), &exponent);
+  return T(exponent);
+}
 
 template <Unary op>
 struct UnaryFn;
@@ -88,11 +105,8 @@ PYDL_FLOAT(atanh, 8, atanh(x))
 PYDL_FLOAT(erf, 5, erf(x))
 PYDL_FLOAT(erfc, 6, erfc(x))
 PYDL_FLOAT(sigmoid, 4, sigmoid(x))
-PYDL_FLOAT(logsigmoid, 8, logsigmoid(x))
-PYDL_FLOAT(softplus, 8, softplus(x))
-PYDL_FLOAT(silu, 4, silu(x))
-PYDL_FLOAT(gelu, 6, gelu(x))
-PYDL_FLOAT(gelu_tanh, 6, gelu_tanh(x))
+PYDL_FLOAT(frexp_mantissa, 4, map_lanes(x, fraction_of<T>))
+PYDL_FLOAT(frexp_exponent, 4, map_lanes(x, exponent_of<T>))
 PYDL_FLOAT(floor, 1, floor(x))
 PYDL_FLOAT(ceil, 1, ceil(x))
 PYDL_FLOAT(round, 1, round(x))
@@ -101,6 +115,9 @@ PYDL_FLOAT(trunc, 1, trunc(x))
 PYDL_TEST_FN(isnan, x != x, false)
 PYDL_TEST_FN(isinf, abs(x) == infinity<T>(), false)
 PYDL_TEST_FN(isfinite, abs(x) < infinity<T>(), true)
+PYDL_TEST_FN(isposinf, x == infinity<T>(), false)
+PYDL_TEST_FN(isneginf, x == -infinity<T>(), false)
+PYDL_TEST_FN(signbit, top_bit<T>(bits(x)), x < T(0))
 PYDL_TEST_FN(logical_not, x == T(0), x == T(0))
 // clang-format on
 

@@ -23,35 +23,46 @@ inline void write(S* p, Vec<T> v, int64_t n) {
     store(p, v, n);
 }
 
+// F itself, or F made from the numbers that its function has.
+template <class F>
+inline F function([[maybe_unused]] const Context& context) {
+  if constexpr (std::is_constructible_v<F, const double*>)
+    return F(context.numbers);
+  else
+    return F{};
+}
+
 // S: float type of the inputs. Y: the same, or bool where F gives a mask.
 template <class F, class S, class Y>
-inline void float_row(char* const* p, const int64_t* step, int64_t n) {
+inline void float_row(char* const* p, const int64_t* step, int64_t n, [[maybe_unused]] const Context& context) {
   using T = Wide<S>;
   constexpr int N = Vec<T>::N;
   const S* x = reinterpret_cast<const S*>(p[0]);
   Y* y = reinterpret_cast<Y*>(p[1]);
   const int64_t dx = step[0] * N;
+  const F f = function<F>(context);
   int64_t i = 0;
-  for (; i + N <= n; i += N, x += dx) write(y + i, F::run(load<T>(x)), N);
-  if (i < n) write(y + i, F::run(load<T>(x, n - i)), n - i);
+  for (; i + N <= n; i += N, x += dx) write(y + i, f.run(load<T>(x)), N);
+  if (i < n) write(y + i, f.run(load<T>(x, n - i)), n - i);
 }
 
 template <class F, class S, class Y>
-inline void float_row2(char* const* p, const int64_t* step, int64_t n) {
+inline void float_row2(char* const* p, const int64_t* step, int64_t n, [[maybe_unused]] const Context& context) {
   using T = Wide<S>;
   constexpr int N = Vec<T>::N;
   const S* a = reinterpret_cast<const S*>(p[0]);
   const S* b = reinterpret_cast<const S*>(p[1]);
   Y* y = reinterpret_cast<Y*>(p[2]);
   const int64_t da = step[0] * N, db = step[1] * N;
+  const F f = function<F>(context);
   int64_t i = 0;
-  for (; i + N <= n; i += N, a += da, b += db) write(y + i, F::run(load<T>(a), load<T>(b)), N);
-  if (i < n) write(y + i, F::run(load<T>(a, n - i), load<T>(b, n - i)), n - i);
+  for (; i + N <= n; i += N, a += da, b += db) write(y + i, f.run(load<T>(a), load<T>(b)), N);
+  if (i < n) write(y + i, f.run(load<T>(a, n - i), load<T>(b, n - i)), n - i);
 }
 
 // y may be x, so only the absence of a dependence between different elements is promised to the compiler.
 template <class F, class S, class Y>
-inline void scalar_row(char* const* p, const int64_t* step, int64_t n) {
+inline void scalar_row(char* const* p, const int64_t* step, int64_t n, const Context&) {
   const S* x = reinterpret_cast<const S*>(p[0]);
   Y* y = reinterpret_cast<Y*>(p[1]);
   int64_t i = 0;
@@ -64,7 +75,7 @@ inline void scalar_row(char* const* p, const int64_t* step, int64_t n) {
 }
 
 template <class F, class S, class Y>
-inline void scalar_row2(char* const* p, const int64_t* step, int64_t n) {
+inline void scalar_row2(char* const* p, const int64_t* step, int64_t n, const Context&) {
   const S* a = reinterpret_cast<const S*>(p[0]);
   const S* b = reinterpret_cast<const S*>(p[1]);
   Y* y = reinterpret_cast<Y*>(p[2]);

@@ -20,7 +20,14 @@ constexpr int64_t kTileColumns = 128;
 constexpr int64_t kShortRow = 32;     // shorter rows are joined to tiles
 constexpr int64_t kRowChunk = 16384;  // longer rows are cut
 
-using RowFn = void (*)(char* const* p, const int64_t* step, int64_t n);
+// What a row function needs besides its operands: the numbers of a function that has some, and whether the output is
+// so large that it should go past the caches.
+struct Context {
+  const double* numbers;
+  bool stream;
+};
+
+using RowFn = void (*)(char* const* p, const int64_t* step, int64_t n, const Context& context);
 
 struct Operand {
   char* data;
@@ -160,7 +167,7 @@ inline void move_block(int64_t size, Block from, Block to, int64_t rows, int64_t
 }
 
 // Rows of adjacent elements and of repeated values: nothing is copied but the repeated values.
-inline void run_rows(const Nest& nest, RowFn fn, int64_t cost) {
+inline void run_rows(const Nest& nest, RowFn fn, int64_t cost, const Context& context) {
   const int last = nest.ndim - 1;
   const int64_t n = nest.shape[last];
   const int64_t chunk = n > 2 * kRowChunk ? kRowChunk : n;
@@ -184,7 +191,7 @@ inline void run_rows(const Nest& nest, RowFn fn, int64_t cost) {
         filled[k] = at.p[k];
         p[k] = splat[k];
       }
-      fn(p, step, n - c < chunk ? n - c : chunk);
+      fn(p, step, n - c < chunk ? n - c : chunk, context);
       if (c + chunk >= n) at.next();
     }
   });
@@ -217,7 +224,7 @@ inline Tiling make_tiling(const Nest& nest) {
 
 // One tile of `rows` x `columns` with operands at p: gather, compute, scatter. `filled` remembers what a buffer holds.
 inline void run_tile(const Nest& nest, const Tiling& t, char* const* p, int64_t rows, int64_t columns, char* buffers,
-                     char** filled, RowFn fn) {
+                     char** filled, RowFn fn, const Context& context) {
   const int row = nest.ndim - 2, column = nest.ndim - 1, output = nest.count - 1;
   constexpr int64_t step[kMaxOperands] = {1, 1, 1, 1};
   char* at[kMaxOperands];
@@ -232,10 +239,10 @@ inline void run_tile(const Nest& nest, const Tiling& t, char* const* p, int64_t 
     filled[k] = rows == t.rows && columns == t.columns ? p[k] : nullptr;
   }
   if (t.flat) {
-    fn(at, step, rows * columns);
+    fn(at, step, rows * columns, context);
   } else {
     for (int64_t r = 0; r < rows; ++r) {
-      fn(at, step, columns);
+      fn(at, step, columns, context);
       for (int k = 0; k < nest.count; ++k) at[k] += pitch[k];
     }
   }
@@ -244,7 +251,7 @@ inline void run_tile(const Nest& nest, const Tiling& t, char* const* p, int64_t 
              {p[output], nest.stride(output, row), nest.stride(output, column)}, rows, columns);
 }
 
-inline void run_tiles(const Nest& nest, RowFn fn, int64_t cost) {
+inline void run_tiles(const Nest& nest, RowFn fn, int64_t cost, const Context& context) {
   const int row = nest.ndim - 2, column = nest.ndim - 1;
   const Tiling t = make_tiling(nest);
   const int64_t blocks = t.row_blocks * t.column_blocks;
@@ -262,7 +269,7 @@ inline void run_tiles(const Nest& nest, RowFn fn, int64_t cost) {
         p[k] = at.p[k] + (r * nest.stride(k, row) + c * nest.stride(k, column)) * nest.operand[k].size;
       const int64_t rows = nest.shape[row] - r, columns = nest.shape[column] - c;
       run_tile(nest, t, p, rows < t.rows ? rows : t.rows, columns < t.columns ? columns : t.columns, buffers, filled,
-               fn);
+               fn, context);
       if ((i + 1) % blocks == 0) at.next();
     }
   });
@@ -270,7 +277,8 @@ inline void run_tiles(const Nest& nest, RowFn fn, int64_t cost) {
 
 // Runs fn over all elements of views of one shape, the output last; `cost` is the work of one in the units of
 // parallel_for.
-inline void run(const View* const* views, int count, RowFn fn, int64_t cost) {
+inline void run(const View* const* views, int count, RowFn fn, int64_t cost, const double* numbers = nullptr) {
+  Context context{numbers, false};
   Nest nest;
   if (!make_nest(views, count, nest)) return;
   if (nest.ndim == 0) add_axis(nest, 1);
@@ -281,14 +289,14 @@ inline void run(const View* const* views, int count, RowFn fn, int64_t cost) {
     const int64_t s = nest.stride(k, last);
     if (s != 1 && (s != 0 || k == nest.count - 1)) strided = k;
   }
-  if (strided < 0 && (nest.shape[last] > kShortRow || nest.ndim == 1)) return run_rows(nest, fn, cost);
+  if (strided < 0 && (nest.shape[last] > kShortRow || nest.ndim == 1)) return run_rows(nest, fn, cost, context);
   if (nest.ndim == 1) {
     add_axis(nest, 0);
     move_axis(nest, 0, 1);
   } else if (strided >= 0) {
     move_axis(nest, closest_axis(nest, strided, last), last - 1);
   }
-  run_tiles(nest, fn, cost);
+  run_tiles(nest, fn, cost, context);
 }
 
 }  // namespace

@@ -95,6 +95,18 @@ inline Vec<T> gelu(Vec<T> x) {
   return fast_max(Vec<T>(), x) - T(0.5) * a * tail;
 }
 
+// The slope of gelu: Phi(x) + x phi(x), by the same exp(-x^2 / 2).
+template <class T>
+inline Vec<T> gelu_slope(Vec<T> x) {
+  const Vec<T> a = fast_min(Vec<T>(T(1.4142135623730950) * Erf<T>::kMax), abs(x));
+  const Vec<T> b = a * T(0.70710678118654752);
+  const Vec<T> e = exp_minus_square(a, T(0.5));
+  Vec<T> tail = e * erfc_times_exp(b);
+  if constexpr (Erf<T>::kTailFrom > T(0)) tail = select(b < T(0.5), T(1) - erf_small(b), tail);
+  const Vec<T> bump = a * e * T(0.39894228040143268) - T(0.5) * tail;  // of |x|, less 1
+  return select(x < T(0), -bump, T(1) + bump);
+}
+
 // x (1 + tanh(u)) / 2 = x sigmoid(2 u), 2 u = x (c1 + c2 x^2), c1 = 2 sqrt(2 / pi), c2 = 0.044715 c1. The argument of
 // exp is computed to twice the precision, since exp makes an error of the argument as many times larger as it is large.
 template <class T>
@@ -113,6 +125,18 @@ inline Vec<T> gelu_tanh(Vec<T> x) {
   const Vec<T> lost = fma(a, rest, product_error(a, s, u));
   const Vec<T> e = exp_bounded(-u, -lost);
   return select(x < T(0), -a * e, x) / (T(1) + e);
+}
+
+// Its slope: s + x s (1 - s) v with s = sigmoid(2 u) and v = c1 + 3 c2 x^2 the slope of 2 u.
+template <class T>
+inline Vec<T> gelu_tanh_slope(Vec<T> x) {
+  constexpr T c1 = T(1.5957691216057307), c2 = T(0.044715 * 1.5957691216057307);
+  const Vec<T> a = fast_min(Vec<T>(sizeof(T) == 4 ? T(10.8) : T(22)), abs(x));
+  const Vec<T> z = a * a;
+  const Vec<T> e = exp(-a * fma(z, Vec<T>(c2), Vec<T>(c1)));
+  const Vec<T> d = T(1) / (T(1) + e);
+  const Vec<T> bump = a * fma(z, Vec<T>(T(3) * c2), Vec<T>(c1)) * e * d * d;
+  return select(x < T(0), e * d - bump, d + bump);
 }
 
 }  // namespace

@@ -11,11 +11,14 @@ from pydl.ops import (
     gemm,
     index,
     matrices,
+    piecewise,
     place,
     products,
     random,
     reduce,
+    rounding,
     shape,
+    special,
 )
 from pydl.ops import einsum as _einsum
 from pydl.ops import softmax as _softmax
@@ -30,12 +33,15 @@ from pydl.ops.elementary import *
 from pydl.ops.gemm import *
 from pydl.ops.index import *
 from pydl.ops.matrices import *
+from pydl.ops.piecewise import *
 from pydl.ops.place import *
 from pydl.ops.products import *
 from pydl.ops.random import *
 from pydl.ops.reduce import *
+from pydl.ops.rounding import *
 from pydl.ops.shape import *
 from pydl.ops.softmax import *
+from pydl.ops.special import *
 from pydl.ops.typed import wrap
 
 __all__: list[str] = []
@@ -50,11 +56,14 @@ __all__ += elementary.__all__
 __all__ += gemm.__all__
 __all__ += index.__all__
 __all__ += matrices.__all__
+__all__ += piecewise.__all__
 __all__ += place.__all__
 __all__ += products.__all__
 __all__ += random.__all__
 __all__ += reduce.__all__
+__all__ += rounding.__all__
 __all__ += shape.__all__
+__all__ += special.__all__
 __all__ += _softmax.__all__
 
 wrap(globals(), __all__)

@@ -1,38 +1,27 @@
-"""Activation functions, with their gradient rules."""
+"""Smooth activation functions and relu, with their gradient rules: one kernel forward, one for the slope."""
 
 import math
 
 from pydl import _C
-from pydl.autograd.op import Binary, Unary
+from pydl.autograd.op import Binary, Op, Unary
 from pydl.errors import ArgumentError, ShapeError
 from pydl.ops.compare import where
-from pydl.ops.elementary import erf, exp, expm1, tanh, unary_function
+from pydl.ops.elementary import exp, sign, tanh, unary_function
+from pydl.ops.scalar import expect_number, expect_tensor
 from pydl.ops.shape import wrap
 from pydl.tensor import Tensor
 
 __all__ = [
-    "celu",
-    "elu",
     "gelu",
     "glu",
-    "hardshrink",
-    "hardsigmoid",
-    "hardswish",
-    "hardtanh",
-    "leaky_relu",
     "logsigmoid",
     "mish",
-    "prelu",
     "relu",
-    "relu6",
-    "selu",
     "sigmoid",
     "silu",
     "softplus",
-    "softshrink",
     "softsign",
     "tanhshrink",
-    "threshold",
 ]
 
 
@@ -69,44 +58,166 @@ class Sigmoid(Unary):
         return (SigmoidGrad.apply(g, y),)
 
 
+class LogSigmoidGrad(Binary):
+    kernel = _C.logsigmoid_grad
+
+    def vjp(gg, g, x):
+        return lambda: LogSigmoidGrad.apply(gg, x), lambda: gg * g * sigmoid(x) * (sigmoid(x) - 1.0)
+
+
 class LogSigmoid(Unary):
     kernel = _C.logsigmoid
 
     def vjp(g, x):
-        return (g * sigmoid(-x),)
+        return (LogSigmoidGrad.apply(g, x),)
+
+
+class SoftplusGrad(Op):
+    kernel = _C.softplus_grad
+
+    def vjp(gg, g, x, a, b):
+        def second():
+            s = sigmoid(x * a)
+            return gg * g * where(x * a > b, 0.0, a * s * (1.0 - s))
+
+        return lambda: SoftplusGrad.apply(gg, x, a=a, b=b), second
+
+
+class Softplus(Op):
+    kernel = _C.softplus
+
+    def vjp(g, x, a, b):
+        return (SoftplusGrad.apply(g, x, a=a, b=b),)
 
 
 class SoftplusUnit(Unary):
-    kernel = _C.softplus
+    """log(1 + exp(x)) without a threshold: what losses are made of."""
+
+    def kernel(x):
+        return _C.softplus(x, 1.0, math.inf)
 
     def vjp(g, x):
         return (g * sigmoid(x),)
+
+
+class SiluGrad(Binary):
+    kernel = _C.silu_grad
+
+    def vjp(gg, g, x):
+        def second():
+            s = sigmoid(x)
+            return gg * g * (s * (1.0 - s) * (2.0 + x * (1.0 - 2.0 * s)))
+
+        return lambda: SiluGrad.apply(gg, x), second
 
 
 class Silu(Unary):
     kernel = _C.silu
 
     def vjp(g, x):
-        s = sigmoid(x)
-        return (g * (s * (1.0 + x * (1.0 - s))),)
+        return (SiluGrad.apply(g, x),)
+
+
+class GeluGrad(Binary):
+    kernel = _C.gelu_grad
+
+    def vjp(gg, g, x):
+        def second():
+            density = exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))
+            return gg * g * density * (2.0 - x * x)
+
+        return lambda: GeluGrad.apply(gg, x), second
 
 
 class Gelu(Unary):
     kernel = _C.gelu
 
     def vjp(g, x):
-        cdf = 0.5 * (1.0 + erf(x * math.sqrt(0.5)))
-        return (g * (cdf + x * exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))),)
+        return (GeluGrad.apply(g, x),)
+
+
+class GeluTanhGrad(Binary):
+    """With t = tanh(u), the slope is (1 + t) / 2 + x (1 - t^2) u' / 2."""
+
+    kernel = _C.gelu_tanh_grad
+
+    def vjp(gg, g, x):
+        def second():
+            slope = math.sqrt(2 / math.pi)
+            t = tanh(slope * (x + 0.044715 * x * x * x))
+            first, curve = slope * (1.0 + 3 * 0.044715 * x * x), slope * 6 * 0.044715 * x
+            return gg * g * ((1.0 - t * t) * (first + 0.5 * x * curve - x * t * first * first))
+
+        return lambda: GeluTanhGrad.apply(gg, x), second
 
 
 class GeluTanh(Unary):
     kernel = _C.gelu_tanh
 
     def vjp(g, x):
-        slope = math.sqrt(2 / math.pi)
-        t = tanh(slope * (x + 0.044715 * x * x * x))
-        inner = slope * (1.0 + 3 * 0.044715 * x * x)
-        return (g * (0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner),)
+        return (GeluTanhGrad.apply(g, x),)
+
+
+class MishGrad(Binary):
+    """With t = tanh(softplus(x)) and s = sigmoid(x), the slope is t + x s (1 - t^2)."""
+
+    kernel = _C.mish_grad
+
+    def vjp(gg, g, x):
+        def second():
+            t, s = tanh(softplus(x)), sigmoid(x)
+            return gg * g * ((1.0 - t * t) * s * (2.0 + x * (1.0 - s) - 2.0 * x * t * s))
+
+        return lambda: MishGrad.apply(gg, x), second
+
+
+class Mish(Unary):
+    kernel = _C.mish
+
+    def vjp(g, x):
+        return (MishGrad.apply(g, x),)
+
+
+class SoftsignGrad(Binary):
+    kernel = _C.softsign_grad
+
+    def vjp(gg, g, x):
+        def second():
+            d = 1.0 + x.abs()
+            return gg * g * sign(x) * -2.0 / (d * d * d)
+
+        return lambda: SoftsignGrad.apply(gg, x), second
+
+
+class Softsign(Unary):
+    kernel = _C.softsign
+
+    def vjp(g, x):
+        return (SoftsignGrad.apply(g, x),)
+
+
+class TanhshrinkGrad(Binary):
+    kernel = _C.tanhshrink_grad
+
+    def vjp(gg, g, x):
+        def second():
+            t = tanh(x)
+            return gg * g * (2.0 * t * (1.0 - t * t))
+
+        return lambda: TanhshrinkGrad.apply(gg, x), second
+
+
+class Tanhshrink(Unary):
+    kernel = _C.tanhshrink
+
+    def vjp(g, x):
+        return (TanhshrinkGrad.apply(g, x),)
+
+
+def curve(op: type[Op], input: Tensor, name: str, **numbers: float) -> Tensor:
+    """An op that takes numbers: the kernel calls them a, b and c."""
+    values = {k: expect_number(v, name, n) for k, (n, v) in zip("abc", numbers.items(), strict=False)}
+    return op.apply(expect_tensor(input, name), **values)
 
 
 relu = unary_function(Relu, "max(x, 0); the slope at 0 is 0.")
@@ -122,101 +233,17 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """
     if approximate not in ("none", "tanh"):
         raise ArgumentError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
-    return (GeluTanh if approximate == "tanh" else Gelu).apply(input)
+    return (GeluTanh if approximate == "tanh" else Gelu).apply(expect_tensor(input, "gelu"))
+
+
+mish = unary_function(Mish, "x * tanh(softplus(x)). Source: Misra 2019 (arXiv:1908.08681).")
+softsign = unary_function(Softsign, "x / (1 + |x|).")
+tanhshrink = unary_function(Tanhshrink, "x - tanh(x).")
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + exp(beta x)) / beta; x itself where beta x > threshold."""
-    if beta == 1.0:
-        y = SoftplusUnit.apply(input)
-        return y if threshold >= 20.0 else where(input > threshold, input, y)
-    scaled = input * beta
-    return where(scaled > threshold, input, SoftplusUnit.apply(scaled) / beta)
-
-
-def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
-    """x where x > 0, else negative_slope * x."""
-    return where(input > 0, input, input * negative_slope)
-
-
-def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
-    """x where x > 0, else alpha * (exp(x) - 1). Source: Clevert et al. 2015 (arXiv:1511.07289)."""
-    positive = input > 0
-    return where(positive, input, alpha * expm1(where(positive, 0.0, input)))
-
-
-def selu(input: Tensor) -> Tensor:
-    """The self-normalising elu. Source: Klambauer et al. 2017 (arXiv:1706.02515)."""
-    return elu(input, 1.6732632423543772) * 1.0507009873554805
-
-
-def celu(input: Tensor, alpha: float = 1.0) -> Tensor:
-    """max(0, x) + min(0, alpha * (exp(x / alpha) - 1)). Source: Barron 2017 (arXiv:1704.07483)."""
-    positive = input > 0
-    return where(positive, input, alpha * expm1(where(positive, 0.0, input) / alpha))
-
-
-def mish(input: Tensor) -> Tensor:
-    """x * tanh(softplus(x)). Source: Misra 2019 (arXiv:1908.08681)."""
-    return input * tanh(softplus(input))
-
-
-def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
-    """x limited to [min_val, max_val]; no gradient at the limits."""
-    return where(input <= min_val, min_val, where(input >= max_val, max_val, input))
-
-
-def relu6(input: Tensor) -> Tensor:
-    """x limited to [0, 6]."""
-    return hardtanh(input, 0.0, 6.0)
-
-
-def hardsigmoid(input: Tensor) -> Tensor:
-    """relu6(x + 3) / 6."""
-    return relu6(input + 3.0) / 6.0
-
-
-def hardswish(input: Tensor) -> Tensor:
-    """x * hardsigmoid(x). Source: Howard et al. 2019 (arXiv:1905.02244)."""
-    return input * hardsigmoid(input)
-
-
-def softsign(input: Tensor) -> Tensor:
-    """x / (1 + |x|)."""
-    return input / (1.0 + input.abs())
-
-
-def tanhshrink(input: Tensor) -> Tensor:
-    """x - tanh(x)."""
-    return input - tanh(input)
-
-
-def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """x moved towards 0 by lambd, 0 where it would cross."""
-    return where(input > lambd, input - lambd, where(input < -lambd, input + lambd, input * 0.0))
-
-
-def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """x where |x| > lambd, else 0."""
-    return where(input.abs() <= lambd, 0.0, input)
-
-
-def threshold(input: Tensor, threshold: float, value: float) -> Tensor:
-    """x where x > threshold, else value."""
-    return where(input <= threshold, value, input)
-
-
-def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """x where x > 0, else weight * x, with one weight in all or one per channel (axis 1). Source: He et al. 2015
-    (arXiv:1502.01852)."""
-    channels = input.shape[1] if input.ndim > 1 else 1
-    if weight.ndim > 1 or weight.numel() not in (1, channels):
-        raise ShapeError(
-            f"prelu: weight {weight.shape} does not match input {input.shape}: expected (1,) or ({channels},)"
-        )
-    if weight.numel() > 1 or input.ndim < weight.ndim:
-        weight = weight.reshape(([1, -1] + [1] * (input.ndim - 2)) if input.ndim > 1 else [])
-    return where(input > 0, input, input * weight)
+    return curve(Softplus, input, "softplus", beta=beta, threshold=threshold)
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:

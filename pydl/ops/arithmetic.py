@@ -1,36 +1,50 @@
 """Arithmetic on two inputs that broadcast, with its gradient rules."""
 
+import math
+
 from pydl import _C
 from pydl.autograd.op import Binary
 from pydl.errors import ArgumentError, DtypeError
 from pydl.ops.activation import sigmoid
-from pydl.ops.compare import isinf, isnan, where
-from pydl.ops.elementary import floor, log, sqrt, square, trunc
-from pydl.ops.scalar import Number, lift, lift_pair
+from pydl.ops.compare import isnan, signbit, where
+from pydl.ops.elementary import log, sign, sqrt, square
+from pydl.ops.rounding import floor, trunc
+from pydl.ops.scalar import Number, expect_number, expect_tensor, lift, lift_pair
 from pydl.tensor import Tensor
 
 __all__ = [
     "add",
     "addcdiv",
     "addcmul",
+    "arctan2",
     "atan2",
+    "copysign",
     "div",
     "divide",
+    "float_power",
     "floor_divide",
+    "fmax",
+    "fmin",
     "fmod",
+    "gcd",
+    "heaviside",
     "hypot",
+    "lcm",
+    "ldexp",
     "lerp",
     "logaddexp",
+    "logaddexp2",
     "maximum",
     "minimum",
     "mul",
     "multiply",
+    "nextafter",
     "pow",
     "remainder",
+    "rsub",
     "sub",
     "subtract",
     "true_divide",
-    "xlogy",
 ]
 
 Operand = Tensor | Number
@@ -130,16 +144,65 @@ class Atan2(Binary):
         return lambda: g * b / (a * a + b * b), lambda: -g * a / (a * a + b * b)
 
 
-class LogAddExp(Binary):
-    """max(a, b) + softplus(-|a - b|), with its slopes from the definition, so that they are right where a = b too."""
+class Hypot(Binary):
+    """The slope is 0 where both inputs are 0."""
 
-    def kernel(a, b):
-        zero = _C.scalar(0, a.dtype, a.device)
-        gap = _C.where(_C.eq(a, b), zero, _C.neg(_C.abs(_C.sub(a, b))))  # inf - inf is no number
-        return _C.add(_C.maximum(a, b), _C.softplus(gap))
+    kernel = _C.hypot
+    saves_output = True
+
+    def vjp(g, a, b, y):
+        y = where(y == 0, 1.0, y)
+        return lambda: g * (a / y), lambda: g * (b / y)
+
+
+class LogAddExp(Binary):
+    kernel = _C.logaddexp
 
     def vjp(g, a, b):
         return lambda: g * sigmoid(a - b), lambda: g * sigmoid(b - a)
+
+
+class Copysign(Binary):
+    """Minus the slope of |a| where b is negative; 0 where a is 0."""
+
+    kernel = _C.copysign
+
+    def vjp(g, a, b):
+        return lambda: g * sign(a) * where(signbit(b), -1.0, 1.0), None
+
+
+class Nextafter(Binary):
+    """A neighbour is one step away, wherever a is."""
+
+    kernel = _C.nextafter
+    uses = ()
+
+    def vjp(g, a, b):
+        return g, None
+
+
+class Heaviside(Binary):
+    kernel = _C.heaviside
+    uses = (0,)
+
+    def vjp(g, a, b):
+        return g * 0.0, lambda: where(a == 0, g, 0.0)
+
+
+class Fmax(Binary):
+    kernel = _C.fmax
+
+    def vjp(g, a, b):
+        first = (a >= b) | isnan(b)
+        return lambda: where(first, g, 0.0), lambda: where(first, 0.0, g)
+
+
+class Fmin(Binary):
+    kernel = _C.fmin
+
+    def vjp(g, a, b):
+        first = (a <= b) | isnan(b)
+        return lambda: where(first, g, 0.0), lambda: where(first, 0.0, g)
 
 
 def add(input: Operand, other: Operand, *, alpha: Number = 1) -> Tensor:
@@ -186,12 +249,12 @@ def pow(input: Operand, exponent: Operand) -> Tensor:
     return Pow.apply(*lift_pair(input, exponent, "pow"))
 
 
-def maximum(input: Tensor, other: Operand) -> Tensor:
+def maximum(input: Operand, other: Operand) -> Tensor:
     """The larger of both, broadcast; NaN wins. Where equal, each gets half of the gradient."""
     return Maximum.apply(*lift_pair(input, other, "maximum"))
 
 
-def minimum(input: Tensor, other: Operand) -> Tensor:
+def minimum(input: Operand, other: Operand) -> Tensor:
     """The smaller of both, broadcast; NaN wins. Where equal, each gets half of the gradient."""
     return Minimum.apply(*lift_pair(input, other, "minimum"))
 
@@ -211,39 +274,94 @@ def fmod(input: Operand, other: Operand) -> Tensor:
     return Fmod.apply(*lift_pair(input, other, "fmod"))
 
 
-def atan2(input: Tensor, other: Operand) -> Tensor:
+def atan2(input: Operand, other: Operand) -> Tensor:
     """The angle of the point (other, input), in radians."""
     return Atan2.apply(*lift_pair(input, other, "atan2"))
 
 
-def logaddexp(input: Tensor, other: Tensor) -> Tensor:
-    """log(exp(input) + exp(other)), without overflow."""
+def logaddexp(input: Operand, other: Operand) -> Tensor:
+    """log(exp(input) + exp(other)), broadcast, without overflow."""
     a, b = lift_pair(input, other, "logaddexp")
     if not a.array.is_floating and not b.array.is_floating:
         raise DtypeError(f"logaddexp: expected a floating dtype, got {a.dtype} and {b.dtype}")
     return LogAddExp.apply(a, b)
 
 
-def hypot(input: Tensor, other: Operand) -> Tensor:
-    """sqrt(input^2 + other^2), without overflow."""
-    a, b = lift_pair(input, other, "hypot")
-    top = Maximum.apply(a.detach().abs(), b.detach().abs())
-    top = where((top == 0) | isinf(top), 1.0, top)
-    return top * sqrt(square(a / top) + square(b / top))
+def logaddexp2(input: Operand, other: Operand) -> Tensor:
+    """log2(2^input + 2^other), broadcast, without overflow."""
+    a, b = lift_pair(input, other, "logaddexp2")
+    return logaddexp(a * math.log(2), b * math.log(2)) / math.log(2)
 
 
-def xlogy(input: Operand, other: Operand) -> Tensor:
-    """input * log(other); 0 where input is 0, unless other is NaN."""
-    a, b = lift_pair(input, other, "xlogy")
-    zero = (a == 0) & ~isnan(b)
-    return a * log(where(zero, 1.0, b))
+def hypot(input: Operand, other: Operand) -> Tensor:
+    """sqrt(input^2 + other^2), broadcast, without overflow."""
+    return Hypot.apply(*lift_pair(input, other, "hypot"))
+
+
+def copysign(input: Operand, other: Operand) -> Tensor:
+    """|input| with the sign of other, broadcast; -0 counts as negative."""
+    return Copysign.apply(*lift_pair(input, other, "copysign"))
+
+
+def nextafter(input: Operand, other: Operand) -> Tensor:
+    """The number of the dtype that is next to input in the direction of other, broadcast."""
+    return Nextafter.apply(*lift_pair(input, other, "nextafter"))
+
+
+def fmax(input: Operand, other: Operand) -> Tensor:
+    """The larger of both, broadcast; a NaN loses. Where equal, the gradient goes to input."""
+    return Fmax.apply(*lift_pair(input, other, "fmax"))
+
+
+def fmin(input: Operand, other: Operand) -> Tensor:
+    """The smaller of both, broadcast; a NaN loses. Where equal, the gradient goes to input."""
+    return Fmin.apply(*lift_pair(input, other, "fmin"))
+
+
+def heaviside(input: Operand, values: Operand) -> Tensor:
+    """0 where input < 0, values where it is 0, else 1, broadcast; 0 for NaN."""
+    return Heaviside.apply(*lift_pair(input, values, "heaviside"))
+
+
+def ldexp(input: Operand, other: Operand) -> Tensor:
+    """input * 2^other, broadcast; by whole numbers in two steps, since 2^other alone may overflow."""
+    a, b = lift_pair(input, other, "ldexp")
+    if b.array.is_floating:
+        return mul(a, pow(2.0, b))
+    dtype = a.dtype if a.array.is_floating else _C.default_dtype()
+    half = b.long() >> 1
+    return mul(mul(a, pow(2.0, half.to(dtype))), pow(2.0, (b - half).to(dtype)))
+
+
+def float_power(input: Operand, exponent: Operand) -> Tensor:
+    """input to the power of exponent, broadcast, in float64."""
+    a, b = lift_pair(input, exponent, "float_power")
+    return Pow.apply(a.double(), b.double())
+
+
+def rsub(input: Operand, other: Operand, *, alpha: Number = 1) -> Tensor:
+    """other - alpha * input, broadcast."""
+    return sub(other, input, alpha=alpha)
+
+
+def gcd(input: Operand, other: Operand) -> Tensor:
+    """The greatest common divisor of integers, broadcast; not negative."""
+    a, b = lift_pair(input, other, "gcd")
+    return Tensor(_C.gcd(a.array, b.array))
+
+
+def lcm(input: Operand, other: Operand) -> Tensor:
+    """The least common multiple of integers, broadcast; not negative unless it overflows."""
+    a, b = lift_pair(input, other, "lcm")
+    return Tensor(_C.lcm(a.array, b.array))
 
 
 def lerp(input: Tensor, end: Tensor, weight: Operand) -> Tensor:
     """input + weight * (end - input); exactly end where weight is 1."""
-    gap = end - input
+    gap = expect_tensor(end, "lerp") - expect_tensor(input, "lerp")
     if isinstance(weight, Tensor):
         return where(weight < 0.5, input + weight * gap, end - (1.0 - weight) * gap)
+    weight = expect_number(weight, "lerp", "weight")
     return input + weight * gap if weight < 0.5 else end - (1.0 - weight) * gap
 
 
@@ -257,6 +375,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 
     return add(input, div(tensor1, tensor2), alpha=value)
 
 
+arctan2 = atan2
 subtract = sub
 multiply = mul
 divide = true_divide = div

@@ -6,17 +6,24 @@ from collections.abc import Callable
 from pydl import _C
 from pydl.autograd.op import Binary, Unary
 from pydl.errors import DtypeError
+from pydl.ops.scalar import expect_number, expect_tensor
 from pydl.tensor import Tensor
 
 __all__ = [
     "abs",
+    "absolute",
     "acos",
     "acosh",
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctanh",
     "asin",
     "asinh",
     "atan",
     "atanh",
-    "ceil",
     "cos",
     "cosh",
     "deg2rad",
@@ -25,18 +32,18 @@ __all__ = [
     "exp",
     "exp2",
     "expm1",
-    "floor",
-    "frac",
     "log",
     "log1p",
     "log2",
     "log10",
     "logit",
     "neg",
+    "negative",
+    "positive",
     "rad2deg",
     "reciprocal",
-    "round",
     "rsqrt",
+    "sgn",
     "sign",
     "sin",
     "sinh",
@@ -44,7 +51,6 @@ __all__ = [
     "square",
     "tan",
     "tanh",
-    "trunc",
 ]
 
 
@@ -274,22 +280,6 @@ class Sign(Step):
     kernel = _C.sign
 
 
-class Floor(Step):
-    kernel = _C.floor
-
-
-class Ceil(Step):
-    kernel = _C.ceil
-
-
-class Round(Step):
-    kernel = _C.round
-
-
-class Trunc(Step):
-    kernel = _C.trunc
-
-
 def unary_function(op: type[Unary], doc: str) -> Callable[[Tensor], Tensor]:
     """The public function of an op of one input."""
 
@@ -333,34 +323,36 @@ atanh = unary_function(Atanh, "The inverse hyperbolic tangent, for |x| < 1.")
 erf = unary_function(Erf, "The error function.")
 erfc = unary_function(Erfc, "1 - erf(x), accurate for large x.")
 sign = unary_function(Sign, "-1, 0 or 1; 0 for NaN.")
-floor = unary_function(Floor, "The largest integer not above x.")
-ceil = unary_function(Ceil, "The smallest integer not below x.")
-trunc = unary_function(Trunc, "x without its fraction.")
-
-
-def round(input: Tensor, *, decimals: int = 0) -> Tensor:
-    """The nearest integer, or multiple of 10**-decimals; halves go to the even one."""
-    if decimals == 0:
-        return Round.apply(input)
-    return Round.apply(input * 10.0**decimals) / 10.0**decimals
-
-
-def frac(input: Tensor) -> Tensor:
-    """The fraction of x, with its sign."""
-    return input - trunc(input)
 
 
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """log(x / (1 - x)), the inverse of sigmoid; eps keeps x in [eps, 1 - eps]."""
-    x = input if eps is None else input.clamp(eps, 1 - eps)
+    x = expect_tensor(input, "logit")
+    if eps is not None:
+        low = expect_number(eps, "logit", "eps")
+        x = x.clamp(low, 1 - low)
     return log(x / (1.0 - x))
 
 
 def deg2rad(input: Tensor) -> Tensor:
     """Degrees in radians."""
-    return input * (math.pi / 180)
+    return expect_tensor(input, "deg2rad") * (math.pi / 180)
 
 
 def rad2deg(input: Tensor) -> Tensor:
     """Radians in degrees."""
-    return input * (180 / math.pi)
+    return expect_tensor(input, "rad2deg") * (180 / math.pi)
+
+
+def positive(input: Tensor) -> Tensor:
+    """input itself. Raises: DtypeError for bool."""
+    if expect_tensor(input, "positive").dtype is _C.bool:
+        raise DtypeError("positive: bool is not supported: expected a numeric dtype")
+    return input
+
+
+absolute = abs
+negative = neg
+sgn = sign
+arccos, arcsin, arctan = acos, asin, atan
+arccosh, arcsinh, arctanh = acosh, asinh, atanh

@@ -16,11 +16,14 @@ from pydl.ops import (
     gemm,
     index,
     matrices,
+    piecewise,
     place,
     products,
     random,
     reduce,
+    rounding,
     shape,
+    special,
     subscript,
 )
 from pydl.ops.softmax import log_softmax, softmax
@@ -29,11 +32,15 @@ from pydl.tensor import Tensor
 
 _METHODS = {
     elementary: "neg abs square exp exp2 expm1 log log2 log10 log1p sqrt rsqrt reciprocal sin cos tan asin acos atan "
-    "sinh cosh tanh asinh acosh atanh erf erfc sign floor ceil round trunc frac logit deg2rad rad2deg",
-    arithmetic: "add sub mul div pow maximum minimum floor_divide remainder fmod atan2 lerp logaddexp hypot xlogy "
-    "addcmul addcdiv",
+    "sinh cosh tanh asinh acosh atanh erf erfc sign logit deg2rad rad2deg positive",
+    rounding: "floor ceil round trunc frac frexp",
+    special: "lgamma digamma polygamma mvlgamma erfinv i0 igamma igammac sinc xlogy",
+    piecewise: "hardshrink prelu",
+    arithmetic: "add sub mul div pow maximum minimum floor_divide remainder fmod atan2 lerp logaddexp logaddexp2 "
+    "hypot addcmul addcdiv copysign nextafter fmax fmin heaviside ldexp float_power gcd lcm",
     compare: "eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor "
-    "bitwise_not isnan isinf isfinite clamp equal isclose allclose nan_to_num",
+    "bitwise_not bitwise_left_shift bitwise_right_shift isnan isinf isfinite isposinf isneginf isreal signbit clamp "
+    "clamp_min clamp_max equal isclose allclose nan_to_num",
     activation: "relu sigmoid",
     reduce: "sum mean prod amax amin argmax argmin max min any all cumsum var std logsumexp norm count_nonzero "
     "nansum nanmean aminmax cumprod diff var_mean std_mean",
@@ -52,14 +59,19 @@ _METHODS = {
     convert: "to type_as cpu cuda copy_ fill_ zero_",
 }
 _IN_PLACE = (
-    "add sub mul div pow neg abs exp log sqrt reciprocal square relu sigmoid tanh floor ceil round trunc clamp "
-    "masked_fill index_add scatter_add scatter scatter_reduce index_copy index_fill index_put index_reduce put "
-    "masked_scatter lerp nan_to_num "
-    "tril triu addcmul addcdiv"
+    "add sub mul div pow neg abs exp exp2 expm1 log log2 log10 log1p sqrt rsqrt reciprocal square relu sigmoid "
+    "tanh sin cos tan asin acos atan sinh cosh asinh acosh atanh erf erfc erfinv sign floor ceil round trunc frac "
+    "clamp clamp_min clamp_max masked_fill index_add scatter_add scatter index_copy index_fill index_put "
+    "masked_scatter lerp nan_to_num tril triu addcmul addcdiv floor_divide remainder fmod atan2 hypot copysign "
+    "nextafter heaviside ldexp float_power gcd lcm xlogy logit deg2rad rad2deg lgamma digamma polygamma mvlgamma "
+    "i0 igamma igammac sinc eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and "
+    "bitwise_or bitwise_xor bitwise_not bitwise_left_shift bitwise_right_shift scatter_reduce index_reduce put"
 )
 _ALIASES = {"multiply": "mul", "subtract": "sub", "divide": "div", "true_divide": "div", "absolute": "abs",
             "clip": "clamp", "negative": "neg", "greater": "gt", "less": "lt", "swapaxes": "transpose",
-            "moveaxis": "movedim"}  # fmt: skip
+            "moveaxis": "movedim", "greater_equal": "ge", "less_equal": "le", "not_equal": "ne", "arccos": "acos",
+            "arcsin": "asin", "arctan": "atan", "arctan2": "atan2", "arccosh": "acosh", "arcsinh": "asinh",
+            "arctanh": "atanh", "fix": "trunc", "sgn": "sign"}  # fmt: skip
 
 
 def _reflected(function: Any) -> Any:
@@ -134,17 +146,24 @@ def _attach() -> None:
         setattr(Tensor, name, getattr(Tensor, target))
     for name in _IN_PLACE.split():
         setattr(Tensor, name + "_", convert.in_place(name))
+    for name, target in _ALIASES.items():
+        if target in _IN_PLACE.split():
+            setattr(Tensor, name + "_", getattr(Tensor, target + "_"))
     operators = {"add": arithmetic.add, "sub": arithmetic.sub, "mul": arithmetic.mul, "truediv": arithmetic.div,
                  "pow": arithmetic.pow, "floordiv": arithmetic.floor_divide, "mod": arithmetic.remainder,
                  "matmul": gemm.matmul, "and": compare.bitwise_and, "or": compare.bitwise_or,
-                 "xor": compare.bitwise_xor}  # fmt: skip
+                 "xor": compare.bitwise_xor, "lshift": compare.bitwise_left_shift,
+                 "rshift": compare.bitwise_right_shift}  # fmt: skip
     for name, function in operators.items():
         setattr(Tensor, f"__{name}__", function)
         setattr(Tensor, f"__r{name}__", _reflected(function))
     for name in ("eq", "ne", "lt", "le", "gt", "ge"):
         setattr(Tensor, f"__{name}__", _comparison(getattr(compare, name)))
-    for name in ("neg", "abs", "round", "floor", "ceil", "trunc"):
+    for name in ("neg", "abs"):
         setattr(Tensor, f"__{name}__", getattr(elementary, name))
+    for name in ("floor", "ceil", "trunc"):
+        setattr(Tensor, f"__{name}__", getattr(rounding, name))
+    Tensor.__round__ = lambda self, ndigits=None: rounding.round(self, decimals=ndigits or 0)
     Tensor.backward = _backward
     Tensor.softmax = typed(softmax)
     Tensor.log_softmax = typed(log_softmax)

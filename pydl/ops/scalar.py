@@ -45,6 +45,22 @@ def lift(value: Any, like: Tensor, op: str) -> Tensor:
     return _constant(value, value.__class__, dtype, array.device)
 
 
+def expect_tensor(value: Any, op: str) -> Tensor:
+    """value itself, which must be a tensor."""
+    if not isinstance(value, Tensor):
+        raise DtypeError(f"{op}: expected a tensor, got {type(value).__name__}")
+    return value
+
+
+def expect_number(value: Any, op: str, name: str) -> float:
+    """value as a float; it must be a Python or NumPy number, or a tensor of one element."""
+    if isinstance(value, (bool, int, float, np.bool_, np.integer, np.floating)):
+        return float(value)
+    if isinstance(value, Tensor) and value.numel() == 1:
+        return float(value.item())
+    raise DtypeError(f"{op}: {name} must be a number, got {type(value).__name__}")
+
+
 def lift_pair(a: Any, b: Any, op: str) -> tuple[Tensor, Tensor]:
     """Both as tensors; at least one must be a tensor."""
     if isinstance(a, Tensor):

@@ -10,7 +10,8 @@ from scipy import special
 
 import pydl
 from pydl import ops
-from pydl.errors import ArgumentError, ShapeError
+from pydl.errors import ArgumentError, DtypeError, ShapeError
+from pydl.ops.activation import SoftplusUnit
 
 
 def torch_row(name: str, **options: Any) -> Any:
@@ -39,7 +40,17 @@ ROWS = [
         slack=2,
         errors=[(((3,), {"approximate": "x"}), ArgumentError, "approximate must be 'none' or 'tanh', got 'x'")],
     ),
-    torch_row("softplus", low=-9, high=9, kwargs=[{}, {"beta": 2.0}, {"beta": 0.5, "threshold": 1.0}]),
+    torch_row(
+        "softplus",
+        low=-9,
+        high=9,
+        kwargs=[{}, {"beta": 2.0}, {"beta": 0.5, "threshold": 1.0}],
+        errors=[
+            (((3,), {"beta": "x"}), DtypeError, "softplus: beta must be a number, got str"),
+            ((1.0,), DtypeError, "softplus: expected a tensor, got float"),
+        ],
+    ),
+    unary(SoftplusUnit.apply, lambda x: np.logaddexp(0, x), name="softplus_unit", low=-30, high=30),
     torch_row("leaky_relu", kwargs=[{}, {"negative_slope": 0.3}]),
     torch_row("elu", kwargs=[{}, {"alpha": 0.7}]),
     torch_row("selu"),

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from checks import RowChecks
-from registry import ALL, INTS, NUMBERS, binary, row
-from scipy import special
+from registry import ALL, FLOATS, INTS, NUMBERS, TWO, binary, row, via
 
 import pydl
 from pydl import ops
@@ -57,8 +56,41 @@ ROWS = [
     binary(ops.fmod, np.fmod, dtypes=NUMBERS, errors=BY_ZERO + NO_BOOL, **DIVISOR, specials=False),
     binary(ops.atan2, np.arctan2),
     binary(ops.logaddexp, np.logaddexp, low=-5, high=5),
-    binary(ops.hypot, np.hypot, specials=False),
-    binary(ops.xlogy, special.xlogy, low=0.2, high=3),
+    binary(ops.hypot, np.hypot, specials=False, slack=1),
+    binary(ops.logaddexp2, np.logaddexp2, low=-5, high=5, specials=False),
+    binary(ops.copysign, np.copysign, low=(0.1, -2)),
+    binary(ops.nextafter, np.nextafter, dtypes=FLOATS[:2], specials=False),
+    binary(ops.fmax, np.fmax, dtypes=ALL),
+    binary(ops.fmin, np.fmin, dtypes=ALL),
+    binary(ops.heaviside, via("heaviside"), dtypes=("float64", "float32", "int64")),
+    binary(ops.ldexp, lambda a, b: a * 2.0**b, low=(-2, -3), high=(2, 3), slack=2, specials=False),
+    binary(
+        ops.float_power,
+        np.float_power,
+        low=(0.2, -2),
+        high=(3, 2),
+        dtypes=FLOATS[:2],
+        result=lambda d: "float64",
+        slack={"float32": 2},
+        whole=(1, 5),
+    ),
+    row(ops.rsub, lambda a, b, alpha=1: b - alpha * a, kinds="ff", kwargs=[{}, {"alpha": 3}], dtypes=NUMBERS),
+    *[
+        row(
+            getattr(ops, name),
+            getattr(np, name),
+            kinds="ff",
+            shapes=TWO,
+            dtypes=INTS,
+            grad=False,
+            tails=lambda n: ((n,), (n,)),
+            errors=[
+                (((3,), (3,)), DtypeError, f"{name}: float32 is not supported: expected integers or bool"),
+                ((pydl.tensor([True]), pydl.tensor([True])), DtypeError, "bool is not supported"),
+            ],
+        )
+        for name in ("gcd", "lcm")
+    ],
     row(ops.lerp, lambda a, b, w: a + w * (b - a), kinds="fff", shapes=THREE, low=(-2, -2, 0), high=(2, 2, 1), slack=2),
     row(
         ops.lerp,
@@ -237,3 +269,61 @@ def test_lerp_ends_exactly() -> None:
     a, b = pydl.tensor([1e8, 0.1]), pydl.tensor([1.0, 0.7])
     for one in (1.0, pydl.ones(2)):
         assert ops.lerp(a, b, one).tolist() == b.tolist()
+
+
+def test_hypot_slope_at_the_corner() -> None:
+    a, b = (pydl.zeros(2, requires_grad=True) for _ in range(2))
+    ops.hypot(a, b).sum().backward()
+    assert a.grad.tolist() == b.grad.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_nextafter(dtype: str) -> None:
+    """One step of each dtype, through 0, to infinity, and past NaN."""
+    torch = pytest.importorskip("torch")
+    v = [0.0, -0.0, 1.0, -1.0, 1.5, 6e-8, float("inf"), -float("inf"), float("nan")]
+    t = torch.tensor(v, dtype=getattr(torch, dtype))
+    x = pydl.tensor(v, dtype=getattr(pydl, dtype))
+    ours = ops.nextafter(x.reshape(-1, 1), x).double().numpy()
+    if dtype == "float16":  # torch has no kernel: by NumPy
+        half = np.array(v, dtype=np.float16)
+        theirs = np.nextafter(half.reshape(-1, 1), half).astype(np.float64)
+    else:
+        theirs = torch.nextafter(t.reshape(-1, 1), t).double().numpy()
+    np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(DtypeError, match="nextafter: int64 is not supported: expected a floating dtype"):
+        ops.nextafter(pydl.tensor([1]), pydl.tensor([2]))
+
+
+def test_fmax_gives_ties_to_the_first() -> None:
+    nan = float("nan")
+    for fn in (ops.fmax, ops.fmin):
+        a, b = pydl.tensor([1.0, nan, 1.0], requires_grad=True), pydl.tensor([1.0, 1.0, nan], requires_grad=True)
+        y = fn(a, b)
+        y.sum().backward()
+        assert y.tolist() == [1, 1, 1]
+        assert (a.grad.tolist(), b.grad.tolist()) == ([1, 0, 1], [0, 1, 0])
+
+
+def test_gcd_at_the_ends_of_the_range() -> None:
+    for dtype in INTS:
+        info = np.iinfo(dtype)
+        v = np.array([info.min, info.min + 1, info.max, 0, 1, 6, 4], dtype=dtype)
+        a, b = (g.reshape(-1) for g in np.meshgrid(v, v))
+        np.testing.assert_array_equal(ops.gcd(pydl.from_numpy(a), pydl.from_numpy(b)).numpy(), np.gcd(a, b))
+
+
+@pytest.mark.parametrize("call", [
+    lambda x: ops.add(x, "a"),
+    lambda x: ops.mul([1], x),
+    lambda x: ops.lerp(x, x, "w"),
+    lambda x: ops.lerp(x, 2.0, 0.5),
+    lambda x: ops.addcmul(x, 2.0, 3.0),
+    lambda x: ops.hypot(x, None),
+    lambda x: ops.copysign(2.0, 3.0),
+    lambda x: ops.add(x, x, alpha="a"),
+])  # fmt: skip
+def test_what_is_no_number(call: Any) -> None:
+    """A typed error that names the operation."""
+    with pytest.raises(DtypeError, match=r"(add|mul|lerp|hypot|copysign): "):
+        call(pydl.ones(2))

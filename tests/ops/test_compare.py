@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from checks import RowChecks
-from registry import ALL, FLOATS, INTS, NUMBERS, TWO, binary, row, unary
+from registry import ALL, FLOATS, INTS, NUMBERS, TWO, binary, row, unary, via
 
 import pydl
 from pydl import ops
@@ -57,6 +57,25 @@ ROWS = [
         errors=[(((3,),), DtypeError, "bitwise_not: expected integers or bool")],
     ),
     unary(ops.logical_not, np.logical_not, **FLAGS),
+    unary(ops.isposinf, np.isposinf, **FLAGS),
+    unary(ops.isneginf, np.isneginf, **FLAGS),
+    unary(ops.signbit, lambda x: np.signbit(np.asarray(x, dtype=np.float64)), **FLAGS),
+    unary(ops.isreal, lambda x: np.ones(np.shape(x), bool), **FLAGS),
+    unary(ops.clamp_min, lambda x, min: np.maximum(x, min), dtypes=NUMBERS, kwargs=[{"min": 1}]),
+    unary(ops.clamp_max, lambda x, max: np.minimum(x, max), dtypes=NUMBERS, kwargs=[{"max": 1}]),
+    *[
+        row(
+            getattr(ops, name),
+            via(name),
+            kinds="ff",
+            shapes=TWO,
+            dtypes=INTS,
+            grad=False,
+            tails=lambda n: ((n,), (n,)),
+            errors=NO_FLOAT,
+        )
+        for name in ("bitwise_left_shift", "bitwise_right_shift")
+    ],
     unary(ops.isnan, np.isnan, **FLAGS),
     unary(ops.isinf, np.isinf, **FLAGS),
     unary(ops.isfinite, np.isfinite, **FLAGS),
@@ -177,3 +196,16 @@ def test_nan_to_num(dtype: str) -> None:
     v = [float("nan"), float("inf"), -float("inf"), 1.5]
     ours = ops.nan_to_num(pydl.tensor(v, dtype=getattr(pydl, dtype))).double().tolist()
     assert ours == torch.nan_to_num(torch.tensor(v, dtype=getattr(torch, dtype))).double().tolist()
+
+
+def test_shift_operators() -> None:
+    x = pydl.tensor([1, -8, 3])
+    assert (x << 2).tolist() == [4, -32, 12]
+    assert (x >> 1).tolist() == [0, -4, 1]
+    assert (1 << pydl.tensor([0, 3, 64])).tolist() == [1, 8, 0]
+
+
+@pytest.mark.parametrize("name", ["isnan", "signbit", "logical_not", "bitwise_not", "isreal", "nan_to_num", "clamp"])
+def test_what_is_no_tensor(name: str) -> None:
+    with pytest.raises(DtypeError, match=f"{name}: expected a tensor, got float"):
+        getattr(ops, name)(1.0, *([0] if name == "clamp" else []))
