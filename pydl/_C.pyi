@@ -151,6 +151,9 @@ def clamp_grad(
     b: SupportsFloat | SupportsIndex = 0.0,
     c: SupportsFloat | SupportsIndex = 0.0,
 ) -> Array: ...
+def check_classes(
+    op: str, target: Array, classes: SupportsInt | SupportsIndex, ignored: SupportsInt | SupportsIndex | None
+) -> None: ...
 def clone(x: Array) -> Array: ...
 def contiguous(x: Array) -> Array: ...
 def conv(
@@ -204,6 +207,7 @@ def cross_entropy(
     weight: Array | None,
     ignore_index: SupportsInt | SupportsIndex,
     label_smoothing: SupportsFloat | SupportsIndex,
+    reduction: SupportsInt | SupportsIndex,
 ) -> tuple: ...
 def cross_entropy_grad(
     g: Array,
@@ -211,8 +215,10 @@ def cross_entropy_grad(
     target: Array,
     weight: Array | None,
     lse: Array,
+    total: Array,
     ignore_index: SupportsInt | SupportsIndex,
     label_smoothing: SupportsFloat | SupportsIndex,
+    reduction: SupportsInt | SupportsIndex,
 ) -> Array: ...
 def cuda_missing() -> str: ...
 def cumsum(x: Array, dim: SupportsInt | SupportsIndex) -> Array: ...
@@ -457,6 +463,22 @@ def ndtri(x: Array) -> Array: ...
 def ne(a: Array, b: Array) -> Array: ...
 def neg(x: Array) -> Array: ...
 def nextafter(a: Array, b: Array) -> Array: ...
+def nll(
+    x: Array,
+    target: Array,
+    weight: Array | None,
+    ignore_index: SupportsInt | SupportsIndex,
+    reduction: SupportsInt | SupportsIndex,
+) -> tuple: ...
+def nll_grad(
+    g: Array,
+    target: Array,
+    weight: Array | None,
+    total: Array,
+    shape: tuple[int, ...],
+    ignore_index: SupportsInt | SupportsIndex,
+    reduction: SupportsInt | SupportsIndex,
+) -> Array: ...
 def nonzero(x: Array) -> Array: ...
 def normal(
     a: SupportsFloat | SupportsIndex,
@@ -467,6 +489,21 @@ def normal(
     device: device,
 ) -> Array: ...
 def own(x: object) -> object: ...
+def pair_loss(
+    x: Array,
+    target: Array,
+    kind: SupportsInt | SupportsIndex,
+    parameter: SupportsFloat | SupportsIndex,
+    reduction: SupportsInt | SupportsIndex,
+) -> Array: ...
+def pair_loss_grad(
+    g: Array,
+    x: Array,
+    target: Array,
+    kind: SupportsInt | SupportsIndex,
+    parameter: SupportsFloat | SupportsIndex,
+    reduction: SupportsInt | SupportsIndex,
+) -> Array: ...
 def permute(x: Array, axes: tuple[int, ...]) -> Array: ...
 def place(
     op: str, how: str, y: Array, dim: SupportsInt | SupportsIndex, index: Array, x: Array, rows: builtins.bool
@@ -528,6 +565,23 @@ def sinc(x: Array) -> Array: ...
 def sinh(x: Array) -> Array: ...
 def slice(x: Array, starts: tuple[int, ...], sizes: tuple[int, ...], steps: tuple[int, ...]) -> Array: ...
 def slice_grad(g: Array, shape: tuple[int, ...], starts: tuple[int, ...], steps: tuple[int, ...]) -> Array: ...
+def soft_entropy(
+    x: Array,
+    target: Array,
+    weight: Array | None,
+    label_smoothing: SupportsFloat | SupportsIndex,
+    reduction: SupportsInt | SupportsIndex,
+) -> tuple: ...
+def soft_entropy_grad(
+    g: Array,
+    x: Array,
+    target: Array,
+    weight: Array | None,
+    lse: Array,
+    mass: Array,
+    label_smoothing: SupportsFloat | SupportsIndex,
+    reduction: SupportsInt | SupportsIndex,
+) -> Array: ...
 def softmax(x: Array) -> Array: ...
 def softmax_grad(g: Array, y: Array) -> Array: ...
 def softplus(

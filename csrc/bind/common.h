@@ -26,6 +26,7 @@ void bind_reduce(py::module_& m);
 void bind_index(py::module_& m);
 void bind_place(py::module_& m);
 void bind_softmax(py::module_& m);
+void bind_loss(py::module_& m);
 void bind_gemm(py::module_& m);
 void bind_conv(py::module_& m);
 void bind_random(py::module_& m);
@@ -68,6 +69,16 @@ void check_device(const char* op, const Array& a, const Array& b);
 int wrap_axis(const char* op, int64_t axis, int ndim);  // negative axes count from the end
 // x as (outer, n, inner) around an axis, dense.
 Array around(const Array& x, int axis);
+
+// Raises BoundsError unless every class is in [0, classes) or ignored; target is dense int64. The one place where a
+// loss reads its classes on the host.
+void check_classes(const char* op, const Array& target, int64_t classes, std::optional<int64_t> ignored);
+
+// Losses as they are, their sum, or their mean, which divides by the sum of `weights` where there are any; and that sum
+// (of no elements where it is not needed).
+enum Reduction : int { kNone, kSum, kMean };
+inline View filled_or_absent(const Array& x) { return x.numel() ? x.view() : View{}; }
+py::tuple reduced_losses(const Array& loss, const Array& weights, int reduction);
 
 // The array as an optional argument of a kernel.
 inline View maybe(const std::optional<Array>& x) { return x ? x->view() : View{}; }

@@ -22,19 +22,6 @@ inline void put(const View& y, int64_t i, Vec<C> v) {
   }
 }
 
-template <class C>
-inline C get(const View& x, int64_t i) {
-  if constexpr (std::is_same_v<C, double>) return x.as<double>()[i];
-  if (x.dtype == Dtype::f32) return x.as<float>()[i];
-  return x.dtype == Dtype::f16 ? to_float(x.as<f16>()[i]) : to_float(x.as<bf16>()[i]);
-}
-
-template <class S>
-inline Wide<S> widened(S x) {
-  if constexpr (kHalf<S>) return to_float(x);
-  if constexpr (!kHalf<S>) return x;
-}
-
 // What all rows share.
 template <class S>
 struct Loss {
@@ -61,7 +48,7 @@ struct Loss {
     all_weight = sum(total);
   }
 
-  C of_target(int64_t t) const { return weight ? keep * widened(weight[t]) : keep; }
+  C of_target(int64_t t) const { return weight ? keep * widen(weight[t]) : keep; }
 
   // sum_j w[j] (max - x[j])
   C spread_row(const S* x, C max) const {
@@ -83,83 +70,188 @@ inline Norm<C> scores_norm(const S* x, int64_t n) {
   return {max, sum(exp_or_0(v - max))};
 }
 
-template <class S>
-void cross_entropy_rows(const Loss<S>& f, const S* x, const View& loss, const View& lse, int64_t begin, int64_t end) {
-  using C = Wide<S>;
-  using V = Vec<C>;
-  for (int64_t r = begin; r < end; ++r) {
-    const S* row = x + r * f.classes;
-    const int64_t t = f.target[r];
-    if (t == f.ignored) {
-      put<C>(loss, r, V());
-      put<C>(lse, r, V());
-      continue;
-    }
-    const Norm<C> norm = scores_norm<C>(row, f.classes);
-    const V log_sum = log(V(norm.sum));
-    V value = f.of_target(t) * ((norm.max - widened(row[t])) + log_sum);
-    if (f.spread != C(0)) value += f.spread * (f.spread_row(row, norm.max) + f.all_weight * log_sum);
-    put<C>(loss, r, value);
-    put<C>(lse, r, norm.max + log_sum);
+// Calls row(r, norm of row r) for each row of scores.
+template <class C, class S, class F>
+void each_norm(const S* x, int64_t rows, int64_t n, const F& row) {
+  if (in_pieces(rows, n)) {
+    const Norm<C>* norms = piecewise_norms<C>(x, rows, n);
+    for (int64_t r = 0; r < rows; ++r) row(r, norms[r]);
+    return;
   }
+  parallel_for(rows, kExpCost * n, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) row(r, scores_norm<C>(x + r * n, n));
+  });
 }
 
-// gx[j] = g ((keep w[t] + spread sum(w)) p[j] - spread w[j] - [j == t] keep w[t]),  p[j] = exp(x[j] - lse)
-template <class S>
-inline void gradient_row(const Loss<S>& f, const S* x, int64_t t, Wide<S> g, Wide<S> lse, S* gx) {
-  using C = Wide<S>;
-  using V = Vec<C>;
-  const C at_target = g * f.of_target(t);
-  const V factor = at_target + g * (f.spread * f.all_weight), spread = g * f.spread;
-  const auto gradient = [&](int64_t j, auto... count) {
-    const V p = factor * exp_or_0(load<C>(x + j, count...) - lse);
-    if (f.spread == C(0)) return p;
-    return f.weight ? p - spread * load<C>(f.weight + j, count...) : p - spread;
-  };
-  each_vector<V::N>(f.classes, [&](int64_t j, auto... count) { store(gx + j, gradient(j, count...), count...); });
-  store(gx + t, gradient(t, int64_t{1}) - at_target, 1);  // anew, so that 16-bit floats are rounded once
+// Calls f(r, first class, count) for rows or, where they are few and long, for their pieces.
+template <class F>
+void each_part(int64_t rows, int64_t n, const F& f) {
+  if (in_pieces(rows, n))
+    return each_piece(rows, n, kExpCost, [&](int64_t r, int64_t at, int64_t count, int64_t) { f(r, at, count); });
+  parallel_for(rows, kExpCost * n, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) f(r, int64_t{0}, n);
+  });
 }
 
 template <class S>
 void cross_entropy_as(const View& x, const View& target, const View& weight, const CrossEntropy& options,
-                      const View& loss, const View& lse) {
+                      const View& loss, const View& lse, const View& weights) {
+  using C = Wide<S>;
+  using V = Vec<C>;
   const Loss<S> f(x, target, weight, options);
-  parallel_for(x.shape[0], kExpCost * f.classes,
-               [&](int64_t begin, int64_t end) { cross_entropy_rows(f, x.as<const S>(), loss, lse, begin, end); });
+  each_norm<C>(x.as<const S>(), x.shape[0], f.classes, [&](int64_t r, Norm<C> norm) {
+    const S* row = x.as<const S>() + r * f.classes;
+    const int64_t t = f.target[r];
+    const bool kept = t != f.ignored;
+    if (weights.present()) put<C>(weights, r, kept ? (f.weight ? V(widen(f.weight[t])) : V(C(1))) : V());
+    if (!kept) {
+      put<C>(loss, r, V());
+      put<C>(lse, r, V());
+      return;
+    }
+    const V log_sum = log(V(norm.sum));
+    V value = f.of_target(t) * ((norm.max - widen(row[t])) + log_sum);
+    if (f.spread != C(0)) value += f.spread * (f.spread_row(row, norm.max) + f.all_weight * log_sum);
+    put<C>(loss, r, value);
+    put<C>(lse, r, norm.max + log_sum);
+  });
+}
+
+// gx[j] = g ((keep w[t] + spread sum(w)) p[j] - spread w[j] - [j == t] keep w[t]),  p[j] = exp(x[j] - lse),
+// for the classes from `first` on.
+template <class S>
+inline void gradient_row(const Loss<S>& f, const S* x, int64_t t, Wide<S> g, Wide<S> lse, int64_t first, int64_t count,
+                         S* gx) {
+  using C = Wide<S>;
+  using V = Vec<C>;
+  const C at_target = g * f.of_target(t);
+  const V factor = at_target + g * (f.spread * f.all_weight), spread = g * f.spread;
+  const auto gradient = [&](int64_t j, auto... left) {
+    const V p = factor * exp_or_0(load<C>(x + j, left...) - lse);
+    if (f.spread == C(0)) return p;
+    return f.weight ? p - spread * load<C>(f.weight + j, left...) : p - spread;
+  };
+  each_vector<V::N>(count,
+                    [&](int64_t j, auto... left) { store(gx + first + j, gradient(first + j, left...), left...); });
+  if (t >= first && t < first + count)
+    store(gx + t, gradient(t, int64_t{1}) - at_target, 1);  // anew, so that 16-bit floats are rounded once
 }
 
 template <class S>
 void cross_entropy_grad_as(const View& g, const View& x, const View& target, const View& weight, const View& lse,
-                           const CrossEntropy& options, const View& gx) {
+                           const View& total, const CrossEntropy& options, const View& gx) {
   using C = Wide<S>;
   const Loss<S> f(x, target, weight, options);
   const int64_t c = f.classes;
-  parallel_for(x.shape[0], kExpCost * c, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      S* to = gx.as<S>() + r * c;
-      if (f.target[r] == f.ignored) {
-        std::memset(to, 0, c * sizeof(S));
-      } else {
-        gradient_row(f, x.as<const S>() + r * c, f.target[r], get<C>(g, r * g.strides[0]), get<C>(lse, r), to);
-      }
+  const C scale = total.present() ? 1 / element<C>(total, 0) : static_cast<C>(options.scale);
+  each_part(x.shape[0], c, [&](int64_t r, int64_t first, int64_t count) {
+    S* to = gx.as<S>() + r * c;
+    if (f.target[r] == f.ignored) {
+      std::memset(static_cast<void*>(to + first), 0, count * sizeof(S));
+    } else {
+      const C one = element<C>(g, r * g.strides[0]) * scale;
+      gradient_row(f, x.as<const S>() + r * c, f.target[r], one, element<C>(lse, r), first, count, to);
     }
   });
 }
 
-}  // namespace
+// ---- targets that are probabilities: with q[j] = w[j] ((1 - e) t[j] + e / c),
+//   loss = sum_j q[j] (lse - x[j]),   gx[j] = g (p[j] sum(q) - q[j])
 
-void cross_entropy(View x, View target, View weight, CrossEntropy options, View loss, View lse) {
-  if (x.dtype == Dtype::f32) return cross_entropy_as<float>(x, target, weight, options, loss, lse);
-  if (x.dtype == Dtype::f64) return cross_entropy_as<double>(x, target, weight, options, loss, lse);
-  if (x.dtype == Dtype::f16) return cross_entropy_as<f16>(x, target, weight, options, loss, lse);
-  return cross_entropy_as<bf16>(x, target, weight, options, loss, lse);
+template <class S>
+struct SoftTarget {
+  using C = Wide<S>;
+  const S *target, *weight;
+  C keep, spread;
+
+  SoftTarget(const View& t, const View& w, const CrossEntropy& options)
+      : target(t.as<const S>()),
+        weight(w.as<const S>()),
+        keep(static_cast<C>(1 - options.label_smoothing)),
+        spread(static_cast<C>(options.label_smoothing / static_cast<double>(t.shape[1]))) {}
+
+  template <class... Count>
+  Vec<C> at(int64_t row, int64_t j, Count... count) const {
+    const Vec<C> q = fma(Vec<C>(keep), load<C>(target + row + j, count...), Vec<C>(spread));
+    return weight ? q * load<C>(weight + j, count...) : q;
+  }
+};
+
+template <class S>
+void soft_entropy_as(const View& x, const View& target, const View& weight, const CrossEntropy& options,
+                     const View& loss, const View& lse, const View& mass) {
+  using C = Wide<S>;
+  using V = Vec<C>;
+  const int64_t c = x.shape[1];
+  const SoftTarget<S> f(target, weight, options);
+  const S* xs = x.as<const S>();
+  each_norm<C>(xs, x.shape[0], c, [&](int64_t r, Norm<C> norm) {
+    V all, gaps;
+    each_vector<V::N>(c, [&](int64_t j, auto... count) {
+      V q = f.at(r * c, j, count...);
+      if constexpr (sizeof...(count) > 0) q = select(first_lanes<C>(c - j), q, V());
+      const V gap = norm.max - load<C>(xs + r * c + j, count...);
+      all += q;
+      gaps += select(q == C(0), V(), q * gap);  // nothing is expected of a class whose score is -inf
+    });
+    const V log_sum = log(V(norm.sum)), total = sum(all);
+    put<C>(loss, r, V(sum(gaps)) + total * log_sum);
+    put<C>(lse, r, norm.max + log_sum);
+    put<C>(mass, r, total);
+  });
 }
 
-void cross_entropy_grad(View g, View x, View target, View weight, View lse, CrossEntropy options, View gx) {
-  if (x.dtype == Dtype::f32) return cross_entropy_grad_as<float>(g, x, target, weight, lse, options, gx);
-  if (x.dtype == Dtype::f64) return cross_entropy_grad_as<double>(g, x, target, weight, lse, options, gx);
-  if (x.dtype == Dtype::f16) return cross_entropy_grad_as<f16>(g, x, target, weight, lse, options, gx);
-  return cross_entropy_grad_as<bf16>(g, x, target, weight, lse, options, gx);
+template <class S>
+void soft_entropy_grad_as(const View& g, const View& x, const View& target, const View& weight, const View& lse,
+                          const View& mass, const CrossEntropy& options, const View& gx) {
+  using C = Wide<S>;
+  const int64_t c = x.shape[1];
+  const SoftTarget<S> f(target, weight, options);
+  each_part(x.shape[0], c, [&](int64_t r, int64_t first, int64_t count) {
+    const S* xs = x.as<const S>() + r * c;
+    S* to = gx.as<S>() + r * c;
+    const Vec<C> one = element<C>(g, r * g.strides[0]) * static_cast<C>(options.scale);
+    const Vec<C> total = element<C>(mass, r), log_sum = element<C>(lse, r);
+    each_vector<Vec<C>::N>(count, [&](int64_t i, auto... left) {
+      const int64_t j = first + i;
+      const Vec<C> p = exp_or_0(load<C>(xs + j, left...) - log_sum);
+      store(to + j, one * (p * total - f.at(r * c, j, left...)), left...);
+    });
+  });
+}
+
+// f(S{}) for the type of the elements.
+template <class F>
+void with_element(Dtype dtype, const F& f) {
+  if (dtype == Dtype::f32) return f(float{});
+  if (dtype == Dtype::f64) return f(double{});
+  if (dtype == Dtype::f16) return f(f16{});
+  return f(bf16{});
+}
+
+}  // namespace
+
+void cross_entropy(View x, View target, View weight, CrossEntropy options, View loss, View lse, View weights) {
+  with_element(x.dtype, [&](auto element) {
+    cross_entropy_as<decltype(element)>(x, target, weight, options, loss, lse, weights);
+  });
+}
+
+void cross_entropy_grad(View g, View x, View target, View weight, View lse, View total, CrossEntropy options, View gx) {
+  with_element(x.dtype, [&](auto element) {
+    cross_entropy_grad_as<decltype(element)>(g, x, target, weight, lse, total, options, gx);
+  });
+}
+
+void soft_entropy(View x, View target, View weight, CrossEntropy options, View loss, View lse, View mass) {
+  with_element(x.dtype,
+               [&](auto element) { soft_entropy_as<decltype(element)>(x, target, weight, options, loss, lse, mass); });
+}
+
+void soft_entropy_grad(View g, View x, View target, View weight, View lse, View mass, CrossEntropy options, View gx) {
+  with_element(x.dtype, [&](auto element) {
+    soft_entropy_grad_as<decltype(element)>(g, x, target, weight, lse, mass, options, gx);
+  });
 }
 
 }  // namespace pydl::PYDL_ISA

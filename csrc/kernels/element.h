@@ -27,6 +27,27 @@ inline Y narrow(A a) {
   }
 }
 
+// An element in the type that it is computed in.
+template <class S>
+inline Wide<S> widen(S x) {
+  if constexpr (kHalf<S>) {
+    return to_float(x);
+  } else {
+    return x;
+  }
+}
+
+// Element i of an array whose dtype is computed in A.
+template <class A>
+inline A element(const View& x, int64_t i) {
+  if constexpr (std::is_same_v<A, double>) {
+    return x.as<double>()[i];
+  } else {
+    if (x.dtype == Dtype::f32) return x.as<float>()[i];
+    return x.dtype == Dtype::f16 ? to_float(x.as<f16>()[i]) : to_float(x.as<bf16>()[i]);
+  }
+}
+
 // The larger and the smaller of two; NaN if either is.
 template <class T>
 inline Vec<T> larger(Vec<T> a, Vec<T> b) {

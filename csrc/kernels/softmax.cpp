@@ -38,6 +38,31 @@ inline void log_softmax_row(const S* x, S* y, int64_t n) {
       n, [&](int64_t i, auto... count) { store(y + i, load<C>(x + i, count...) - top - log_sum, count...); });
 }
 
+template <class C, class S>
+void softmax_long(const S* x, S* y, int64_t rows, int64_t n) {
+  const Norm<C>* norms = piecewise_norms<C>(x, rows, n);
+  each_piece(rows, n, kExpCost, [&](int64_t r, int64_t at, int64_t count, int64_t) {
+    const Vec<C> max = norms[r].max, factor = C(1) / norms[r].sum;
+    const S* from = x + r * n + at;
+    S* to = y + r * n + at;
+    each_vector<Vec<C>::N>(count, [&](int64_t i, auto... left) {
+      store(to + i, exp_or_0(load<C>(from + i, left...) - max) * factor, left...);
+    });
+  });
+}
+
+template <class C, class S>
+void log_softmax_long(const S* x, S* y, int64_t rows, int64_t n) {
+  const Norm<C>* norms = piecewise_norms<C>(x, rows, n);
+  each_piece(rows, n, 1, [&](int64_t r, int64_t at, int64_t count, int64_t) {
+    const Vec<C> max = norms[r].max, log_sum = log(Vec<C>(norms[r].sum));
+    const S* from = x + r * n + at;
+    S* to = y + r * n + at;
+    each_vector<Vec<C>::N>(
+        count, [&](int64_t i, auto... left) { store(to + i, load<C>(from + i, left...) - max - log_sum, left...); });
+  });
+}
+
 // Sum of f(i, count...) over the vectors of a row; two accumulators.
 template <class C, class F>
 inline C row_sum(int64_t n, const F& f) {
@@ -56,29 +81,82 @@ inline C row_sum(int64_t n, const F& f) {
   return sum(a + b);
 }
 
-// gx = y (g - sum(g y))
-template <class C, class S>
-inline void softmax_grad_row(const S* g, const S* y, S* gx, int64_t n) {
-  const Vec<C> dot =
-      row_sum<C>(n, [&](int64_t i, auto... count) { return load<C>(g + i, count...) * load<C>(y + i, count...); });
-  each_vector<Vec<C>::N>(n, [&](int64_t i, auto... count) {
-    store(gx + i, load<C>(y + i, count...) * (load<C>(g + i, count...) - dot), count...);
-  });
+// gx = y (g - sum(g y)), over all or a piece of a row.
+template <class S>
+struct SoftmaxSlope {
+  using C = Wide<S>;
+  const S *g, *y;
+  S* gx;
+  static constexpr int64_t cost = 1;
+
+  C total(int64_t at, int64_t n) const {
+    return row_sum<C>(
+        n, [&](int64_t i, auto... count) { return load<C>(g + at + i, count...) * load<C>(y + at + i, count...); });
+  }
+  void put(int64_t at, int64_t n, C dot) const {
+    each_vector<Vec<C>::N>(n, [&](int64_t i, auto... count) {
+      store(gx + at + i, load<C>(y + at + i, count...) * (load<C>(g + at + i, count...) - dot), count...);
+    });
+  }
+};
+
+// gx = g - exp(y) sum(g), over all or a piece of a row.
+template <class S>
+struct LogSoftmaxSlope {
+  using C = Wide<S>;
+  const S *g, *y;
+  S* gx;
+  static constexpr int64_t cost = kExpCost;
+
+  C total(int64_t at, int64_t n) const {
+    return row_sum<C>(n, [&](int64_t i, auto... count) { return load<C>(g + at + i, count...); });
+  }
+  void put(int64_t at, int64_t n, C sum) const {
+    each_vector<Vec<C>::N>(n, [&](int64_t i, auto... count) {
+      store(gx + at + i, load<C>(g + at + i, count...) - exp_or_0(load<C>(y + at + i, count...)) * sum, count...);
+    });
+  }
+};
+
+template <class Slope>
+void gradient(const Slope& f, int64_t rows, int64_t n) {
+  using C = typename Slope::C;
+  if (!in_pieces(rows, n)) {
+    parallel_for(rows, Slope::cost * n, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) f.put(r * n, n, f.total(r * n, n));
+    });
+    return;
+  }
+  const int64_t pieces = (n + kPiece - 1) / kPiece;
+  C* part = static_cast<C*>(scratch(1, (rows + 1) * pieces * sizeof(C)));
+  each_piece(rows, n, 1,
+             [&](int64_t r, int64_t at, int64_t count, int64_t k) { part[k] = f.total(r * n + at, count); });
+  for (int64_t r = 0; r < rows; ++r) {
+    C whole = 0;
+    for (const C* p = part + r * pieces; p < part + (r + 1) * pieces; ++p) whole += *p;
+    part[r] = whole;
+  }
+  each_piece(rows, n, Slope::cost,
+             [&](int64_t r, int64_t at, int64_t count, int64_t) { f.put(r * n + at, count, part[r]); });
 }
 
-// gx = g - exp(y) sum(g)
-template <class C, class S>
-inline void log_softmax_grad_row(const S* g, const S* y, S* gx, int64_t n) {
-  const Vec<C> total = row_sum<C>(n, [&](int64_t i, auto... count) { return load<C>(g + i, count...); });
-  each_vector<Vec<C>::N>(n, [&](int64_t i, auto... count) {
-    store(gx + i, load<C>(g + i, count...) - exp_or_0(load<C>(y + i, count...)) * total, count...);
-  });
+template <template <class> class Slope>
+void gradient_as(const View& g, const View& y, const View& gx) {
+  const auto with = [&](auto element) {
+    using S = decltype(element);
+    gradient(Slope<S>{g.as<const S>(), y.as<const S>(), gx.as<S>()}, y.shape[0], y.shape[1]);
+  };
+  if (y.dtype == Dtype::f32) return with(float{});
+  if (y.dtype == Dtype::f64) return with(double{});
+  if (y.dtype == Dtype::f16) return with(f16{});
+  return with(bf16{});
 }
 
-// Calls row(r, S{}) for each row r, S being the type of the elements.
-template <class F>
-void each_row(const View& x, int64_t cost, const F& row) {
+// Calls row(r, S{}) for each row r, S being the type of the elements; whole(S{}) where there are few long ones.
+template <class F, class G>
+void each_row(const View& x, int64_t cost, const F& row, const G& whole) {
   const auto rows = [&](auto element) {
+    if (in_pieces(x.shape[0], x.shape[1])) return whole(element);
     parallel_for(x.shape[0], cost * x.shape[1], [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) row(r * x.shape[1], element);
     });
@@ -94,7 +172,7 @@ void each_row(const View& x, int64_t cost, const F& row) {
 void softmax(View x, View y) {
   const int64_t n = x.shape[1];
   if (x.numel() == 0) return;
-  each_row(x, kExpCost, [&](int64_t at, auto element) {
+  const auto row = [&](int64_t at, auto element) {
     using S = decltype(element);
     S* to = y.as<S>() + at;
     if constexpr (kHalf<S>) {
@@ -102,31 +180,31 @@ void softmax(View x, View y) {
     } else {
       softmax_row<S>(x.as<const S>() + at, to, n, to);
     }
+  };
+  each_row(x, kExpCost, row, [&](auto element) {
+    using S = decltype(element);
+    softmax_long<Wide<S>>(x.as<const S>(), y.as<S>(), x.shape[0], n);
   });
 }
 
 void log_softmax(View x, View y) {
   if (x.numel() == 0) return;
-  each_row(x, kExpCost, [&](int64_t at, auto element) {
+  const auto row = [&](int64_t at, auto element) {
     using S = decltype(element);
     log_softmax_row<Wide<S>>(x.as<const S>() + at, y.as<S>() + at, x.shape[1]);
+  };
+  each_row(x, kExpCost, row, [&](auto element) {
+    using S = decltype(element);
+    log_softmax_long<Wide<S>>(x.as<const S>(), y.as<S>(), x.shape[0], x.shape[1]);
   });
 }
 
 void softmax_grad(View g, View y, View gx) {
-  if (y.numel() == 0) return;
-  each_row(y, 1, [&](int64_t at, auto element) {
-    using S = decltype(element);
-    softmax_grad_row<Wide<S>>(g.as<const S>() + at, y.as<const S>() + at, gx.as<S>() + at, y.shape[1]);
-  });
+  if (y.numel() != 0) gradient_as<SoftmaxSlope>(g, y, gx);
 }
 
 void log_softmax_grad(View g, View y, View gx) {
-  if (y.numel() == 0) return;
-  each_row(y, kExpCost, [&](int64_t at, auto element) {
-    using S = decltype(element);
-    log_softmax_grad_row<Wide<S>>(g.as<const S>() + at, y.as<const S>() + at, gx.as<S>() + at, y.shape[1]);
-  });
+  if (y.numel() != 0) gradient_as<LogSoftmaxSlope>(g, y, gx);
 }
 
 }  // namespace pydl::PYDL_ISA

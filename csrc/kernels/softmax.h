@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "kernels/element.h"
+#include "runtime/parallel.h"
 #include "simd/math.h"
 
 namespace pydl::PYDL_ISA {
@@ -101,6 +102,41 @@ inline Norm<C> row_norm(const S* x, int64_t n) {
     r.sum += row_exp<C>(x + i, m, pivot, static_cast<C*>(nullptr));
   }
   return r;
+}
+
+// Rows that are few and long are cut into pieces for several threads. Which ones is decided by their shape alone.
+constexpr int64_t kPiece = 1 << 14;
+inline bool in_pieces(int64_t rows, int64_t n) { return rows < 8 && n >= 4 * kPiece; }
+
+// Calls f(row, first element, count, piece) for the pieces of all rows.
+template <class F>
+inline void each_piece(int64_t rows, int64_t n, int64_t cost, const F& f) {
+  const int64_t pieces = (n + kPiece - 1) / kPiece;
+  parallel_for(rows * pieces, cost * kPiece, [&](int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; ++k) {
+      const int64_t at = k % pieces * kPiece;
+      f(k / pieces, at, n - at < kPiece ? n - at : kPiece, k);
+    }
+  });
+}
+
+// The norms of long rows, in scratch: those of the pieces first, then combined in order.
+template <class C, class S>
+inline const Norm<C>* piecewise_norms(const S* x, int64_t rows, int64_t n) {
+  const int64_t pieces = (n + kPiece - 1) / kPiece;
+  Norm<C>* part = static_cast<Norm<C>*>(scratch(1, (rows + 1) * pieces * sizeof(Norm<C>)));
+  each_piece(rows, n, kExpCost,
+             [&](int64_t r, int64_t at, int64_t count, int64_t k) { part[k] = row_norm<C>(x + r * n + at, count); });
+  for (int64_t r = 0; r < rows; ++r) {
+    Norm<C> whole{kMinusInfinity<C>, 0};
+    for (const Norm<C>* p = part + r * pieces; p < part + (r + 1) * pieces; ++p)
+      if (p->max > whole.max) whole.max = p->max;
+    const C pivot = whole.max == kMinusInfinity<C> ? C(0) : whole.max;
+    for (const Norm<C>* p = part + r * pieces; p < part + (r + 1) * pieces; ++p)
+      whole.sum += p->sum * largest(exp_or_0(Vec<C>(p->max - pivot)));
+    part[r] = whole;  // over pieces of earlier rows, or of this one, that are done with
+  }
+  return part;
 }
 
 }  // namespace

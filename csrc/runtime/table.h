@@ -5,6 +5,7 @@
 #include "runtime/table/elementwise.h"
 #include "runtime/table/gemm.h"
 #include "runtime/table/index.h"
+#include "runtime/table/loss.h"
 #include "runtime/table/optim.h"
 #include "runtime/table/place.h"
 #include "runtime/table/pool.h"
@@ -21,6 +22,7 @@ namespace pydl {
   X(IndexKernels, PYDL_INDEX_KERNELS)             \
   X(PlaceKernels, PYDL_PLACE_KERNELS)             \
   X(SoftmaxKernels, PYDL_SOFTMAX_KERNELS)         \
+  X(LossKernels, PYDL_LOSS_KERNELS)               \
   X(GemmKernels, PYDL_GEMM_KERNELS)               \
   X(ConvKernels, PYDL_CONV_KERNELS)               \
   X(RandomKernels, PYDL_RANDOM_KERNELS)           \

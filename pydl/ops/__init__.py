@@ -10,6 +10,7 @@ from pydl.ops import (
     elementary,
     gemm,
     index,
+    loss,
     matrices,
     piecewise,
     place,
@@ -32,6 +33,7 @@ from pydl.ops.einsum import *
 from pydl.ops.elementary import *
 from pydl.ops.gemm import *
 from pydl.ops.index import *
+from pydl.ops.loss import *
 from pydl.ops.matrices import *
 from pydl.ops.piecewise import *
 from pydl.ops.place import *
@@ -55,6 +57,7 @@ __all__ += _einsum.__all__
 __all__ += elementary.__all__
 __all__ += gemm.__all__
 __all__ += index.__all__
+__all__ += loss.__all__
 __all__ += matrices.__all__
 __all__ += piecewise.__all__
 __all__ += place.__all__

@@ -99,18 +99,22 @@ def _row_weights(x, target, weight, ignore_index):
     return (kept if weight is None else kept * weight.index_select(0, classes)), classes, kept
 
 
-def _cross_entropy_plain(x, target, weight, ignore_index, label_smoothing):
+def _reduced(loss, weights, reduction):
+    return loss if reduction == NONE else sum(loss) if reduction == SUM else sum(loss) / sum(weights)
+
+
+def _cross_entropy_plain(x, target, weight, ignore_index, label_smoothing, reduction):
     w, classes, kept = _row_weights(x, target, weight, ignore_index)
     lse = logsumexp(x, 1)
     loss = w * (lse - reshape(x.gather(1, classes.unsqueeze(1)), [-1]))
-    if label_smoothing == 0:
-        return loss
-    gaps = lse.unsqueeze(1) - x
-    spread = sum(gaps if weight is None else gaps * weight, 1) * kept
-    return loss * (1 - label_smoothing) + spread * (label_smoothing / x.shape[1])
+    if label_smoothing:
+        gaps = lse.unsqueeze(1) - x
+        spread = sum(gaps if weight is None else gaps * weight, 1) * kept
+        loss = loss * (1 - label_smoothing) + spread * (label_smoothing / x.shape[1])
+    return _reduced(loss, w, reduction)
 
 
-def _cross_entropy_grad_plain(g, x, target, weight, lse, ignore_index, label_smoothing):
+def _cross_entropy_grad_plain(g, x, target, weight, lse, total, ignore_index, label_smoothing, reduction):
     w, classes, kept = _row_weights(x, target, weight, ignore_index)
     p = Softmax.apply(x)
     hot = (classes.unsqueeze(1) == _steps(x)).to(x.dtype)
@@ -118,7 +122,9 @@ def _cross_entropy_grad_plain(g, x, target, weight, lse, ignore_index, label_smo
     if label_smoothing:
         v = Tensor(_C.full((x.shape[1],), 1, x.dtype, x.device)) if weight is None else weight
         per_row = per_row + (label_smoothing / x.shape[1]) * kept.unsqueeze(1) * (p * v.sum() - v)
-    return g.unsqueeze(1) * per_row
+    if reduction == NONE:
+        return g.unsqueeze(1) * per_row
+    return g * per_row if reduction == SUM else g / sum(w) * per_row
 
 
 def _steps(x):
@@ -126,34 +132,83 @@ def _steps(x):
 
 
 class CrossEntropyGrad(Op):
-    """Its residual lse depends on x, so the reference takes it and computes its own."""
+    """Its residuals lse and total depend on x and weight, so the reference takes them and computes its own."""
 
-    def kernel(g, x, target, weight, lse, ignore_index, label_smoothing):
-        return _C.cross_entropy_grad(g, x, target, weight, lse, ignore_index, label_smoothing)
-
+    kernel = _C.cross_entropy_grad
     reference = _cross_entropy_grad_plain
 
 
 class CrossEntropy(Op):
-    """(n, c) scores and (n,) classes to (n,) losses, in one pass."""
+    """(n, c) scores and (n,) classes, in one pass."""
 
     kernel = _C.cross_entropy
     reference = _cross_entropy_plain
 
-    def vjp(g, x, target, weight, lse, ignore_index, label_smoothing):
+    def vjp(g, x, target, weight, lse, total, ignore_index, label_smoothing, reduction):
         if weight is not None and weight.requires_grad:
             return None  # only the reference knows the gradient of the weights
         gx = CrossEntropyGrad.apply(
-            g, x, target, weight, lse, ignore_index=ignore_index, label_smoothing=label_smoothing
-        )
+            g, x, target, weight, lse, total,
+            ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction,
+        )  # fmt: skip
         return gx, None, None
+
+
+def _smoothed(x, target, weight, label_smoothing):
+    q = target * (1 - label_smoothing) + label_smoothing / x.shape[1] if label_smoothing else target
+    return q if weight is None else q * weight
+
+
+def _soft_entropy_plain(x, target, weight, label_smoothing, reduction):
+    loss = -sum(LogSoftmax.apply(x) * _smoothed(x, target, weight, label_smoothing), 1)
+    return loss if reduction == NONE else sum(loss) if reduction == SUM else sum(loss) / x.shape[0]
+
+
+def _soft_entropy_grad_plain(g, x, target, weight, lse, mass, label_smoothing, reduction):
+    q = _smoothed(x, target, weight, label_smoothing)
+    per_row = Softmax.apply(x) * sum(q, 1, True) - q
+    if reduction == NONE:
+        return g.unsqueeze(1) * per_row
+    return g * per_row if reduction == SUM else g / x.shape[0] * per_row
+
+
+class SoftEntropyGrad(Op):
+    """Its residuals lse and mass depend on the inputs, so the reference takes them and computes its own."""
+
+    kernel = _C.soft_entropy_grad
+    reference = _soft_entropy_grad_plain
+
+
+class SoftEntropy(Op):
+    """(n, c) scores and (n, c) probabilities, in one pass."""
+
+    kernel = _C.soft_entropy
+    reference = _soft_entropy_plain
+
+    def vjp(g, x, target, weight, lse, mass, label_smoothing, reduction):
+        if weight is not None and weight.requires_grad:
+            return None  # only the reference knows the gradient of the weights
+
+        def to_x():
+            return SoftEntropyGrad.apply(
+                g, x, target, weight, lse, mass, label_smoothing=label_smoothing, reduction=reduction
+            )
+
+        def to_target():
+            gt = (label_smoothing - 1) * LogSoftmax.apply(x)
+            gt = (gt if weight is None else gt * weight) * (g.unsqueeze(1) if reduction == NONE else g)
+            return gt / x.shape[0] if reduction == MEAN else gt
+
+        return to_x, to_target, None
 
 
 def cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
@@ -161,58 +216,58 @@ def cross_entropy(
 
     Args:
         input: (c,), (n, c) or (n, c, d1, ...) scores.
-        target: class indices int64 of shape (), (n,) or (n, d1, ...); or probabilities of the shape of input.
+        target: classes, int64 or int32, of shape (), (n,) or (n, d1, ...); or probabilities of the shape of input.
         weight: (c,) weight of each class.
         ignore_index: rows of this class count for nothing (class indices only).
-        reduction: 'mean' (weighted, over what is not ignored), 'sum' or 'none'.
+        reduction: 'mean' (class indices: weighted, over what is not ignored; probabilities: over the rows), 'sum' or
+            'none'.
         label_smoothing: the part of each target that is spread evenly over all classes.
+        size_average, reduce: PyTorch's old names of reduction; an error unless left out.
     Raises: ShapeError, DtypeError, BoundsError, ArgumentError.
     """
-    check_reduction("cross_entropy", reduction)
-    if input.ndim == 0:
-        raise ShapeError("cross_entropy: expected scores with at least one axis")
-    if not input.array.is_floating:
-        raise DtypeError(f"cross_entropy: expected a floating dtype, got {input.dtype}")
-    if target.array.is_floating:
-        return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
-    expected = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
-    if target.shape != expected:
-        raise ShapeError(
-            f"cross_entropy: target {target.shape} does not match input {input.shape}: expected classes {expected}"
+    code = REDUCTIONS.get(reduction)
+    if code is None or size_average is not None or reduce is not None:
+        check_reduction("cross_entropy", reduction, size_average, reduce)
+    x, t = input.array, target.array
+    if x.ndim == 2 and t.ndim == 1 and t.dtype is _C.int64 and x.is_floating and x.shape[0] == t.size:
+        return CrossEntropy.apply(
+            input, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=code
         )
-    classes = 1 if input.ndim > 1 else 0
-    rows = input if input.ndim == 2 else movedim(input, classes, -1).reshape([-1, input.shape[classes]])
-    flat = target if target.ndim == 1 else target.reshape([-1])
-    loss = CrossEntropy.apply(
-        rows, flat.to(_C.int64), weight, ignore_index=int(ignore_index), label_smoothing=float(label_smoothing)
-    )
-    if reduction == "none":
-        return loss if target.ndim == 1 else reshape(loss, target.shape)
-    if reduction == "sum":
-        return loss.sum()
-    if weight is None:
-        return loss.sum() / (flat != ignore_index).to(loss.dtype).sum()
-    return loss.sum() / _row_weights(rows, flat, weight, ignore_index)[0].sum()
+    if x.ndim == 0:
+        raise ShapeError("cross_entropy: expected scores with at least one axis")
+    if not x.is_floating:
+        raise DtypeError(f"cross_entropy: expected a floating dtype, got {input.dtype}")
+    soft = t.is_floating
+    shape = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
+    expected = input.shape if soft else shape
+    if target.shape != expected:
+        what = f"probabilities {expected}" if soft else f"classes {expected}"
+        raise ShapeError(f"cross_entropy: target {target.shape} does not match input {input.shape}: expected {what}")
+    options = {"label_smoothing": label_smoothing, "reduction": code}
+    if soft:
+        loss = SoftEntropy.apply(_rows(input), _rows(target.to(input.dtype)), weight, **options)
+    else:
+        flat = target.to(_C.int64).reshape([-1])
+        loss = CrossEntropy.apply(_rows(input), flat, weight, ignore_index=ignore_index, **options)
+    return reshape(loss, shape) if code == NONE else loss
 
 
-def _soft_cross_entropy(input: Tensor, target: Tensor, weight: Any, reduction: str, label_smoothing: float) -> Tensor:
-    """Targets given as probabilities."""
-    if target.shape != input.shape:
-        raise ShapeError(f"cross_entropy: probabilities {target.shape} do not match input {input.shape}")
-    at = 1 if input.ndim > 1 else 0
-    if label_smoothing:
-        target = target * (1 - label_smoothing) + label_smoothing / input.shape[at]
-    terms = log_softmax(input, at) * target
-    if weight is not None:
-        terms = terms * weight.reshape([-1 if i == at else 1 for i in range(input.ndim)])
-    loss = -sum(terms, at)
-    if reduction == "none":
-        return loss
-    rows = input.numel() // max(input.shape[at], 1) if input.ndim > 1 else 1
-    return loss.sum() if reduction == "sum" else loss.sum() / rows
+def _rows(x: Tensor) -> Tensor:
+    """(n, c, d1, ...) as (n d1 ..., c); (c,) as one row."""
+    if x.ndim == 2:
+        return x
+    at = 1 if x.ndim > 1 else 0
+    classes = x.shape[at]
+    return movedim(x, at, -1).reshape([x.numel() // classes if classes else 0, classes])
 
 
-def check_reduction(op: str, reduction: str) -> None:
-    """Raises ArgumentError unless reduction is one of the three."""
+NONE, SUM, MEAN = range(3)
+REDUCTIONS = {"none": NONE, "sum": SUM, "mean": MEAN}
+
+
+def check_reduction(op: str, reduction: str, size_average: Any = None, reduce: Any = None) -> None:
+    """Raises ArgumentError unless reduction is one of the three and PyTorch's old arguments are left out."""
+    if size_average is not None or reduce is not None:
+        raise ArgumentError(f"{op}: size_average and reduce are no longer taken: expected reduction='mean' or 'sum'")
     if reduction not in ("mean", "sum", "none"):
         raise ArgumentError(f"{op}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")

@@ -1,9 +1,10 @@
 """Losses of class scores: negative log-likelihood and the multi-class margins."""
 
 from pydl import _C, ops
-from pydl.errors import ArgumentError, BoundsError, DtypeError, ShapeError
+from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.nn.functional.loss import reduced, same_shapes
-from pydl.ops.softmax import check_reduction
+from pydl.ops.loss import Nll
+from pydl.ops.softmax import REDUCTIONS, check_reduction
 from pydl.tensor import Tensor
 
 __all__ = [
@@ -13,18 +14,17 @@ __all__ = [
     "nll_loss",
 ]
 
-
-def _check_classes(name: str, target: Tensor, classes: int, ignored: int | None) -> None:
-    """Raises BoundsError for a class outside [0, classes) that is not ignored."""
-    wrong = (target < 0) | (target >= classes)
-    if ignored is not None:
-        wrong = wrong & (target != ignored)
-    if target.numel() and bool(wrong.any()):
-        raise BoundsError(f"{name}: a target class is out of range: expected classes in [0, {classes})")
+check_classes = _C.check_classes
 
 
 def nll_loss(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = -100, *, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """-weight[t] * input[t].
 
@@ -35,24 +35,12 @@ def nll_loss(
         ignore_index: rows of this class count for nothing.
         reduction: 'mean' divides by the sum of the weights of what is not ignored.
     """
-    check_reduction("nll_loss", reduction)
-    at = 1 if input.ndim > 1 else 0
-    expected = input.shape[:at] + input.shape[at + 1 :]
-    if not input.ndim or target.shape != expected:
-        raise ShapeError(f"nll_loss: target {target.shape} does not match input {input.shape}: expected {expected}")
+    check_reduction("nll_loss", reduction, size_average, reduce)
     if target.array.dtype not in (_C.int64, _C.int32):
         raise DtypeError(f"nll_loss: expected int64 or int32 classes, got {target.dtype}")
-    _check_classes("nll_loss", target, input.shape[at], ignore_index)
-    ignored = target == ignore_index
-    classes = ops.where(ignored, 0, target)
-    w = (~ignored).to(input.dtype)
-    if weight is not None:
-        w = w * ops.reshape(ops.index_select(weight, 0, ops.reshape(classes, [-1])), target.shape)
-    picked = ops.squeeze(ops.gather(input, at, ops.unsqueeze(classes, at)), at)
-    loss = -ops.where(ignored, 0.0, picked) * w
-    if reduction == "mean":
-        return ops.sum(loss) / ops.sum(w)
-    return reduced(loss, reduction)
+    return Nll.apply(
+        input, target.to(_C.int64), weight, ignore_index=int(ignore_index), reduction=REDUCTIONS[reduction]
+    )
 
 
 def multi_margin_loss(
@@ -61,7 +49,8 @@ def multi_margin_loss(
     p: int = 1,
     margin: float = 1.0,
     weight: Tensor | None = None,
-    *,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """sum over i != t of max(0, margin - x_t + x_i)^p / c, times weight[t].
@@ -69,13 +58,13 @@ def multi_margin_loss(
     Args: input: (n, c) or (c,) scores x. target: (n,) or () classes t. p: 1 or 2. weight: (c,).
     Source: Crammer & Singer 2001; Weston & Watkins 1999.
     """
-    check_reduction("multi_margin_loss", reduction)
+    check_reduction("multi_margin_loss", reduction, size_average, reduce)
     if p not in (1, 2):
         raise ArgumentError(f"multi_margin_loss: p must be 1 or 2, got {p}")
     if input.ndim not in (1, 2) or target.shape != input.shape[:-1]:
         raise ShapeError(f"multi_margin_loss: target {target.shape} does not match input {input.shape}")
     classes = input.shape[-1]
-    _check_classes("multi_margin_loss", target, classes, None)
+    check_classes("multi_margin_loss", target.array, classes, None)
     at = ops.unsqueeze(target, -1)
     gaps = ops.clamp(input - ops.gather(input, -1, at) + margin, min=0.0)
     gaps = ops.where(ops.arange(classes) == at, 0.0, gaps if p == 1 else gaps * gaps)
@@ -85,18 +74,20 @@ def multi_margin_loss(
     return reduced(loss, reduction)
 
 
-def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
+def multilabel_margin_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
+) -> Tensor:
     """sum over wanted j and unwanted i of max(0, 1 - (x_j - x_i)) / c.
 
     Args: input: (n, c) or (c,) scores. target: the wanted classes of each row, of the shape of input, ended by -1.
     """
-    check_reduction("multilabel_margin_loss", reduction)
+    check_reduction("multilabel_margin_loss", reduction, size_average, reduce)
     same_shapes("multilabel_margin_loss", input, target)
     if input.ndim not in (1, 2):
         raise ShapeError(f"multilabel_margin_loss: expected (n, c) or (c,) scores, got {input.shape}")
     listed = ops.cumsum((target < 0).to(_C.int64), -1) == 0  # everything before the first -1
     classes = ops.where(listed, target, 0)
-    _check_classes("multilabel_margin_loss", classes, input.shape[-1], None)
+    check_classes("multilabel_margin_loss", classes.array, input.shape[-1], None)
     hits = ops.zeros(input.shape, dtype=_C.int64).scatter_add(-1, classes, listed.to(_C.int64))
     pairs = ops.unsqueeze(listed, -1) & ops.unsqueeze(hits == 0, -2)
     gaps = ops.unsqueeze(input, -2) - ops.unsqueeze(ops.gather(input, -1, classes), -1) + 1.0
@@ -105,13 +96,18 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "m
 
 
 def multilabel_soft_margin_loss(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """The mean over the classes of the binary cross entropies.
 
     Args: input: (..., c) scores. target: 0 or 1, of the shape of input. weight: (c,).
     """
-    check_reduction("multilabel_soft_margin_loss", reduction)
+    check_reduction("multilabel_soft_margin_loss", reduction, size_average, reduce)
     same_shapes("multilabel_soft_margin_loss", input, target)
     terms = target * ops.softplus(-input) + (1.0 - target) * ops.softplus(input)
     return reduced(ops.mean(terms if weight is None else terms * weight, -1), reduction)

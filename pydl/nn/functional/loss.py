@@ -2,14 +2,24 @@
 
 import math
 import warnings
-from typing import Any
 
 from pydl import _C, ops
-from pydl.autograd.op import Op
 from pydl.errors import ArgumentError, ShapeError
 from pydl.ops.activation import SoftplusUnit
-from pydl.ops.elementary import Square
-from pydl.ops.softmax import check_reduction
+from pydl.ops.loss import (
+    DIVERGENCE,
+    HUBER,
+    L1,
+    LOG_DIVERGENCE,
+    LOGITS,
+    MSE,
+    PROBABILITIES,
+    SMOOTH_L1,
+    SOFT_MARGIN,
+    PairLoss,
+    plain_loss,
+)
+from pydl.ops.softmax import REDUCTIONS, check_reduction
 from pydl.tensor import Tensor
 
 __all__ = [
@@ -26,6 +36,9 @@ __all__ = [
 ]
 
 
+same_type = _C.same_type
+
+
 def reduced(loss: Tensor, reduction: str) -> Tensor:
     """The mean, the sum, or all of the losses."""
     if reduction == "mean":
@@ -33,14 +46,26 @@ def reduced(loss: Tensor, reduction: str) -> Tensor:
     return ops.sum(loss) if reduction == "sum" else loss
 
 
-def _difference(name: str, input: Tensor, target: Tensor, reduction: str) -> Tensor:
-    check_reduction(name, reduction)
-    if input.shape != target.shape:
+def _pair(
+    name: str, kind: int, input: Tensor, target: Tensor, reduction: str, parameter: float = 0.0, warn: bool = False
+) -> Tensor:
+    """A loss of a prediction and a target: one launch where both have one shape and dtype, else plain operations."""
+    code = REDUCTIONS[reduction]
+    if same_type(input.array, target.array):
+        return PairLoss.apply(input, target, kind, parameter, code)
+    if warn and input.shape != target.shape:
         warnings.warn(
             f"{name}: target {target.shape} does not match input {input.shape}: they are broadcast, rarely on purpose",
             stacklevel=3,
         )
-    return input - target
+    return plain_loss(input, target, kind, parameter, code)
+
+
+def _weighted(loss: Tensor, weight: Tensor, reduction: str) -> Tensor:
+    """The losses times weight; the mean divides by the sum of the weights."""
+    if reduction != "mean":
+        return reduced(loss * weight, reduction)
+    return ops.sum(loss * weight) / ops.sum(weight.expand(loss.shape))
 
 
 def same_shapes(name: str, input: Tensor, target: Tensor) -> None:
@@ -49,90 +74,96 @@ def same_shapes(name: str, input: Tensor, target: Tensor) -> None:
         raise ShapeError(f"{name}: target {target.shape} does not match input {input.shape}: expected the same shape")
 
 
-def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
     """(input - target)^2, times weight; the weighted mean divides by the sum of the weights."""
-    loss = Square.apply(_difference("mse_loss", input, target, reduction))
-    if weight is None:
-        return reduced(loss, reduction)
-    loss = loss * weight
-    return ops.sum(loss) / ops.sum(weight.expand(loss.shape)) if reduction == "mean" else reduced(loss, reduction)
+    check_reduction("mse_loss", reduction, size_average, reduce)
+    if weight is not None:
+        return _weighted(_pair("mse_loss", MSE, input, target, "none", warn=True), weight, reduction)
+    return _pair("mse_loss", MSE, input, target, reduction, warn=True)
 
 
-def l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
-    """|input - target|; the slope at 0 is 0."""
-    return reduced(ops.abs(_difference("l1_loss", input, target, reduction)), reduction)
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """|input - target|, times weight as in `mse_loss`; the slope at 0 is 0."""
+    check_reduction("l1_loss", reduction, size_average, reduce)
+    if weight is not None:
+        return _weighted(_pair("l1_loss", L1, input, target, "none", warn=True), weight, reduction)
+    return _pair("l1_loss", L1, input, target, reduction, warn=True)
 
 
-def smooth_l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+def smooth_l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+) -> Tensor:
     """d^2 / (2 beta) where |d| < beta, else |d| - beta / 2. Source: Girshick 2015 (arXiv:1504.08083), equation 3."""
-    if beta < 0:
+    check_reduction("smooth_l1_loss", reduction, size_average, reduce)
+    if not beta >= 0:
         raise ArgumentError(f"smooth_l1_loss: beta must not be negative, got {beta}")
-    d = _difference("smooth_l1_loss", input, target, reduction)
-    size = ops.abs(d)
     if beta == 0:
-        return reduced(size, reduction)
-    return reduced(ops.where(size < beta, d * d * (0.5 / beta), size - 0.5 * beta), reduction)
+        return _pair("smooth_l1_loss", L1, input, target, reduction, warn=True)
+    return _pair("smooth_l1_loss", SMOOTH_L1, input, target, reduction, float(beta), warn=True)
 
 
-def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0) -> Tensor:
-    """d^2 / 2 where |d| < delta, else delta (|d| - delta / 2). Source: Huber 1964."""
-    if delta <= 0:
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
+) -> Tensor:
+    """d^2 / 2 where |d| < delta, else delta (|d| - delta / 2), times weight as in `mse_loss`. Source: Huber 1964."""
+    check_reduction("huber_loss", reduction)
+    if not delta > 0:
         raise ArgumentError(f"huber_loss: delta must be positive, got {delta}")
-    d = _difference("huber_loss", input, target, reduction)
-    size = ops.abs(d)
-    return reduced(ops.where(size < delta, d * d * 0.5, (size - 0.5 * delta) * delta), reduction)
+    if weight is not None:
+        return _weighted(_pair("huber_loss", HUBER, input, target, "none", float(delta), warn=True), weight, reduction)
+    return _pair("huber_loss", HUBER, input, target, reduction, float(delta), warn=True)
 
 
 # ---------------------------------------------------------------- probabilities
 
 
-class BinaryCrossEntropy(Op):
-    """Logarithms count as at least -100, and the slope as if p (1 - p) were at least 1e-12: finite everywhere."""
-
-    @staticmethod
-    def kernel(p: _C.Array, target: _C.Array) -> _C.Array:
-        return _bce_plain(Tensor(p), Tensor(target)).array
-
-    @staticmethod
-    def vjp(g: Tensor, p: Tensor, target: Tensor) -> Any:  # type: ignore[override]
-        def to_p() -> Tensor:
-            return g * (p - target) / ops.clamp((1.0 - p) * p, min=1e-12)
-
-        return to_p, lambda: g * (_clamped_log(1.0 - p) - _clamped_log(p))
-
-
-def _clamped_log(p: Tensor) -> Tensor:
-    return ops.clamp(ops.log(p), min=-100.0)
-
-
-def _bce_plain(p: Tensor, target: Tensor) -> Tensor:
-    return (target - 1.0) * _clamped_log(1.0 - p) - target * _clamped_log(p)
-
-
 def binary_cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """-(t log p + (1 - t) log(1 - p)), times weight; logarithms are cut off at -100.
 
+    The slope is taken as if p (1 - p) were at least 1e-12, so that it is finite everywhere.
+
     Args: input: probabilities p in [0, 1]. target: t in [0, 1], of the same shape. weight: broadcast.
-    Raises: ShapeError, ArgumentError for a p outside [0, 1].
+    Raises: ShapeError, DtypeError, ArgumentError for a p outside [0, 1].
     """
-    check_reduction("binary_cross_entropy", reduction)
+    check_reduction("binary_cross_entropy", reduction, size_average, reduce)
     same_shapes("binary_cross_entropy", input, target)
-    p = input.detach()
-    if not bool(((p >= 0) & (p <= 1)).all()):
-        raise ArgumentError(
-            "binary_cross_entropy: expected probabilities in [0, 1]; for scores use the loss with logits"
-        )
-    loss = BinaryCrossEntropy.apply(input, target)
-    return reduced(loss if weight is None else loss * weight, reduction)
+    code = REDUCTIONS[reduction if weight is None else "none"]
+    loss = PairLoss.apply(input, target.to(input.dtype), PROBABILITIES, 0.0, code)
+    return loss if weight is None else reduced(loss * weight, reduction)
 
 
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    *,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
@@ -140,22 +171,26 @@ def binary_cross_entropy_with_logits(
 
     Args: input: scores. target: in [0, 1], of the same shape. weight: broadcast. pos_weight: of t = 1, broadcast.
     """
-    check_reduction("binary_cross_entropy_with_logits", reduction)
-    same_shapes("binary_cross_entropy_with_logits", input, target)
-    positive = target * SoftplusUnit.apply(-input)
+    name = "binary_cross_entropy_with_logits"
+    check_reduction(name, reduction, size_average, reduce)
+    same_shapes(name, input, target)
     if pos_weight is not None:
-        positive = positive * pos_weight
-    loss = positive + (1.0 - target) * SoftplusUnit.apply(input)
+        loss = target * SoftplusUnit.apply(-input) * pos_weight + (1.0 - target) * SoftplusUnit.apply(input)
+    else:
+        loss = _pair(name, LOGITS, input, target, reduction if weight is None else "none")
+        if weight is None:
+            return loss
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
-def _x_log_x(t: Tensor) -> Tensor:
-    """t log t, 0 at 0."""
-    positive = t > 0
-    return t * ops.log(ops.where(positive | (t != t), t, 1.0))
-
-
-def kl_div(input: Tensor, target: Tensor, *, reduction: str = "mean", log_target: bool = False) -> Tensor:
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+) -> Tensor:
     """t (log t - input): the Kullback-Leibler divergence of exp(input) from t, term by term.
 
     Args:
@@ -163,12 +198,12 @@ def kl_div(input: Tensor, target: Tensor, *, reduction: str = "mean", log_target
         target: probabilities t; with log_target their logarithms.
         reduction: also 'batchmean', the sum divided by the first size: only that is the divergence of the definition.
     """
-    if reduction != "batchmean":
-        check_reduction("kl_div", reduction)
-    loss = ops.exp(target) * (target - input) if log_target else _x_log_x(target) - target * input
-    if reduction == "batchmean":
-        return ops.sum(loss) / (input.shape[0] if input.ndim else 1)
-    return reduced(loss, reduction)
+    batchmean = reduction == "batchmean"
+    check_reduction("kl_div", "mean" if batchmean else reduction, size_average, reduce)
+    loss = _pair(
+        "kl_div", LOG_DIVERGENCE if log_target else DIVERGENCE, input, target, "sum" if batchmean else reduction
+    )
+    return loss / (input.shape[0] if input.ndim else 1) if batchmean else loss
 
 
 def poisson_nll_loss(
@@ -176,8 +211,9 @@ def poisson_nll_loss(
     target: Tensor,
     log_input: bool = True,
     full: bool = False,
+    size_average: bool | None = None,
     eps: float = 1e-8,
-    *,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """-log of the Poisson probability of target, without log(target!).
@@ -187,7 +223,7 @@ def poisson_nll_loss(
         full: adds Stirling's approximation of log(target!) where target > 1.
         eps: added to a rate before its logarithm.
     """
-    check_reduction("poisson_nll_loss", reduction)
+    check_reduction("poisson_nll_loss", reduction, size_average, reduce)
     loss = ops.exp(input) - target * input if log_input else input - target * ops.log(input + eps)
     if full:
         safe = ops.where(target > 1, target, 1.0)
@@ -227,8 +263,10 @@ def gaussian_nll_loss(
     return reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
 
 
-def soft_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
+def soft_margin_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
+) -> Tensor:
     """log(1 + exp(-t x)) for targets t in {-1, +1}, without overflow."""
-    check_reduction("soft_margin_loss", reduction)
+    check_reduction("soft_margin_loss", reduction, size_average, reduce)
     same_shapes("soft_margin_loss", input, target)
-    return reduced(SoftplusUnit.apply(-(target * input)), reduction)
+    return _pair("soft_margin_loss", SOFT_MARGIN, input, target, reduction)

@@ -25,29 +25,48 @@ __all__ = [
 ]
 
 
-def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, *, reduction: str = "mean") -> Tensor:
+def hinge_embedding_loss(
+    input: Tensor,
+    target: Tensor,
+    margin: float = 1.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
     """x where t = 1, max(0, margin - x) where t = -1."""
-    check_reduction("hinge_embedding_loss", reduction)
+    check_reduction("hinge_embedding_loss", reduction, size_average, reduce)
     far = ops.where(target != 1, ops.clamp(margin - input, min=0.0), 0.0)
     return reduced(far + ops.where(target != -1, input, 0.0), reduction)
 
 
 def margin_ranking_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean"
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """max(0, -t (x1 - x2) + margin): t = 1 wants x1 above x2, t = -1 below."""
-    check_reduction("margin_ranking_loss", reduction)
+    check_reduction("margin_ranking_loss", reduction, size_average, reduce)
     return reduced(ops.clamp(margin - target * (input1 - input2), min=0.0), reduction)
 
 
 def cosine_embedding_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean"
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """1 - cos where t = 1, max(0, cos - margin) where t = -1, with cos along the last axis.
 
     Args: input1, input2: (n, d) or (d,). target: (n,) or ().
     """
-    check_reduction("cosine_embedding_loss", reduction)
+    check_reduction("cosine_embedding_loss", reduction, size_average, reduce)
     same_shapes("cosine_embedding_loss", input1, input2)
     if input1.ndim not in (1, 2) or target.shape != input1.shape[:-1]:
         raise ArgumentError(f"cosine_embedding_loss: target {target.shape} does not match inputs {input1.shape}")
@@ -65,13 +84,15 @@ def triplet_margin_loss(
     p: float = 2.0,
     eps: float = 1e-6,
     swap: bool = False,
-    *,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """max(0, d(anchor, positive) - d(anchor, negative) + margin) with the p-norm over the last axis.
 
     Args: swap: take d(positive, negative) where it is the smaller one. Source: Balntas et al. 2016.
     """
+    check_reduction("triplet_margin_loss", reduction, size_average, reduce)
     return triplet_margin_with_distance_loss(
         anchor,
         positive,
