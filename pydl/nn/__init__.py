@@ -29,7 +29,8 @@ from pydl.nn.activation import (
     Tanhshrink,
     Threshold,
 )
-from pydl.nn.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
+from pydl.nn.adaptive import AdaptiveLogSoftmaxWithLoss
+from pydl.nn.container import ModuleDict, ModuleList, Sequential
 from pydl.nn.conv import (
     Conv1d,
     Conv2d,
@@ -46,39 +47,48 @@ from pydl.nn.conv import (
 )
 from pydl.nn.distance import CosineSimilarity, PairwiseDistance
 from pydl.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
-from pydl.nn.embedding import Embedding
-from pydl.nn.linear import Bilinear, Flatten, Identity, Linear, Unflatten
+from pydl.nn.embedding import Embedding, EmbeddingBag
+from pydl.nn.global_hooks import (
+    register_module_buffer_registration_hook,
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
+from pydl.nn.lazy import LazyModuleMixin
+from pydl.nn.linear import Bilinear, Flatten, Identity, LazyLinear, Linear, Unflatten
 from pydl.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
     CosineEmbeddingLoss,
     CrossEntropyLoss,
-    ExpLoss,
     GaussianNLLLoss,
     HingeEmbeddingLoss,
-    HingeLoss,
     HuberLoss,
     KLDivLoss,
     L1Loss,
-    LogisticLoss,
     MarginRankingLoss,
     MSELoss,
     MultiLabelMarginLoss,
     MultiLabelSoftMarginLoss,
     MultiMarginLoss,
     NLLLoss,
-    PerceptronLoss,
     PoissonNLLLoss,
     SmoothL1Loss,
     SoftMarginLoss,
     TripletMarginLoss,
     TripletMarginWithDistanceLoss,
-    ZeroOneLoss,
 )
 from pydl.nn.module import Module
-from pydl.nn.parameter import Buffer, Parameter
+from pydl.nn.padding import ConstantPad1d, ConstantPad2d, ConstantPad3d, ZeroPad1d, ZeroPad2d, ZeroPad3d
+from pydl.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
+from pydl.nn.parameter_container import ParameterDict, ParameterList
 from pydl.nn.pooling import *
+from pydl.nn.rearrange import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from pydl.nn.softmax import GLU, LogSoftmax, Softmax, Softmax2d, Softmin
+from pydl.nn.surrogate import ExpLoss, HingeLoss, LogisticLoss, PerceptronLoss, ZeroOneLoss
 
 __all__ = [
     "CELU",
@@ -86,11 +96,16 @@ __all__ = [
     "GELU",
     "GLU",
     "SELU",
+    "AdaptiveLogSoftmaxWithLoss",
     "AlphaDropout",
     "BCELoss",
     "BCEWithLogitsLoss",
     "Bilinear",
     "Buffer",
+    "ChannelShuffle",
+    "ConstantPad1d",
+    "ConstantPad2d",
+    "ConstantPad3d",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -105,6 +120,7 @@ __all__ = [
     "Dropout2d",
     "Dropout3d",
     "Embedding",
+    "EmbeddingBag",
     "ExpLoss",
     "FeatureAlphaDropout",
     "Flatten",
@@ -125,6 +141,8 @@ __all__ = [
     "LazyConvTranspose1d",
     "LazyConvTranspose2d",
     "LazyConvTranspose3d",
+    "LazyLinear",
+    "LazyModuleMixin",
     "LeakyReLU",
     "Linear",
     "LogSigmoid",
@@ -147,6 +165,8 @@ __all__ = [
     "ParameterDict",
     "ParameterList",
     "PerceptronLoss",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "PoissonNLLLoss",
     "RReLU",
     "ReLU",
@@ -170,9 +190,21 @@ __all__ = [
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "Unflatten",
+    "UninitializedBuffer",
+    "UninitializedParameter",
     "ZeroOneLoss",
+    "ZeroPad1d",
+    "ZeroPad2d",
+    "ZeroPad3d",
     "functional",
     "init",
+    "register_module_buffer_registration_hook",
+    "register_module_forward_hook",
+    "register_module_forward_pre_hook",
+    "register_module_full_backward_hook",
+    "register_module_full_backward_pre_hook",
+    "register_module_module_registration_hook",
+    "register_module_parameter_registration_hook",
     "utils",
 ]
 __all__ += pooling.__all__

@@ -11,7 +11,7 @@ from pydl.tensor import RemovableHandle, Tensor
 if TYPE_CHECKING:
     from pydl.nn.module import Module
 
-__all__ = ["Hooks", "call_with_hooks"]
+__all__ = ["GLOBAL", "Hooks", "call_with_hooks"]
 
 Entry = tuple[Callable[..., Any], bool, bool]  # hook, with_kwargs, always_call
 
@@ -24,6 +24,17 @@ class Hooks:
         self.forward: OrderedDict[int, Entry] = OrderedDict()
         self.backward_pre: OrderedDict[int, Entry] = OrderedDict()
         self.backward: OrderedDict[int, Entry] = OrderedDict()
+        self.save_pre: OrderedDict[int, Entry] = OrderedDict()
+        self.save: OrderedDict[int, Entry] = OrderedDict()
+        self.load_pre: OrderedDict[int, Entry] = OrderedDict()
+        self.load: OrderedDict[int, Entry] = OrderedDict()
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return any(self.__dict__.values())
+
+
+GLOBAL = Hooks()  # of all modules; they run before a module's own
 
 
 def add(
@@ -79,8 +90,8 @@ class _Backward:
 
     def __init__(self, module: "Module", hooks: Hooks) -> None:
         self.module = module
-        self.before = [entry[0] for entry in hooks.backward_pre.values()]
-        self.after = [entry[0] for entry in hooks.backward.values()]
+        self.before = [entry[0] for entry in (*GLOBAL.backward_pre.values(), *hooks.backward_pre.values())]
+        self.after = [entry[0] for entry in (*GLOBAL.backward.values(), *hooks.backward.values())]
         self.inputs = 0  # how many positional arguments forward got
         self.places: list[int] = []  # which of them are floating tensors
         self.outputs = 0
@@ -159,7 +170,7 @@ def _same_length(changed: Any, old: tuple[Any, ...], what: str) -> tuple[Any, ..
 
 
 def _run_pre(module: "Module", hooks: Hooks, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    for hook, with_kwargs, _ in list(hooks.pre.values()):
+    for hook, with_kwargs, _ in [*GLOBAL.pre.values(), *hooks.pre.values()]:
         changed = hook(module, args, kwargs) if with_kwargs else hook(module, args)
         if changed is None:
             continue
@@ -183,16 +194,17 @@ def call_with_hooks(module: "Module", hooks: Hooks, args: tuple[Any, ...], kwarg
     called: set[int] = set()
     try:
         args, kwargs = _run_pre(module, hooks, args, kwargs)
-        watch = _Backward(module, hooks) if hooks.backward or hooks.backward_pre else None
+        watched = hooks.backward or hooks.backward_pre or GLOBAL.backward or GLOBAL.backward_pre
+        watch = _Backward(module, hooks) if watched else None
         if watch is not None:
             args = watch.watch_inputs(args)
         result = module.forward(*args, **kwargs)
-        for key, entry in list(hooks.forward.items()):
+        for key, entry in [*GLOBAL.forward.items(), *hooks.forward.items()]:
             called.add(key)
             result = _run_forward(module, entry, args, kwargs, result)
         return result if watch is None else watch.watch_outputs(result)
     except Exception:
-        for key, entry in list(hooks.forward.items()):
+        for key, entry in [*GLOBAL.forward.items(), *hooks.forward.items()]:
             if entry[2] and key not in called:
                 _run_forward(module, entry, args, kwargs, None)
         raise

@@ -5,15 +5,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydl import _C, ops
-from pydl.errors import ArgumentError
+from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.nn import init
 from pydl.nn.functional.distance import bilinear
+from pydl.nn.lazy import LazyModuleMixin
 from pydl.nn.module import Module
-from pydl.nn.parameter import Parameter
+from pydl.nn.parameter import Parameter, UninitializedParameter, is_uninitialized
 from pydl.ops.create import DeviceLike
 from pydl.tensor import Tensor
 
-__all__ = ["Bilinear", "Flatten", "Identity", "Linear", "Unflatten"]
+__all__ = ["Bilinear", "Flatten", "Identity", "LazyLinear", "Linear", "Unflatten"]
 
 
 class Identity(Module):
@@ -73,6 +74,38 @@ class Linear(Module):
         """Sizes and settings."""
         text = f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
         return text if self.activation is None else f"{text}, activation={self.activation!r}"
+
+
+class LazyLinear(LazyModuleMixin, Linear):
+    """A Linear whose in_features is the last size of its first input; it is a Linear from then on."""
+
+    cls_to_become = Linear
+    weight: Parameter
+
+    def __init__(
+        self, out_features: int, bias: bool = True, device: DeviceLike = None, dtype: _C.dtype | None = None
+    ) -> None:
+        super().__init__(0, 0, False, device, dtype)
+        self.weight = UninitializedParameter(device=device, dtype=dtype)
+        self.out_features = out_features
+        if bias:
+            self.bias = UninitializedParameter(device=device, dtype=dtype)
+
+    def reset_parameters(self) -> None:
+        """Draws weight and bias anew, once they have a shape."""
+        if not self.has_uninitialized_params() and self.in_features:
+            super().reset_parameters()
+
+    def initialize_parameters(self, input: Tensor) -> None:
+        """Takes in_features from the input; what was loaded meanwhile stays."""
+        if input.ndim == 0:
+            raise ShapeError("LazyLinear: expected an input with at least one axis")
+        self.in_features = input.shape[-1]
+        if is_uninitialized(self.weight):
+            self.weight.materialize((self.out_features, self.in_features))  # type: ignore[attr-defined]
+            if is_uninitialized(self.bias):
+                self.bias.materialize((self.out_features,))  # type: ignore[union-attr]
+            self.reset_parameters()
 
 
 class Bilinear(Module):
@@ -141,7 +174,10 @@ class Unflatten(Module):
 
     def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
         super().__init__()
-        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
+        sizes = tuple(unflattened_size) if isinstance(unflattened_size, Sequence) else (unflattened_size,)
+        if not all(isinstance(n, int) for n in sizes):
+            raise DtypeError(f"Unflatten: unflattened_size must be a sequence of integers, got {unflattened_size!r}")
+        self.dim, self.unflattened_size = dim, sizes
 
     def forward(self, input: Tensor) -> Tensor:
         """input with that axis as several."""

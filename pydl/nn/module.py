@@ -11,19 +11,31 @@ from typing import TYPE_CHECKING, Any
 from pydl import _C
 from pydl.errors import ArgumentError, AttributeMissingError, DtypeError
 from pydl.nn import state
-from pydl.nn.hooks import Hooks, add, call_with_hooks
+from pydl.nn.convertible import Convertible
+from pydl.nn.hookable import Hookable
+from pydl.nn.hooks import call_with_hooks
 from pydl.nn.parameter import Buffer, Parameter
 from pydl.nn.state import BUFFER, MODULE, PARAMETER, TRANSIENT
-from pydl.ops.create import as_device
-from pydl.tensor import RemovableHandle, Tensor
+from pydl.tensor import Tensor
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["Module"]
 
+# Hooks on what is registered with any module; see pydl/nn/global_hooks.py.
+registrations: dict[str, dict[int, Callable[..., Any]]] = {"parameter": {}, "buffer": {}, "module": {}}
 
-class Module:
+
+def _announced(module: "Module", name: str, value: Any, kind: str) -> Any:
+    """What the hooks make of a value that is about to be registered."""
+    for hook in list(registrations["buffer" if kind == TRANSIENT else kind].values()):
+        changed = hook(module, name, value)
+        value = value if changed is None else changed
+    return value
+
+
+class Module(Hookable, Convertible):
     """Base of all layers and models: assign parameters, buffers and modules as attributes, define `forward`, call it.
 
     Attributes: training: whether layers that differ in training (dropout, normalisation) behave as in training.
@@ -31,7 +43,6 @@ class Module:
 
     training: bool
     _kinds: dict[str, str]
-    _hooks: Hooks | None = None
 
     def __init__(self) -> None:
         self.__dict__.update(_kinds={}, training=True)
@@ -59,6 +70,8 @@ class Module:
         if kinds is None:
             raise AttributeMissingError(f"cannot assign {name!r} before Module.__init__() was called")
         kind = self._new_kind(name, value, old)
+        if special:
+            value = _announced(self, name, value, kind)
         if kind != old:
             kinds.pop(name, None)
             kinds[name] = kind
@@ -96,6 +109,7 @@ class Module:
             raise ArgumentError(f"{what} {name!r}: the module already has an attribute of this name")
 
     def _register(self, name: str, value: Any, kind: str) -> None:
+        value = _announced(self, name, value, kind)
         self._kinds.pop(name, None)
         self._kinds[name] = kind
         self.__dict__[name] = value
@@ -197,9 +211,9 @@ class Module:
             if module is not None:
                 yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
-    def modules(self) -> "Iterator[Module]":
+    def modules(self, remove_duplicate: bool = True) -> "Iterator[Module]":
         """The modules of the whole tree, itself first, each once."""
-        return (module for _, module in self.named_modules())
+        return (module for _, module in self.named_modules(remove_duplicate=remove_duplicate))
 
     def get_submodule(self, target: str) -> "Module":
         """The module of a dotted name; '' is this one. Raises: AttributeMissingError."""
@@ -209,6 +223,18 @@ class Module:
                 raise AttributeMissingError(f"{type(module).__name__} has no child module {name!r} (of {target!r})")
             module = module.__dict__[name]
         return module
+
+    def set_submodule(self, target: str, module: "Module", strict: bool = False) -> None:
+        """Puts a module at a dotted name. Args: strict: there must be one already. Raises: AttributeMissingError."""
+        path, _, name = target.rpartition(".")
+        if not name:
+            raise ArgumentError(f"set_submodule: expected a dotted name, got {target!r}")
+        if not isinstance(module, Module):
+            raise DtypeError(f"set_submodule: expected a Module, got {_kind_of(module)}")
+        owner = self.get_submodule(path)
+        if name not in owner._kinds and (strict or hasattr(owner, name)):
+            raise AttributeMissingError(f"{type(owner).__name__} has no child module {name!r} (of {target!r})")
+        setattr(owner, name, module)
 
     def _get(self, target: str, kinds: tuple[str, ...], what: str) -> Any:
         path, _, name = target.rpartition(".")
@@ -228,16 +254,24 @@ class Module:
     # ---- state
 
     def state_dict(
-        self, *, destination: dict[str, Tensor] | None = None, prefix: str = "", keep_vars: bool = False
-    ) -> dict[str, Tensor]:
+        self, *, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Any]:
         """Dotted names to parameters and persistent buffers; they share the module's memory.
 
         Args: destination: filled and returned; prefix: put before each name; keep_vars: the tensors themselves, not
             detached ones.
         """
         made = {} if destination is None else destination
-        made.update((name, t if keep_vars else t.detach()) for name, t in state.entries(self, prefix))
+        state.save(self, made, prefix, keep_vars)
         return made
+
+    def get_extra_state(self) -> Any:
+        """What belongs to the module's state besides tensors; a class that overrides this overrides set_extra_state."""
+        raise AttributeMissingError(f"{type(self).__name__} does not define get_extra_state")
+
+    def set_extra_state(self, state: Any) -> None:
+        """Takes what get_extra_state of the saved module gave."""
+        raise AttributeMissingError(f"{type(self).__name__} does not define set_extra_state")
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
@@ -285,92 +319,6 @@ class Module:
         """Forgets the gradients of its parameters, or fills them with 0."""
         for p in self.parameters():
             p.grad = None if set_to_none or p.grad is None else Tensor(_C.full(p.shape, 0, p.grad.dtype, p.device))
-
-    def to(self, *args: Any, dtype: _C.dtype | None = None, device: Any = None, **_: Any) -> "Self":
-        """Puts parameters and buffers on a device, and the floating ones into a dtype; returns itself.
-
-        Called as to(dtype), to(device), to(device, dtype) or to(tensor).
-        """
-        for arg in args:
-            if isinstance(arg, _C.dtype):
-                dtype = arg
-            elif isinstance(arg, Tensor):
-                dtype, device = arg.dtype, arg.device
-            elif isinstance(arg, (str, _C.device)):
-                device = arg
-            elif arg is not None and not isinstance(arg, bool):
-                raise DtypeError(f"to: expected a dtype, a device or a tensor, got {arg!r}")
-        if device is not None:
-            as_device(device)  # DeviceError where it is not available
-        if dtype is None:
-            return self
-        if not dtype.is_floating_point:
-            raise DtypeError(f"to: a module can only be put into a floating dtype, got {dtype}")
-        state.convert(self, dtype)
-        return self
-
-    def float(self) -> "Self":
-        """Floating parameters and buffers in float32."""
-        return self.to(_C.float32)
-
-    def double(self) -> "Self":
-        """Floating parameters and buffers in float64."""
-        return self.to(_C.float64)
-
-    def half(self) -> "Self":
-        """Floating parameters and buffers in float16."""
-        return self.to(_C.float16)
-
-    def bfloat16(self) -> "Self":
-        """Floating parameters and buffers in bfloat16."""
-        return self.to(_C.bfloat16)
-
-    def cpu(self) -> "Self":
-        """Parameters and buffers in the CPU's memory."""
-        return self.to("cpu")
-
-    def cuda(self, device: Any = None) -> "Self":
-        """Parameters and buffers on a CUDA device. Raises: DeviceError where there is none."""
-        return self.to("cuda" if device is None else device)
-
-    # ---- hooks
-
-    def _hook_table(self) -> Hooks:
-        if self._hooks is None:
-            self._hooks = Hooks()
-        return self._hooks
-
-    def register_forward_pre_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
-    ) -> RemovableHandle:
-        """Calls hook(module, args) before forward; what it returns replaces the arguments.
-
-        Args: prepend: run before the others; with_kwargs: hook(module, args, kwargs) gives (args, kwargs) or None.
-        """
-        return add(self._hook_table().pre, hook, prepend, with_kwargs)
-
-    def register_forward_hook(
-        self,
-        hook: Callable[..., Any],
-        *,
-        prepend: bool = False,
-        with_kwargs: bool = False,
-        always_call: bool = False,
-    ) -> RemovableHandle:
-        """Calls hook(module, args, output) after forward; what it returns replaces the output.
-
-        Args: with_kwargs: hook(module, args, kwargs, output); always_call: also when forward raised, with output None.
-        """
-        return add(self._hook_table().forward, hook, prepend, with_kwargs, always_call)
-
-    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
-        """Calls hook(module, grad_output) when the outputs' gradients are known; what it returns replaces them."""
-        return add(self._hook_table().backward_pre, hook, prepend)
-
-    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
-        """Calls hook(module, grad_input, grad_output) when the gradients of the positional inputs are complete; what it
-        returns replaces grad_input."""
-        return add(self._hook_table().backward, hook, prepend)
 
     # ---- text
 

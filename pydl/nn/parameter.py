@@ -1,13 +1,14 @@
 """Parameter: a tensor that a module owns and an optimizer changes. Buffer: one that is only part of the state."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydl import _C
-from pydl.errors import DtypeError
-from pydl.ops.create import default_dtype
+from pydl.errors import ArgumentError, DtypeError
+from pydl.ops.create import as_device, default_dtype
 from pydl.tensor import Tensor
 
-__all__ = ["Buffer", "Parameter"]
+__all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter", "is_uninitialized"]
 
 
 def _array(data: Tensor | None, kind: str) -> _C.Array:
@@ -66,3 +67,59 @@ class Buffer(Tensor):
 
 def _rebuild_buffer(data: Tensor, persistent: bool) -> Buffer:
     return Buffer(data, persistent=persistent)
+
+
+class _Uninitialized:
+    """What has a dtype and no shape yet."""
+
+    __slots__ = ()
+
+    array: _C.Array
+
+    def materialize(self, shape: Sequence[int], device: Any = None, dtype: _C.dtype | None = None) -> None:
+        """Gives it a shape; its values are not set. From then on it is a plain Parameter or Buffer."""
+        kind = Parameter if isinstance(self, Parameter) else Buffer
+        self.array = _C.empty(tuple(shape), self.array.dtype if dtype is None else dtype, as_device(device))  # type: ignore[misc]
+        self.__class__ = kind  # type: ignore[assignment]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """There is none yet."""
+        raise ArgumentError(
+            "shape: the parameter or buffer is not initialized: run the module once on an input, or load its state"
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+class UninitializedParameter(_Uninitialized, Parameter):
+    """A parameter whose shape is known when the module first sees an input.
+
+    Args: requires_grad: whether gradients will reach it.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, requires_grad: bool = True, device: Any = None, dtype: _C.dtype | None = None) -> None:
+        Parameter.__init__(self, Tensor(_empty(device, dtype)), requires_grad)
+
+
+class UninitializedBuffer(_Uninitialized, Buffer):
+    """A buffer whose shape is known when the module first sees an input."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, requires_grad: bool = False, device: Any = None, dtype: _C.dtype | None = None, persistent: bool = True
+    ) -> None:
+        Buffer.__init__(self, Tensor(_empty(device, dtype)), persistent=persistent)
+
+
+def _empty(device: Any, dtype: _C.dtype | None) -> _C.Array:
+    return _C.empty((0,), default_dtype() if dtype is None else dtype, as_device(device))
+
+
+def is_uninitialized(value: Any) -> bool:
+    """Whether value is a parameter or buffer without a shape yet."""
+    return isinstance(value, _Uninitialized)

@@ -4,6 +4,7 @@ from pydl.nn.functional import pooling
 from pydl.nn.functional.activation import (
     celu,
     elu,
+    gumbel_softmax,
     hardsigmoid,
     hardswish,
     hardtanh,
@@ -29,7 +30,7 @@ from pydl.nn.functional.classification import (
     nll_loss,
 )
 from pydl.nn.functional.conv import conv_out_size
-from pydl.nn.functional.distance import bilinear, cosine_similarity, normalize, pad, pairwise_distance
+from pydl.nn.functional.distance import bilinear, cosine_similarity, normalize, pad, pairwise_distance, pdist
 from pydl.nn.functional.dropout import (
     alpha_dropout,
     dropout,
@@ -38,7 +39,8 @@ from pydl.nn.functional.dropout import (
     dropout3d,
     feature_alpha_dropout,
 )
-from pydl.nn.functional.embedding import embedding
+from pydl.nn.functional.embedding import embedding, embedding_bag
+from pydl.nn.functional.inplace import celu_, elu_, hardtanh_, leaky_relu_, relu_, rrelu_, selu_, threshold_
 from pydl.nn.functional.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -64,6 +66,7 @@ from pydl.nn.functional.margin import (
     zero_one_loss,
 )
 from pydl.nn.functional.pooling import *
+from pydl.nn.functional.rearrange import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from pydl.ops import (
     conv1d,
     conv2d,
@@ -93,6 +96,8 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
+    "celu_",
+    "channel_shuffle",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -108,22 +113,27 @@ __all__ = [
     "dropout2d",
     "dropout3d",
     "elu",
+    "elu_",
     "embedding",
+    "embedding_bag",
     "exp_loss",
     "feature_alpha_dropout",
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "gumbel_softmax",
     "hardshrink",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
+    "hardtanh_",
     "hinge_embedding_loss",
     "hinge_loss",
     "huber_loss",
     "kl_div",
     "l1_loss",
     "leaky_relu",
+    "leaky_relu_",
     "linear",
     "log_softmax",
     "logistic_loss",
@@ -140,13 +150,19 @@ __all__ = [
     "one_hot",
     "pad",
     "pairwise_distance",
+    "pdist",
     "perceptron_loss",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "poisson_nll_loss",
     "prelu",
     "relu",
     "relu6",
+    "relu_",
     "rrelu",
+    "rrelu_",
     "selu",
+    "selu_",
     "sigmoid",
     "sign",
     "silu",
@@ -161,6 +177,7 @@ __all__ = [
     "tanh",
     "tanhshrink",
     "threshold",
+    "threshold_",
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
     "zero_one_loss",

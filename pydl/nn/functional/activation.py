@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "celu",
     "elu",
+    "gumbel_softmax",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
@@ -161,24 +162,52 @@ def nrelu(
     return Relu.apply(input + ops.randn(input.shape, generator=generator, dtype=input.dtype) * spread)
 
 
-def _chosen(name: str, dim: int | None, ndim: int) -> int:
+def _chosen(name: str, dim: int | None, ndim: int, stacklevel: int) -> int:
     """dim, or PyTorch's old choice with its warning."""
     if dim is not None:
         return dim
-    warnings.warn(f"{name}: dim was not given; 0 for 0, 1 or 3 axes, else 1, is taken: pass dim", stacklevel=3)
+    warnings.warn(f"{name}: dim was not given; 0 for 0, 1 or 3 axes, else 1, is taken: pass dim", stacklevel=stacklevel)
     return 0 if ndim in (0, 1, 3) else 1
 
 
-def softmax(input: Tensor, dim: int | None = None, dtype: "_C.dtype | None" = None) -> Tensor:
+def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: "_C.dtype | None" = None) -> Tensor:
     """exp(x) / sum(exp(x)) along dim, without overflow."""
-    return ops.softmax(input, _chosen("softmax", dim, input.ndim) if dim is None else dim, dtype)
+    return ops.softmax(input, _chosen("softmax", dim, input.ndim, _stacklevel) if dim is None else dim, dtype)
 
 
-def log_softmax(input: Tensor, dim: int | None = None, dtype: "_C.dtype | None" = None) -> Tensor:
+def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: "_C.dtype | None" = None) -> Tensor:
     """log(softmax(x)) along dim, without overflow."""
-    return ops.log_softmax(input, _chosen("log_softmax", dim, input.ndim) if dim is None else dim, dtype)
+    return ops.log_softmax(input, _chosen("log_softmax", dim, input.ndim, _stacklevel) if dim is None else dim, dtype)
 
 
-def softmin(input: Tensor, dim: int | None = None, dtype: "_C.dtype | None" = None) -> Tensor:
+def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: "_C.dtype | None" = None) -> Tensor:
     """softmax(-x) along dim."""
-    return ops.softmax(-input, _chosen("softmin", dim, input.ndim) if dim is None else dim, dtype)
+    return ops.softmax(-input, _chosen("softmin", dim, input.ndim, _stacklevel) if dim is None else dim, dtype)
+
+
+def gumbel_softmax(
+    logits: Tensor,
+    tau: float = 1,
+    hard: bool = False,
+    eps: float = 1e-10,
+    dim: int = -1,
+    *,
+    generator: ops.Generator | None = None,
+) -> Tensor:
+    """softmax((logits + Gumbel noise) / tau) along dim: a sample from the categorical distribution, relaxed.
+
+    Args:
+        hard: return the one-hot vector of the largest entry; its gradient is that of the relaxed sample.
+        eps: accepted, without effect, as in PyTorch.
+    Source: Jang et al. 2017 (arXiv:1611.01144); Maddison et al. 2017 (arXiv:1611.00712).
+    """
+    if not tau > 0:
+        raise ArgumentError(f"gumbel_softmax: tau must be positive, got {tau}")
+    u = ops.rand(logits.shape, generator=generator, dtype=logits.dtype)
+    noise = -ops.log(-ops.log(ops.clamp(u, min=2.0**-24)))
+    soft = ops.softmax((logits + noise) / tau, dim)
+    if not hard:
+        return soft
+    top = ops.argmax(soft.detach(), dim, True)
+    hot = ops.movedim(ops.one_hot(ops.movedim(top, dim, -1).squeeze(-1), logits.shape[dim]), -1, dim)
+    return hot.to(soft.dtype) - soft.detach() + soft

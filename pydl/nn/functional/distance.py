@@ -8,7 +8,7 @@ from pydl import ops
 from pydl.errors import ArgumentError, ShapeError
 from pydl.tensor import Tensor
 
-__all__ = ["bilinear", "cosine_similarity", "normalize", "pad", "pairwise_distance"]
+__all__ = ["bilinear", "cosine_similarity", "normalize", "pad", "pairwise_distance", "pdist"]
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: int | Sequence[int] = 1, eps: float = 1e-12) -> Tensor:
@@ -32,6 +32,16 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """The p-norm of x1 - x2 + eps over the last axis."""
     return ops.norm(x1 - x2 + eps, p, -1, keepdim)
+
+
+def pdist(input: Tensor, p: float = 2.0) -> Tensor:
+    """The p-norms of the differences of all pairs of rows i < j of (n, d), as (n (n - 1) / 2,), in order of (i, j)."""
+    if input.ndim != 2:
+        raise ShapeError(f"pdist: expected (n, d), got shape {input.shape}")
+    if not p >= 0:
+        raise ArgumentError(f"pdist: p must not be negative, got {p}")
+    first, second = (ops.from_numpy(i.astype(np.int64)) for i in np.triu_indices(input.shape[0], 1))
+    return ops.norm(ops.index_select(input, 0, first) - ops.index_select(input, 0, second), p, -1)
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
