@@ -48,7 +48,7 @@ struct Loss {
     all_weight = sum(total);
   }
 
-  C of_target(int64_t t) const { return weight ? keep * widen(weight[t]) : keep; }
+  C of_target(int64_t t) const { return weight ? keep * widened(weight[t]) : keep; }
 
   // sum_j w[j] (max - x[j])
   C spread_row(const S* x, C max) const {
@@ -103,14 +103,14 @@ void cross_entropy_as(const View& x, const View& target, const View& weight, con
     const S* row = x.as<const S>() + r * f.classes;
     const int64_t t = f.target[r];
     const bool kept = t != f.ignored;
-    if (weights.present()) put<C>(weights, r, kept ? (f.weight ? V(widen(f.weight[t])) : V(C(1))) : V());
+    if (weights.present()) put<C>(weights, r, kept ? (f.weight ? V(widened(f.weight[t])) : V(C(1))) : V());
     if (!kept) {
       put<C>(loss, r, V());
       put<C>(lse, r, V());
       return;
     }
     const V log_sum = log(V(norm.sum));
-    V value = f.of_target(t) * ((norm.max - widen(row[t])) + log_sum);
+    V value = f.of_target(t) * ((norm.max - widened(row[t])) + log_sum);
     if (f.spread != C(0)) value += f.spread * (f.spread_row(row, norm.max) + f.all_weight * log_sum);
     put<C>(loss, r, value);
     put<C>(lse, r, norm.max + log_sum);

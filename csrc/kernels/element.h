@@ -29,7 +29,7 @@ inline Y narrow(A a) {
 
 // An element in the type that it is computed in.
 template <class S>
-inline Wide<S> widen(S x) {
+inline Wide<S> widened(S x) {
   if constexpr (kHalf<S>) {
     return to_float(x);
   } else {

@@ -203,8 +203,8 @@ void nll_as(const View& x, const View& target, const View& weight, int64_t ignor
     for (int64_t i = begin; i < end; ++i) {
       const int64_t t = target.as<const int64_t>()[i];
       const bool kept = t != ignored;
-      const Wide<S> factor = !kept ? 0 : w ? widen(w[t]) : Wide<S>(1);
-      loss.as<S>()[i] = narrow<S>(kept ? -factor * widen(xs[(i / m * c + t) * m + i % m]) : Wide<S>(0));
+      const Wide<S> factor = !kept ? 0 : w ? widened(w[t]) : Wide<S>(1);
+      loss.as<S>()[i] = narrow<S>(kept ? -factor * widened(xs[(i / m * c + t) * m + i % m]) : Wide<S>(0));
       if (weights.present()) weights.as<S>()[i] = narrow<S>(factor);
     }
   });
@@ -222,8 +222,8 @@ void nll_grad_as(const View& g, const View& target, const View& weight, const Vi
     for (int64_t i = begin * m; i < end * m; ++i) {
       const int64_t t = target.as<const int64_t>()[i];
       if (t == ignored) continue;
-      const Wide<S> factor = w ? widen(w[t]) : Wide<S>(1);
-      to[(i / m * c + t) * m + i % m] = narrow<S>(-factor * scale * widen(g.as<const S>()[i * step]));
+      const Wide<S> factor = w ? widened(w[t]) : Wide<S>(1);
+      to[(i / m * c + t) * m + i % m] = narrow<S>(-factor * scale * widened(g.as<const S>()[i * step]));
     }
   });
 }
@@ -234,8 +234,8 @@ double strand_sum(const S* x, int64_t n) {
   double s[8]{};
   int64_t i = 0;
   for (; i + 8 <= n; i += 8)
-    for (int k = 0; k < 8; ++k) s[k] += static_cast<double>(widen(x[i + k]));
-  for (; i < n; ++i) s[0] += static_cast<double>(widen(x[i]));
+    for (int k = 0; k < 8; ++k) s[k] += static_cast<double>(widened(x[i + k]));
+  for (; i < n; ++i) s[0] += static_cast<double>(widened(x[i]));
   return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
 }
 

@@ -128,7 +128,7 @@ void gradient(const Slope& f, int64_t rows, int64_t n) {
     return;
   }
   const int64_t pieces = (n + kPiece - 1) / kPiece;
-  C* part = static_cast<C*>(scratch(1, (rows + 1) * pieces * sizeof(C)));
+  C* part = static_cast<C*>(scratch(1, rows * pieces * sizeof(C)));
   each_piece(rows, n, 1,
              [&](int64_t r, int64_t at, int64_t count, int64_t k) { part[k] = f.total(r * n + at, count); });
   for (int64_t r = 0; r < rows; ++r) {

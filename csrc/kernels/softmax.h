@@ -124,7 +124,7 @@ inline void each_piece(int64_t rows, int64_t n, int64_t cost, const F& f) {
 template <class C, class S>
 inline const Norm<C>* piecewise_norms(const S* x, int64_t rows, int64_t n) {
   const int64_t pieces = (n + kPiece - 1) / kPiece;
-  Norm<C>* part = static_cast<Norm<C>*>(scratch(1, (rows + 1) * pieces * sizeof(Norm<C>)));
+  Norm<C>* part = static_cast<Norm<C>*>(scratch(1, rows * pieces * sizeof(Norm<C>)));
   each_piece(rows, n, kExpCost,
              [&](int64_t r, int64_t at, int64_t count, int64_t k) { part[k] = row_norm<C>(x + r * n + at, count); });
   for (int64_t r = 0; r < rows; ++r) {
