@@ -23,7 +23,7 @@ from bench.workload import (
 Function = Callable[[Any], Callable[..., Any]]
 
 
-def _pair(
+def pair(
     label: str,
     op: str,
     inputs: Inputs,
@@ -34,7 +34,8 @@ def _pair(
     onnx: Maker | None = None,
     reads: bool = False,
 ) -> list[Workload]:
-    pair = []
+    """The workloads of a function without and with gradients."""
+    made = []
     for train, floats in enumerate(moved):
         maker = torch_function(torch, inputs, bool(train))
         makers = {"torch": maker, "compile": maker, "jax": jax_function(jax, inputs, bool(train))}
@@ -44,8 +45,8 @@ def _pair(
             makers["onnx"] = onnx
         name = f"pointwise/{label}/{'train' if train else 'fwd'}"
         traffic = "read" if reads and not train else "copy"
-        pair.append(Workload(name=name, op=op, makers=makers, moved=4.0 * floats, traffic=traffic))
-    return pair
+        made.append(Workload(name=name, op=op, makers=makers, moved=4.0 * floats, traffic=traffic))
+    return made
 
 
 def _jax_norm(axes: tuple[int, ...], shape: tuple[int, ...]) -> Function:
@@ -91,7 +92,7 @@ _LN, _BN, _SM, _CE, _MP = 4096 * 768, 32 * 64 * 32 * 32, 4096 * 1024, 4096 * 320
 _TABLE, _ROWS_READ = 32000 * 512, 4096 * 512
 
 WORKLOADS = [
-    *_pair(
+    *pair(
         "layernorm_4096x768",
         "layer_norm",
         normals((4096, 768), (768,), (768,)),
@@ -99,7 +100,7 @@ WORKLOADS = [
         _jax_norm((-1,), (1, 768)),
         (2 * _LN, 5 * _LN),
     ),
-    *_pair(
+    *pair(
         "batchnorm_32x64x32x32",
         "batch_norm",
         normals((32, 64, 32, 32), (64,), (64,)),
@@ -107,7 +108,7 @@ WORKLOADS = [
         _jax_norm((0, 2, 3), (1, 64, 1, 1)),
         (2 * _BN, 5 * _BN),
     ),
-    *_pair(
+    *pair(
         "softmax_4096x1024",
         "softmax",
         _ROWS,
@@ -116,7 +117,7 @@ WORKLOADS = [
         (2 * _SM, 5 * _SM),
         onnx=onnx_node("Softmax", _ROWS, axis=-1),
     ),
-    *_pair(
+    *pair(
         "gelu_8M",
         "gelu",
         _ONE_8M,
@@ -125,7 +126,7 @@ WORKLOADS = [
         (2 * _EIGHT, 5 * _EIGHT),
         onnx=onnx_node("Gelu", _ONE_8M),
     ),
-    *_pair(
+    *pair(
         "relu_8M",
         "relu",
         _ONE_8M,
@@ -135,7 +136,7 @@ WORKLOADS = [
         numpy=lambda np, _: lambda x: np.maximum(x, 0),
         onnx=onnx_node("Relu", _ONE_8M),
     ),
-    *_pair(
+    *pair(
         "cross_entropy_4096x32000",
         "cross_entropy",
         _with_indices((4096, 32000), 4096, 32000),
@@ -144,7 +145,7 @@ WORKLOADS = [
         (_CE, 3 * _CE),
         reads=True,
     ),
-    *_pair(
+    *pair(
         "maxpool2_64x32x64x64",
         "max_pool2d",
         normals((64, 32, 64, 64)),
@@ -152,7 +153,7 @@ WORKLOADS = [
         _jax_max_pool,
         (1.25 * _MP, 2.5 * _MP),
     ),
-    *_pair(
+    *pair(
         "chain_tanh_10M",
         "tanh",
         _FOUR_10M,
@@ -161,7 +162,7 @@ WORKLOADS = [
         (5 * _TEN, 14 * _TEN),
         numpy=lambda np, *_: lambda a, b, c, d: np.tanh(a * b + c) * d,
     ),
-    *_pair(
+    *pair(
         "add_10M",
         "add",
         _TWO_10M,
@@ -171,7 +172,7 @@ WORKLOADS = [
         numpy=lambda np, *_: np.add,
         onnx=onnx_node("Add", _TWO_10M),
     ),
-    *_pair(
+    *pair(
         "sum_10M",
         "sum",
         normals((_TEN,)),
@@ -181,7 +182,7 @@ WORKLOADS = [
         numpy=lambda np, _: np.sum,
         reads=True,
     ),
-    *_pair(
+    *pair(
         "embedding_32000x512_4096",
         "embedding",
         _with_indices((32000, 512), 4096, 32000),

@@ -12,6 +12,7 @@ from pydl.nn.lazy import LazyModuleMixin
 from pydl.nn.module import Module
 from pydl.nn.parameter import Parameter, UninitializedParameter, is_uninitialized
 from pydl.ops.create import DeviceLike
+from pydl.ops.gemm import Linear as LinearOp
 from pydl.tensor import Tensor
 
 __all__ = ["Bilinear", "Flatten", "Identity", "LazyLinear", "Linear", "Unflatten"]
@@ -68,6 +69,8 @@ class Linear(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
+        if self.activation is None:
+            return LinearOp.apply(input, self.weight, self.bias, None, "none")
         return ops.linear(input, self.weight, self.bias, self.activation)
 
     def extra_repr(self) -> str:

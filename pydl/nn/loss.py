@@ -64,7 +64,7 @@ class MSELoss(Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Two tensors of one shape -> ()."""
-        return F.mse_loss(input, target, reduction=self.reduction)
+        return F.mse_loss(input, target, None, None, self.reduction)
 
 
 class L1Loss(Loss):
@@ -72,7 +72,7 @@ class L1Loss(Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Two tensors of one shape -> ()."""
-        return F.l1_loss(input, target, reduction=self.reduction)
+        return F.l1_loss(input, target, None, None, self.reduction)
 
 
 class SmoothL1Loss(Loss):

@@ -6,7 +6,7 @@ from functools import partial
 
 from pydl import _C
 from pydl.autograd.mode import mode
-from pydl.autograd.op import Op
+from pydl.autograd.op import Op, explained
 from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.ops.activation import ReluGrad, SigmoidGrad, gelu, silu
 from pydl.ops.elementary import TanhGrad
@@ -48,6 +48,30 @@ class Linear(Op):
     """x w^T + b + residual, with the activation applied before the result is stored."""
 
     kernel = _C.linear
+
+    @classmethod
+    def apply(  # type: ignore[override]
+        cls, x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None, activation: str
+    ) -> Tensor:
+        """The same without loops: the call that small models make most."""
+        try:
+            y = cls.kernel(
+                x.array,
+                weight.array,
+                None if bias is None else bias.array,
+                None if residual is None else residual.array,
+                activation,
+            )
+        except (TypeError, AttributeError) as error:
+            raise explained(error, cls, (x, weight, bias, residual), {"activation": activation}) from None
+        if mode.enabled and (
+            x.requires_grad
+            or weight.requires_grad
+            or (bias is not None and bias.requires_grad)
+            or (residual is not None and residual.requires_grad)
+        ):
+            return cls.record(y, (x, weight, bias, residual), (), {"activation": activation})
+        return Tensor(y)
 
     def vjp(g, x, weight, bias, residual, activation):
         return (

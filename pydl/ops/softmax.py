@@ -3,7 +3,8 @@
 from typing import Any
 
 from pydl import _C
-from pydl.autograd.op import Op
+from pydl.autograd.mode import mode
+from pydl.autograd.op import Op, explained
 from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.ops.compare import where
 from pydl.ops.elementary import exp, log
@@ -144,6 +145,34 @@ class CrossEntropy(Op):
     kernel = _C.cross_entropy
     reference = _cross_entropy_plain
 
+    @classmethod
+    def apply(  # type: ignore[override]
+        cls,
+        x: Tensor,
+        target: Tensor,
+        weight: Tensor | None,
+        ignore_index: int,
+        label_smoothing: float,
+        reduction: int,
+    ) -> Tensor:
+        """The same without loops."""
+        try:
+            y, *residuals = cls.kernel(
+                x.array,
+                target.array,
+                None if weight is None else weight.array,
+                ignore_index,
+                label_smoothing,
+                reduction,
+            )
+        except (TypeError, AttributeError) as error:
+            options = {"ignore_index": ignore_index, "label_smoothing": label_smoothing}
+            raise explained(error, cls, (x, target, weight), options) from None
+        if mode.enabled and (x.requires_grad or (weight is not None and weight.requires_grad)):
+            attrs = {"ignore_index": ignore_index, "label_smoothing": label_smoothing, "reduction": reduction}
+            return cls.record(y, (x, target, weight), tuple(residuals), attrs)
+        return Tensor(y)
+
     def vjp(g, x, target, weight, lse, total, ignore_index, label_smoothing, reduction):
         if weight is not None and weight.requires_grad:
             return None  # only the reference knows the gradient of the weights
@@ -230,25 +259,26 @@ def cross_entropy(
         check_reduction("cross_entropy", reduction, size_average, reduce)
     x, t = input.array, target.array
     if x.ndim == 2 and t.ndim == 1 and t.dtype is _C.int64 and x.is_floating and x.shape[0] == t.size:
-        return CrossEntropy.apply(
-            input, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=code
-        )
+        return CrossEntropy.apply(input, target, weight, ignore_index, label_smoothing, code)
     if x.ndim == 0:
         raise ShapeError("cross_entropy: expected scores with at least one axis")
     if not x.is_floating:
         raise DtypeError(f"cross_entropy: expected a floating dtype, got {input.dtype}")
+    if t.dtype is _C.bool:
+        raise DtypeError("cross_entropy: expected classes (integers) or probabilities, got dtype bool")
     soft = t.is_floating
     shape = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
     expected = input.shape if soft else shape
     if target.shape != expected:
         what = f"probabilities {expected}" if soft else f"classes {expected}"
         raise ShapeError(f"cross_entropy: target {target.shape} does not match input {input.shape}: expected {what}")
-    options = {"label_smoothing": label_smoothing, "reduction": code}
     if soft:
-        loss = SoftEntropy.apply(_rows(input), _rows(target.to(input.dtype)), weight, **options)
+        loss = SoftEntropy.apply(
+            _rows(input), _rows(target.to(input.dtype)), weight, label_smoothing=label_smoothing, reduction=code
+        )
     else:
         flat = target.to(_C.int64).reshape([-1])
-        loss = CrossEntropy.apply(_rows(input), flat, weight, ignore_index=ignore_index, **options)
+        loss = CrossEntropy.apply(_rows(input), flat, weight, ignore_index, label_smoothing, code)
     return reshape(loss, shape) if code == NONE else loss
 
 

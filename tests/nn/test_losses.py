@@ -35,6 +35,8 @@ CASES: list[tuple[str, dict[str, Any], list[np.ndarray]]] = [
     ("CrossEntropyLoss", {"weight": WEIGHTS, "label_smoothing": 0.1}, [Z, CLASSES]),
     ("CrossEntropyLoss", {"weight": WEIGHTS}, [SEQUENCE, TAGS]),
     ("CrossEntropyLoss", {}, [Z, P]),
+    ("CrossEntropyLoss", {"weight": WEIGHTS, "label_smoothing": 0.2}, [Z, P]),
+    ("CrossEntropyLoss", {"ignore_index": 1, "label_smoothing": 0.2}, [SEQUENCE, np.abs(TAGS) % 3]),
     ("NLLLoss", {}, [LOGP, CLASSES]),
     ("NLLLoss", {"weight": WEIGHTS, "ignore_index": 1}, [LOGP, CLASSES]),
     ("NLLLoss", {"weight": WEIGHTS}, [SEQUENCE, TAGS]),

@@ -128,3 +128,97 @@ def test_all_rows_ignored() -> None:
     assert np.isnan(ops.cross_entropy(x, target).item())
     ops.cross_entropy(x, target, reduction="sum").backward()
     assert (x.grad == 0).all().item()
+
+
+LONG = [(1, 65536), (2, 70001), (7, 65537)]  # few long rows are cut into pieces
+
+
+@pytest.mark.parametrize("shape", LONG)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+def test_long_rows(shape: tuple[int, int], dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    kind = getattr(pydl, dtype)
+    x, g = (pydl.tensor(rng.normal(size=shape) * 3).to(kind) for _ in range(2))
+    exact_x, exact_g = x.double().numpy(), g.double().numpy()
+    y, log_y = special.softmax(exact_x, axis=1), special.log_softmax(exact_x, axis=1)
+    slopes = y * (exact_g - (exact_g * y).sum(1, keepdims=True)), exact_g - y * exact_g.sum(1, keepdims=True)
+    limit = {"float64": 1e-11, "float32": 3e-6, "float16": 2e-3, "bfloat16": 1e-2}[dtype]
+    for op, expected, slope in zip((ops.softmax, ops.log_softmax), (y, log_y), slopes, strict=True):
+        a = x.clone().requires_grad_()
+        made = op(a, 1)
+        np.testing.assert_allclose(made.detach().double().numpy(), expected, rtol=limit, atol=limit * 1e-3)
+        made.backward(g)
+        if dtype in ("float32", "float64"):
+            np.testing.assert_allclose(a.grad.double().numpy(), slope, rtol=limit * 10, atol=limit * 10)
+
+
+@pytest.mark.parametrize("shape", LONG)
+@pytest.mark.parametrize("soft", [False, True])
+def test_cross_entropy_of_long_rows(shape: tuple[int, int], soft: bool) -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=shape)
+    target = special.softmax(rng.normal(size=shape), axis=1) if soft else rng.integers(0, shape[1], shape[0])
+    weight = rng.uniform(0.5, 2, shape[1])
+    for options in ({}, {"label_smoothing": 0.2}):
+        a, b = pydl.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+        ours = ops.cross_entropy(a, pydl.tensor(target), pydl.tensor(weight), **options)
+        theirs = torch.nn.functional.cross_entropy(b, torch.tensor(target), torch.tensor(weight), **options)
+        assert abs(ours.item() - theirs.item()) < 1e-10
+        ours.backward()
+        theirs.backward()
+        np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-9, atol=1e-14)
+
+
+def test_long_rows_of_special_values() -> None:
+    x = np.zeros((5, 65600), np.float32)
+    x[0, 1:], x[1], x[2, 70], x[3, 60000] = -np.inf, -np.inf, np.nan, np.inf
+    y = ops.softmax(pydl.tensor(x), 1).numpy()
+    assert y[0, 0] == 1 and not y[0, 1:].any() and np.isnan(y[1:4]).all()
+    np.testing.assert_allclose(y[4], 1 / 65600, rtol=1e-6)
+
+
+def test_long_rows_are_the_same_for_every_number_of_threads() -> None:
+    x, before, found = pydl.randn(2, 100001), pydl.get_num_threads(), []
+    target = pydl.tensor([5, 100000])
+    for n in (1, 2, 3):
+        pydl.set_num_threads(n)
+        a = x.clone().requires_grad_()
+        loss = ops.cross_entropy(a, target) + ops.softmax(a, 1).square().sum() + ops.log_softmax(a, 1).mean()
+        loss.backward()
+        found.append((loss.item(), a.grad.numpy().tobytes()))
+    pydl.set_num_threads(before)
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.3}, {"reduction": "sum"}, {"reduction": "none"}])
+@pytest.mark.parametrize("shape", [(4, 3), (2, 3, 5), (2, 3, 2, 2), (3,), (4, 40)])
+def test_probabilities_with_weights(shape: tuple[int, ...], options: dict[str, Any]) -> None:
+    """Values and the gradients of scores, probabilities and weights, against torch."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    at = 1 if len(shape) > 1 else 0
+    arrays = [rng.normal(size=shape), special.softmax(rng.normal(size=shape), axis=at), rng.uniform(0.5, 2, shape[at])]
+    for wanted in ((0,), (0, 1), (0, 1, 2)):
+        ours = [pydl.tensor(a, requires_grad=i in wanted) for i, a in enumerate(arrays)]
+        theirs = [torch.tensor(a, requires_grad=i in wanted and i < 2) for i, a in enumerate(arrays)]
+        y = ops.cross_entropy(*ours, **options)
+        e = torch.nn.functional.cross_entropy(*theirs, **options)
+        np.testing.assert_allclose(y.detach().numpy(), e.detach().numpy(), rtol=1e-12, atol=1e-14)
+        (y * y).sum().backward()
+        (e * e).sum().backward()
+        for a, b in list(zip(ours, theirs, strict=True))[:2]:
+            assert (a.grad is None) == (b.grad is None)
+            if b.grad is not None:
+                np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-10, atol=1e-13)
+
+
+def test_targets_of_other_integers_and_old_arguments() -> None:
+    x = pydl.randn(4, 3)
+    t = pydl.tensor([0, 2, 1, 2])
+    assert ops.cross_entropy(x, t.to(pydl.int32)).item() == ops.cross_entropy(x, t).item()
+    for argument in ("size_average", "reduce"):
+        with pytest.raises(ArgumentError, match="no longer taken"):
+            ops.cross_entropy(x, t, **{argument: False})
+    with pytest.raises(DtypeError):
+        ops.cross_entropy(x, t > 1)
