@@ -7,12 +7,13 @@ namespace pydl::bind {
 
 void check_classes(const char* op, const Array& target, int64_t classes, std::optional<int64_t> ignored) {
   const int64_t* t = target.view().as<int64_t>();
+  const uint64_t count = static_cast<uint64_t>(classes);
   const int64_t skipped = ignored.value_or(0);
   bool good = true;
   for (int64_t i = 0, n = target.numel(); i < n; ++i)
-    good &= static_cast<uint64_t>(t[i]) < static_cast<uint64_t>(classes) || (ignored && t[i] == skipped);
+    good &= (static_cast<uint64_t>(t[i]) < count) | ((t[i] == skipped) & ignored.has_value());
   if (good) return;
-  while (static_cast<uint64_t>(*t) < static_cast<uint64_t>(classes) || (ignored && *t == skipped)) ++t;
+  while (static_cast<uint64_t>(*t) < count || (ignored && *t == skipped)) ++t;
   fail<BoundsError>(op, ": target ", *t, " is out of range for ", classes, " classes: expected classes in [0, ",
                     classes, ")");
 }

@@ -198,14 +198,18 @@ template <class S>
 void nll_as(const View& x, const View& target, const View& weight, int64_t ignored, const View& loss,
             const View& weights) {
   const int64_t c = x.shape[1], m = x.shape[2];
-  const S *xs = x.as<const S>(), *w = weight.as<const S>();
-  parallel_for(x.shape[0] * m, 4, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t t = target.as<const int64_t>()[i];
-      const bool kept = t != ignored;
-      const Wide<S> factor = !kept ? 0 : w ? widened(w[t]) : Wide<S>(1);
-      loss.as<S>()[i] = narrow<S>(kept ? -factor * widened(xs[(i / m * c + t) * m + i % m]) : Wide<S>(0));
-      if (weights.present()) weights.as<S>()[i] = narrow<S>(factor);
+  const S* w = weight.as<const S>();
+  parallel_for(x.shape[0], 4 * m, [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; ++b) {
+      const int64_t* t = target.as<const int64_t>() + b * m;
+      const S* xs = x.as<const S>() + b * c * m;
+      S *ys = loss.as<S>() + b * m, *ws = weights.as<S>() + (weights.present() ? b * m : 0);
+      for (int64_t j = 0; j < m; ++j) {
+        const bool kept = t[j] != ignored;
+        const Wide<S> factor = !kept ? 0 : w ? widened(w[t[j]]) : Wide<S>(1);
+        ys[j] = narrow<S>(kept ? -factor * widened(xs[t[j] * m + j]) : Wide<S>(0));
+        if (weights.present()) ws[j] = narrow<S>(factor);
+      }
     }
   });
 }
@@ -215,15 +219,18 @@ void nll_grad_as(const View& g, const View& target, const View& weight, const Vi
                  const View& gx) {
   const int64_t c = gx.shape[1], m = gx.shape[2], step = g.strides[0];
   const S* w = weight.as<const S>();
-  S* to = gx.as<S>();
   parallel_for(gx.shape[0], c * m, [&](int64_t begin, int64_t end) {
     const Wide<S> scale = total.present() ? 1 / element<Wide<S>>(total, 0) : Wide<S>(1);
-    __builtin_memset(static_cast<void*>(to + begin * c * m), 0, (end - begin) * c * m * sizeof(S));
-    for (int64_t i = begin * m; i < end * m; ++i) {
-      const int64_t t = target.as<const int64_t>()[i];
-      if (t == ignored) continue;
-      const Wide<S> factor = w ? widened(w[t]) : Wide<S>(1);
-      to[(i / m * c + t) * m + i % m] = narrow<S>(-factor * scale * widened(g.as<const S>()[i * step]));
+    __builtin_memset(gx.as<char>() + begin * c * m * sizeof(S), 0, (end - begin) * c * m * sizeof(S));
+    for (int64_t b = begin; b < end; ++b) {
+      const int64_t* t = target.as<const int64_t>() + b * m;
+      const S* gs = g.as<const S>() + b * m * step;
+      S* to = gx.as<S>() + b * c * m;
+      for (int64_t j = 0; j < m; ++j) {
+        if (t[j] == ignored) continue;
+        const Wide<S> factor = w ? widened(w[t[j]]) : Wide<S>(1);
+        to[t[j] * m + j] = narrow<S>(-factor * scale * widened(gs[j * step]));
+      }
     }
   });
 }
