@@ -53,7 +53,7 @@ __all__ = [
 ]
 __all__ += ops.__all__
 
-_LATER = ("data", "linalg", "linear_model", "models", "preprocessing", "special", "theory", "train", "utils")
+_LATER = ("data", "func", "linalg", "linear_model", "models", "preprocessing", "special", "theory", "train", "utils")
 
 
 def __getattr__(name: str) -> object:

@@ -114,6 +114,9 @@ void bind_class(py::module_& m) {
   m.def(
       "same_type", [](const Array& a, const Array& b) { return a.shape() == b.shape() && a.dtype() == b.dtype(); },
       py::arg("a"), py::arg("b"), "whether a and b agree in shape and dtype");
+  m.def(
+      "same_type", [](const py::object&, const py::object&) { return false; }, py::arg("a"), py::arg("b"),
+      "False where one of them is no array");
   m.def("tick", &tick, "the next number of the clock of recorded operations and changes in place");
   m.def(
       "shell",

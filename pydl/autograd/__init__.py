@@ -31,3 +31,12 @@ __all__ = [
     "set_detect_anomaly",
     "set_grad_enabled",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """functional stands on pydl.func, which stands on this package: it is imported when it is first named."""
+    if name != "functional":
+        raise AttributeError(f"module 'pydl.autograd' has no attribute {name!r}")
+    import importlib
+
+    return importlib.import_module("pydl.autograd.functional")

@@ -139,6 +139,8 @@ class Function:
         several = isinstance(made, (tuple, list))
         outputs = tuple(made) if several else (made,)
         places = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
+        if not all(isinstance(args[i].array, _C.Array) for i in places):
+            raise AutogradError(f"{cls.__name__}: a Function takes one example at a time")  # so vmap calls it in a loop
         attrs = {
             "function": cls,
             "context": context,

@@ -42,7 +42,7 @@ class Op:
         try:
             made = cls.kernel(*[None if t is None else t.array for t in inputs], **attrs)
         except (TypeError, AttributeError) as error:
-            raise explained(error, cls, inputs, attrs) from None
+            return recovered(error, cls, inputs, attrs)
         residuals: tuple[Any, ...] = ()
         if made.__class__ is tuple:
             made, residuals = made[0], made[1:]
@@ -77,7 +77,7 @@ class Unary(Op):
         try:
             y = cls.kernel(x.array)
         except (TypeError, AttributeError) as error:
-            raise explained(error, cls, (x,), {}) from None
+            return recovered(error, cls, (x,), {})
         if x.requires_grad and mode.enabled:
             return cls.record(y, (x,), (), {})
         return Tensor(y)
@@ -91,10 +91,36 @@ class Binary(Op):
         try:
             y = cls.kernel(a.array, b.array)
         except (TypeError, AttributeError) as error:
-            raise explained(error, cls, (a, b), {}) from None
+            return recovered(error, cls, (a, b), {})
         if (a.requires_grad or b.requires_grad) and mode.enabled:
             return cls.record(y, (a, b), (), {})
         return Tensor(y)
+
+
+class Plain:
+    """A kernel that is called without an op, for results that have no gradient.
+
+    Attributes: elementwise: whether its inputs broadcast and each element of the result depends on its own alone.
+    """
+
+    saves_output = False
+
+    def __init__(self, kernel: Callable[..., Any], elementwise: bool = False) -> None:
+        self.kernel = kernel
+        self.elementwise = elementwise
+
+
+def recovered(error: Exception, op: Any, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Tensor:
+    """The result where a kernel could not be called: an input whose array is of another kind runs the operation.
+
+    Raises: the error that says which argument is of a wrong type, if there is no such input.
+    """
+    for x in inputs:
+        if isinstance(x, Tensor) and not isinstance(x.array, _C.Array):
+            return x.array.run(op, inputs, attrs)
+    if isinstance(op, Plain):
+        raise error
+    raise explained(error, op, inputs, attrs) from None
 
 
 def explained(error: Exception, op: type[Op], inputs: Sequence[Any], attrs: dict[str, Any]) -> Exception:
@@ -116,7 +142,10 @@ def shell(t: Tensor | None) -> Tensor | None:
     if t is None or (t.node is None and t.requires_grad):
         return t
     array = t.array
-    light = _C.shell(array)
+    try:
+        light = _C.shell(array)
+    except RuntimeError:  # an array of another kind, as inside vmap
+        return t
     return t if light is array else Tensor(light, t.node, t.requires_grad)  # type: ignore[arg-type]
 
 

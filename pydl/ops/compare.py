@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from pydl import _C
-from pydl.autograd.op import Op
+from pydl.autograd.op import Op, Plain, recovered
 from pydl.errors import ArgumentError, DtypeError
 from pydl.ops.scalar import Number, expect_number, expect_tensor, lift, lift_pair
 from pydl.tensor import Tensor
@@ -54,10 +54,14 @@ Operand = Tensor | Number
 
 def _comparison(name: str, doc: str) -> Any:
     kernel = getattr(_C, name)
+    plain = Plain(kernel, elementwise=True)
 
     def function(input: Operand, other: Operand) -> Tensor:
         a, b = lift_pair(input, other, name)
-        return Tensor(kernel(a.array, b.array))
+        try:
+            return Tensor(kernel(a.array, b.array))
+        except TypeError as error:
+            return recovered(error, plain, (a.detach(), b.detach()), {})
 
     function.__doc__ = doc
     function.__name__ = function.__qualname__ = name
@@ -66,9 +70,14 @@ def _comparison(name: str, doc: str) -> Any:
 
 def _test(name: str, doc: str) -> Any:
     kernel = getattr(_C, name)
+    plain = Plain(kernel, elementwise=True)
 
     def function(input: Tensor) -> Tensor:
-        return Tensor(kernel(expect_tensor(input, name).array))
+        x = expect_tensor(input, name)
+        try:
+            return Tensor(kernel(x.array))
+        except TypeError as error:
+            return recovered(error, plain, (x.detach(),), {})
 
     function.__doc__ = doc
     function.__name__ = function.__qualname__ = name

@@ -32,7 +32,7 @@ def to(
     if dtype is None or dtype is input.array.dtype:
         return input.clone() if copy else input
     if not dtype.is_floating_point:
-        return Tensor(_C.cast(input.array, dtype))  # no gradient passes through integers
+        return Cast.apply(input.detach(), dtype=dtype)  # no gradient passes through integers
     return Cast.apply(input, dtype=dtype)
 
 

@@ -128,7 +128,11 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         if not isinstance(x, Tensor):
             raise DtypeError(f"matmul: expected tensors, got {type(x).__name__}")
     if not input.requires_grad and not other.requires_grad:
-        return Tensor(_C.matmul(input.array, other.array))
+        try:
+            return Tensor(_C.matmul(input.array, other.array))
+        except TypeError:
+            if isinstance(input.array, _C.Array) and isinstance(other.array, _C.Array):
+                raise
     if input.ndim == 0 or other.ndim == 0 or input.shape[-1] != other.shape[max(other.ndim - 2, 0)]:
         _C.matmul(input.array, other.array)  # raises, naming the shapes as they were given
     a = unsqueeze(input, 0) if input.ndim == 1 else input

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pydl import _C
-from pydl.autograd.op import Op, Unary
+from pydl.autograd.op import Op, Plain, Unary, recovered
 from pydl.errors import ArgumentError, DtypeError
 from pydl.ops.compare import isnan, where
 from pydl.ops.elementary import exp, log, sqrt
@@ -176,14 +176,26 @@ def amin(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     return Amin.apply(input, dim=_axes(dim), keepdim=keepdim)
 
 
+_ARGMAX, _ARGMIN, _ANY, _ALL = Plain(_C.argmax), Plain(_C.argmin), Plain(_C.any), Plain(_C.all)
+
+
+def _ungraphed(op: Plain, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    """A reduction that has no gradient."""
+    try:
+        return Tensor(op.kernel(input.array, dim, keepdim))
+    except TypeError as error:
+        given = input.detach() if isinstance(input, Tensor) else input
+        return recovered(error, op, (given,), {"dim": dim, "keepdim": keepdim})
+
+
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Where the largest stands (the first of equal ones), int64; of all elements where dim is None."""
-    return Tensor(_C.argmax(input.array, dim, keepdim))
+    return _ungraphed(_ARGMAX, input, dim, keepdim)
 
 
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Where the smallest stands (the first of equal ones), int64; of all elements where dim is None."""
-    return Tensor(_C.argmin(input.array, dim, keepdim))
+    return _ungraphed(_ARGMIN, input, dim, keepdim)
 
 
 def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
@@ -217,12 +229,12 @@ def _extremum(x: Tensor, dim: int, keepdim: bool, where_: Any, op: str) -> Extre
 
 def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether one over dim is not 0; bool."""
-    return Tensor(_C.any(input.array, _axes(dim), keepdim))
+    return _ungraphed(_ANY, input, _axes(dim), keepdim)
 
 
 def all(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether none over dim is 0; bool."""
-    return Tensor(_C.all(input.array, _axes(dim), keepdim))
+    return _ungraphed(_ALL, input, _axes(dim), keepdim)
 
 
 def cumsum(input: Tensor, dim: int, *, dtype: _C.dtype | None = None) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pydl import _C
 from pydl.autograd.mode import mode
-from pydl.autograd.op import Op, Unary, explained
+from pydl.autograd.op import Op, Unary, recovered
 from pydl.errors import ArgumentError, BoundsError, DtypeError, ShapeError
 from pydl.tensor import Tensor
 
@@ -149,7 +149,7 @@ class Expand(Op):
         try:
             y = _C.expand(x.array, shape)
         except (TypeError, AttributeError) as error:
-            raise explained(error, cls, (x,), {"shape": shape}) from None
+            return recovered(error, cls, (x,), {"shape": shape})
         return cls.record(y, (x,), (), {"shape": shape}) if x.requires_grad and mode.enabled else Tensor(y)
 
     def vjp(g, x, shape):

@@ -20,20 +20,20 @@ class Embedding(Op):
     The gradient skips the row `padding`; with `counts` it is divided by how often an index occurs.
     """
 
-    uses = ()
+    uses = (1,)
 
     @staticmethod
     def kernel(weight: _C.Array, index: _C.Array, padding: int | None, counts: bool) -> _C.Array:
         return _C.index_select(weight, 0, index)
 
     @staticmethod
-    def vjp(g: Tensor, weight: Tensor, index: _C.Array, padding: int | None, counts: bool) -> Any:  # type: ignore[override]
+    def vjp(g: Tensor, weight: Tensor, index: Tensor, padding: int | None, counts: bool) -> Any:  # type: ignore[override]
         if padding is not None:
-            g = where((Tensor(index) == padding).unsqueeze(1), 0.0, g)
+            g = where((index == padding).unsqueeze(1), 0.0, g)
         if counts:
-            each = IndexAdd.apply(ones(index.shape, dtype=g.dtype), Tensor(index), dim=0, size=weight.shape[0])
-            g = g / index_select(each, 0, Tensor(index)).unsqueeze(1)
-        return (IndexAdd.apply(g, Tensor(index), dim=0, size=weight.shape[0]),)
+            each = IndexAdd.apply(ones(index.shape, dtype=g.dtype), index, dim=0, size=weight.shape[0])
+            g = g / index_select(each, 0, index).unsqueeze(1)
+        return IndexAdd.apply(g, index, dim=0, size=weight.shape[0]), None
 
 
 def _renormalize(weight: Tensor, index: Tensor, max_norm: float, norm_type: float) -> None:
@@ -73,14 +73,14 @@ def embedding(
     rows = weight.shape[0]
     if padding_idx is not None and not -rows <= padding_idx < rows:
         raise BoundsError(f"embedding: padding_idx {padding_idx} is out of range for {rows} rows")
-    if input.array.size and int(Tensor(_C.amin(input.array))) < 0:
+    if (input < 0).any():
         raise BoundsError(f"embedding: an index is negative: expected indices in [0, {rows})")
     flat = reshape(input, [-1])
     if max_norm is not None:
         _C.index_select(weight.array, 0, flat.array)  # BoundsError before anything is changed
         _renormalize(weight, flat, float(max_norm), norm_type)
     padding = None if padding_idx is None else padding_idx % rows
-    y = Embedding.apply(weight, index=flat.array, padding=padding, counts=bool(scale_grad_by_freq))
+    y = Embedding.apply(weight, flat, padding=padding, counts=bool(scale_grad_by_freq))
     return y if input.ndim == 1 else reshape(y, [*input.shape, weight.shape[1]])
 
 
