@@ -134,6 +134,7 @@ from pydl.ops.create import from_dlpack as from_dlpack
 from pydl.ops.create import from_numpy as from_numpy
 from pydl.ops.create import full as full
 from pydl.ops.create import full_like as full_like
+from pydl import func as func
 from pydl.ops.index import gather as gather
 from pydl.ops.arithmetic import gcd as gcd
 from pydl.ops.compare import ge as ge
