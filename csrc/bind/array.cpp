@@ -112,11 +112,15 @@ void bind_class(py::module_& m) {
   m.def(
       "same_shape", [](const Array& a, const Array& b) { return a.shape() == b.shape(); }, py::arg("a"), py::arg("b"));
   m.def(
-      "same_type", [](const Array& a, const Array& b) { return a.shape() == b.shape() && a.dtype() == b.dtype(); },
-      py::arg("a"), py::arg("b"), "whether a and b agree in shape and dtype");
-  m.def(
-      "same_type", [](const py::object&, const py::object&) { return false; }, py::arg("a"), py::arg("b"),
-      "False where one of them is no array");
+      "same_type",
+      [](const py::object& a, const py::object& b) {
+        py::detail::make_caster<Array> x, y;
+        if (!x.load(a, false) || !y.load(b, false)) return false;
+        const Array& first = x;
+        const Array& second = y;
+        return first.shape() == second.shape() && first.dtype() == second.dtype();
+      },
+      py::arg("a"), py::arg("b"), "whether a and b are arrays that agree in shape and dtype");
   m.def("tick", &tick, "the next number of the clock of recorded operations and changes in place");
   m.def(
       "shell",

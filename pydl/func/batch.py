@@ -116,6 +116,7 @@ class Lanes:
         level = _innermost(inputs)
         recorded = mode.enabled and any(t is not None and t.requires_grad for t in inputs)
         if recorded:
+            _check_tracked(op)
             inputs = tuple(t if t is None or not t.requires_grad else inside(t, level) for t in inputs)
         made = compute(op, [None if t is None else t.array for t in inputs], attrs)
         first, residuals = (made[0], made[1:]) if isinstance(made, tuple) else (made, ())
@@ -123,6 +124,14 @@ class Lanes:
             return Tensor(first)
         saved = (first, *residuals) if op.saves_output else residuals
         return Tensor(first, Node(op, inputs, saved, attrs), True)
+
+
+def _check_tracked(op: type[Op]) -> None:
+    """Raises for an op whose gradient rule is not known to run on lanes: it may be walked when vmap is over."""
+    from pydl.func.rules import UNTRACKED, by_example, rule_of
+
+    if op in UNTRACKED or rule_of(op) is by_example:
+        raise AutogradError(f"vmap: the gradient rule of {op.__name__} takes one example at a time")
 
 
 def _innermost(inputs: Any) -> Level:

@@ -13,7 +13,7 @@ from pydl import _C
 from pydl.errors import AutogradError
 from pydl.func.batch import compute
 from pydl.nn.functional.embedding import Embedding
-from pydl.ops import activation, arithmetic, elementary, gemm, index, reduce, shape
+from pydl.ops import activation, arithmetic, elementary, gemm, index, place, reduce, shape
 from pydl.ops.compare import Where
 from pydl.ops.softmax import (
     CrossEntropy,
@@ -221,6 +221,17 @@ def _behind(a: Any, has: bool, attrs: dict[str, Any]) -> int:
     return attrs["dim"] % per_example(a, has) + 1  # type: ignore[no-any-return]
 
 
+def place_rule(op: Any, arrays: list[Any], has: list[bool], attrs: dict[str, Any], n: int) -> Any:
+    """Values put at, added at or combined with positions: (into, positions, values)."""
+    into, index, values = arrays
+    if not attrs["rows"]:
+        return along_rule(op, arrays, has, attrs, n)
+    if has[1] or per_example(into, has[0]) == 0:
+        return by_example(op, arrays, has, attrs, n)
+    into, values = repeated(into, has[0], n), repeated(values, has[2], n)
+    return compute(op, [into, index, values], attrs | {"dim": _behind(into, True, attrs)})
+
+
 def argument_rule(op: Any, arrays: list[Any], has: list[bool], attrs: dict[str, Any], n: int) -> Any:
     """argmax and argmin, over one axis."""
     (a,), dim = arrays, attrs["dim"]
@@ -274,13 +285,19 @@ _RULES: dict[Any, Rule] = {
     CrossEntropy: row_loss_rule,
     CrossEntropyGrad: row_loss_rule,
     index.Gather: along_rule,
-    index.ScatterAdd: along_rule,
+    index.AddAt: place_rule,
+    place.PutAt: place_rule,
+    place.MeetAt: place_rule,
     index.IndexSelect: lookup_rule,
     Embedding: lookup_rule,
     index.IndexAdd: slices_rule,
     Where: elementwise,
     **dict.fromkeys((shape.Alias, shape.Cast, shape.Clone, shape.Contiguous), elementwise),
 }
+
+
+# Their gradient rules read positions, which differ from example to example: under a gradient they take the loop.
+UNTRACKED = {place.PutAt, place.MeetAt}
 
 
 def rule_of(op: Any) -> Rule:
