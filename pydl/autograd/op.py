@@ -119,7 +119,10 @@ def recovered(error: Exception, op: Any, inputs: tuple[Any, ...], attrs: dict[st
         if isinstance(x, Tensor) and not isinstance(x.array, _C.Array):
             return x.array.run(op, inputs, attrs)
     if isinstance(op, Plain):
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # it holds this frame: the frame must not hold it
     raise explained(error, op, inputs, attrs) from None
 
 
