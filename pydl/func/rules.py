@@ -150,28 +150,51 @@ def matmul_rule(op: Any, arrays: list[Any], has: list[bool], attrs: dict[str, An
     return compute(op, [aligned(a, ha, ndim), aligned(b, hb, ndim)], attrs)
 
 
-_ACTIVATIONS = {"relu": activation.Relu, "tanh": elementary.Tanh, "sigmoid": activation.Sigmoid}
+_ACTIVATIONS = {
+    "relu": activation.Relu,
+    "tanh": elementary.Tanh,
+    "sigmoid": activation.Sigmoid,
+    "gelu": activation.Gelu,
+    "gelu_tanh": activation.GeluTanh,
+    "silu": activation.Silu,
+}
 
 
 def linear_rule(op: Any, arrays: list[Any], has: list[bool], attrs: dict[str, Any], n: int) -> Any:
-    x, weight, bias = arrays
+    x, weight, bias, residual = arrays
     weight, weights = same_for_all(weight, has[1])
     bias, biases = same_for_all(bias, has[2])
     if has[0] and not weights and not biases:
-        return compute(op, [x, weight, bias], attrs)
-    ndim = per_example(x, has[0])
-    if ndim == 1:
-        x = reshaped(x, [n, 1, x.shape[-1]]) if has[0] else reshaped(x, [1, x.shape[-1]])
+        return compute(op, [x, weight, bias, None if residual is None else repeated(residual, has[3], n)], attrs)
+    rows = reshaped(x, [*x.shape[:-1], 1, x.shape[-1]]) if per_example(x, has[0]) == 1 else x
     axes = list(range(weight.ndim))
     turned = permuted(weight, [*axes[:-2], axes[-1], axes[-2]])
-    y = matmul_rule(gemm.MatMul, [x, turned], [has[0], weights], {}, n) if has[0] or weights else None
-    if y is None:
-        y = repeated(compute(gemm.MatMul, [x, turned], {}), False, n)
-    y = reshaped(y, [n, y.shape[-1]]) if ndim == 1 else y
-    if bias is not None:
-        y = compute(arithmetic.Add, [y, aligned(bias, biases, y.ndim - 1)], {})
+    y = product(rows, turned, [has[0], weights], n)
+    y = reshaped(y, [n, y.shape[-1]]) if rows is not x else y
+    for term, h in ((bias, biases), (residual, has[3])):
+        y = y if term is None else elementwise(arithmetic.Add, [y, term], [True, h], {}, n)
     kind = _ACTIVATIONS.get(attrs["activation"])
     return y if kind is None else compute(kind, [y], {})
+
+
+def product(a: Any, b: Any, has: list[bool], n: int) -> Any:
+    """The matrix product, (n, ...), also where neither factor has examples."""
+    if any(has):
+        return matmul_rule(gemm.MatMul, [a, b], has, {}, n)
+    return repeated(compute(gemm.MatMul, [a, b], {}), False, n)
+
+
+def addmm_rule(op: Any, arrays: list[Any], has: list[bool], attrs: dict[str, Any], n: int) -> Any:
+    """beta * input + alpha * a b."""
+    added, a, b = arrays
+    y = scaled(product(a, b, has[1:], n), attrs["alpha"])
+    if attrs["beta"] == 0:
+        return y
+    return elementwise(arithmetic.Add, [y, scaled(added, attrs["beta"])], [True, has[0]], {}, n)
+
+
+def scaled(a: Any, factor: float) -> Any:
+    return a if factor == 1 else compute(arithmetic.Mul, [a, _C.scalar(factor, a.dtype, a.device)], {})
 
 
 def same_for_all(a: Any, has: bool) -> tuple[Any, bool]:
@@ -276,6 +299,7 @@ _RULES: dict[Any, Rule] = {
     reduce._ARGMIN: argument_rule,
     reduce.Cumsum: along_rule,
     gemm.MatMul: matmul_rule,
+    gemm.AddMM: addmm_rule,
     gemm.Linear: linear_rule,
     gemm.LinearActivation: linear_rule,
     Softmax: last_axis_rule,
