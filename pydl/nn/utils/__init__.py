@@ -1,7 +1,12 @@
 """Tools around parameters and their gradients."""
 
+from pydl.nn.utils import parametrizations, parametrize, stateless
 from pydl.nn.utils.clip import clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
+from pydl.nn.utils.skip import skip_init
+from pydl.nn.utils.spectral_norm import remove_spectral_norm, spectral_norm
+from pydl.nn.utils.tie import tie, untie
 from pydl.nn.utils.vector import parameters_to_vector, vector_to_parameters
+from pydl.nn.utils.weight_norm import remove_weight_norm, weight_norm
 
 __all__ = [
     "clip_grad_norm_",
@@ -9,5 +14,15 @@ __all__ = [
     "clip_grads_with_norm_",
     "get_total_norm",
     "parameters_to_vector",
+    "parametrizations",
+    "parametrize",
+    "remove_spectral_norm",
+    "remove_weight_norm",
+    "skip_init",
+    "spectral_norm",
+    "stateless",
+    "tie",
+    "untie",
     "vector_to_parameters",
+    "weight_norm",
 ]
