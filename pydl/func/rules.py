@@ -13,7 +13,7 @@ from pydl import _C
 from pydl.errors import AutogradError
 from pydl.func.batch import compute
 from pydl.nn.functional.embedding import Embedding
-from pydl.ops import activation, arithmetic, elementary, gemm, index, place, reduce, shape
+from pydl.ops import activation, arithmetic, conv, elementary, gemm, index, place, pool, reduce, shape
 from pydl.ops.compare import Where
 from pydl.ops.softmax import (
     CrossEntropy,
@@ -28,7 +28,10 @@ __all__ = ["rule_of"]
 
 Rule = Callable[[Any, list[Any], list[bool], dict[str, Any], int], Any]
 
-ELEMENTWISE = ("pydl.ops.elementary", "pydl.ops.activation", "pydl.ops.arithmetic")
+ELEMENTWISE = {
+    f"pydl.ops.{family}"
+    for family in ("elementary", "activation", "arithmetic", "compare", "piecewise", "rounding", "special")
+}
 
 
 # ---------------------------------------------------------------- moves of arrays
@@ -83,6 +86,11 @@ def by_example(op: Any, arrays: list[Any], has: list[bool], attrs: dict[str, Any
         rows.append(made if isinstance(made, tuple) else (made,))
     columns = [None if column[0] is None else stacked(list(column)) for column in zip(*rows, strict=True)]
     return columns[0] if len(columns) == 1 else tuple(columns)
+
+
+def one_by_one(op: Any, arrays: list[Any], has: list[bool], attrs: dict[str, Any], n: int) -> Any:
+    """As by_example, for operations that are known to differentiate so."""
+    return by_example(op, arrays, has, attrs, n)
 
 
 def stacked(parts: list[Any]) -> Any:
@@ -228,6 +236,37 @@ def row_loss_rule(op: Any, arrays: list[Any], has: list[bool], attrs: dict[str, 
     return tuple(split) if isinstance(made, tuple) else split[0]
 
 
+def conv_rule(op: Any, arrays: list[Any], has: list[bool], attrs: dict[str, Any], n: int) -> Any:
+    """Convolutions whose weight and bias are the same for all: the examples become part of the batch."""
+    (x, weight, bias), (hx, _, _) = arrays, has
+    weight, weights = same_for_all(weight, has[1])
+    bias, biases = same_for_all(bias, has[2])
+    if not hx or weights or biases:
+        return by_example(op, arrays, has, attrs, n)
+    return folded_rule(op, [x, weight, bias], [True, False, False], attrs, n)
+
+
+def folded_rule(op: Any, arrays: list[Any], has: list[bool], attrs: dict[str, Any], n: int) -> Any:
+    """Operations on a batch (b, ...) that look at each of its entries alone: all examples in one batch."""
+    batch = next(a.shape[1] for a, h in zip(arrays, has, strict=True) if h)
+    ready = [reshaped(a, [n * batch, *a.shape[2:]]) if h else a for a, h in zip(arrays, has, strict=True)]
+    made = compute(op, ready, attrs)
+    results = made if isinstance(made, tuple) else (made,)
+    split = [reshaped(y, [n, batch, *y.shape[1:]]) for y in results]
+    return tuple(split) if isinstance(made, tuple) else split[0]
+
+
+def pool_rule(op: Any, arrays: list[Any], has: list[bool], attrs: dict[str, Any], n: int) -> Any:
+    """Pooling: every input is a batch."""
+    ready = [repeated(a, h, n) for a, h in zip(arrays, has, strict=True)]
+    axes = attrs["axes"] if "axes" in attrs else len(attrs["kernel"] if "kernel" in attrs else attrs["spatial"])
+    if ready[0].ndim - 1 <= axes:
+        return by_example(op, arrays, has, attrs, n)
+    if "shape" in attrs:
+        attrs = attrs | {"shape": (n * attrs["shape"][0], *attrs["shape"][1:])}
+    return folded_rule(op, ready, [True] * len(ready), attrs, n)
+
+
 def along_rule(op: Any, arrays: list[Any], has: list[bool], attrs: dict[str, Any], n: int) -> Any:
     """Operations along one axis whose inputs all have that axis: cumsum, gather, scatter_add."""
     if any(per_example(a, h) == 0 for a, h in zip(arrays, has, strict=True)):
@@ -298,6 +337,11 @@ _RULES: dict[Any, Rule] = {
     reduce._ARGMAX: argument_rule,
     reduce._ARGMIN: argument_rule,
     reduce.Cumsum: along_rule,
+    conv.Conv: conv_rule,
+    conv.ConvActivation: conv_rule,
+    conv.ConvInputGrad: conv_rule,
+    conv.ConvWeightGrad: one_by_one,
+    **dict.fromkeys((pool.MaxPool, pool.PoolPick, pool.PoolPlace, pool.AvgPool, pool.AvgPoolGrad), pool_rule),
     gemm.MatMul: matmul_rule,
     gemm.AddMM: addmm_rule,
     gemm.Linear: linear_rule,

@@ -161,6 +161,13 @@ def net(kind: Any, seed: int = 0) -> Any:
     return kind.Sequential(kind.Linear(6, 8), kind.ReLU(), kind.Linear(8, 8), kind.Tanh(), kind.Linear(8, 3))
 
 
+def cnn(pool: nn.Module) -> nn.Module:
+    """(b, 2, 6, 6) to (b, 3)."""
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), pool, nn.Conv2d(4, 4, 2), nn.Tanh(), nn.Flatten(), nn.Linear(16, 3)
+    )
+
+
 class Gated(nn.Module):
     """A module of its own kind: shared weights, a branch on nothing, an embedding, softmax over pairs."""
 
@@ -193,6 +200,8 @@ MODELS: list[tuple[Callable[[], nn.Module], Any, Any]] = [
         RNG.standard_normal((7, 2, 3)),
         F.nll_loss,
     ),
+    (lambda: cnn(nn.MaxPool2d(2)), RNG.standard_normal((7, 2, 6, 6)), F.cross_entropy),
+    (lambda: cnn(nn.AvgPool2d(2)), RNG.standard_normal((7, 2, 6, 6)), F.cross_entropy),
     (Gated, RNG.integers(0, 5, (7, 4)), F.cross_entropy),
 ]
 
