@@ -6,7 +6,7 @@
 
 namespace pydl {
 
-// The family that a slot such as &ReduceKernels::cumsum belongs to.
+// The family that a slot such as &ReduceKernels::scan belongs to.
 template <class Slot>
 struct FamilyOf;
 template <class Family, class Kernel>

@@ -11,6 +11,7 @@
 #include "runtime/table/pool.h"
 #include "runtime/table/random.h"
 #include "runtime/table/reduce.h"
+#include "runtime/table/shape.h"
 #include "runtime/table/softmax.h"
 
 namespace pydl {
@@ -21,6 +22,7 @@ namespace pydl {
   X(ReduceKernels, PYDL_REDUCE_KERNELS)           \
   X(IndexKernels, PYDL_INDEX_KERNELS)             \
   X(PlaceKernels, PYDL_PLACE_KERNELS)             \
+  X(ShapeKernels, PYDL_SHAPE_KERNELS)             \
   X(SoftmaxKernels, PYDL_SOFTMAX_KERNELS)         \
   X(LossKernels, PYDL_LOSS_KERNELS)               \
   X(GemmKernels, PYDL_GEMM_KERNELS)               \

@@ -54,11 +54,17 @@ def repeat(input: Tensor, *repeats: Any) -> Tensor:
     counts = sizes_of(repeats)
     if len(counts) < input.ndim or any(c < 0 for c in counts):
         raise ShapeError(f"repeat: {tuple(counts)} does not fit shape {input.shape}: expected one count per axis")
-    y = reshape(input, [1] * (len(counts) - input.ndim) + list(input.shape))
-    for axis in range(len(counts) - 1, -1, -1):
-        if counts[axis] != 1:
-            y = _repeated(y, axis, counts[axis])
-    return y if any(c != 1 for c in counts) else clone(y)
+    shape = [1] * (len(counts) - input.ndim) + list(input.shape)
+    parts = [n for c, s in zip(counts, shape, strict=True) for n in ([c, s] if c != 1 else [s])]
+    if all(c == 1 for c in counts):
+        return clone(reshape(input, shape))
+    if len(parts) > 8:  # one axis at a time
+        y = reshape(input, shape)
+        for axis, count in reversed(list(enumerate(counts))):
+            y = _repeated(y, axis, count) if count != 1 else y
+        return y
+    once = [n for c, s in zip(counts, shape, strict=True) for n in ([1, s] if c != 1 else [s])]
+    return reshape(expand(reshape(input, once), parts), [c * s for c, s in zip(counts, shape, strict=True)])
 
 
 def _repeated(x: Tensor, axis: int, count: int) -> Tensor:
