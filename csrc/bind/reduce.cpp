@@ -89,11 +89,12 @@ Array arg_reduce(ArgReduce op, const Array& x, std::optional<int64_t> dim, bool 
   return y;
 }
 
-Array cumsum(const Array& x, int64_t dim) {
-  const Array block = around(x, wrap_axis("cumsum", dim, x.ndim()));
+Array scan(Scan op, const char* name, const Array& x, int64_t dim) {
+  const Array block = around(x, wrap_axis(name, dim, x.ndim()));
   Array y = Array::empty(x.shape(), reduced_dtype(Reduce::sum, x.dtype()), x.device());
   const Shape shape = block.shape();
-  run<&ReduceKernels::cumsum>(x.numel(), x.device(), block.view(), y.as_strided(shape, dense_strides(shape)).view());
+  const Array flat = y.as_strided(shape, dense_strides(shape));
+  run<&ReduceKernels::scan>(x.numel(), x.device(), op, block.view(), flat.view());
   return y;
 }
 
@@ -121,7 +122,12 @@ void bind_reduce(py::module_& m) {
         return arg_reduce(ArgReduce::argmin, x, dim, keepdim);
       },
       py::arg("x"), py::arg("dim") = py::none(), py::arg("keepdim") = false);
-  m.def("cumsum", &cumsum, py::arg("x"), py::arg("dim"));
+  m.def(
+      "cumsum", [](const Array& x, int64_t dim) { return scan(Scan::cumsum, "cumsum", x, dim); }, py::arg("x"),
+      py::arg("dim"));
+  m.def(
+      "cumprod", [](const Array& x, int64_t dim) { return scan(Scan::cumprod, "cumprod", x, dim); }, py::arg("x"),
+      py::arg("dim"));
 }
 
 }  // namespace pydl::bind

@@ -1,5 +1,5 @@
-// Running sums along the middle axis of a dense (outer, n, inner) block. float32 is summed in float64, since a running
-// sum has no tree to keep its rounding errors small; integers may wrap around.
+// Running sums and products along the middle axis of a dense (outer, n, inner) block. float32 is computed in float64,
+// since a running sum has no tree to keep its rounding errors small; integers may wrap around.
 //
 // inner == 1: long rows are cut into chunks; the chunks' sums come first, then each chunk starts from the sum before
 // it. inner > 1: a block of columns keeps its sums while the rows stream by.
@@ -24,42 +24,60 @@ inline Total<T> read(T x) {
   if constexpr (!kHalf<T>) return static_cast<Total<T>>(x);
 }
 
-template <class T>
+struct Sum {
+  static constexpr int kIdentity = 0;
+  template <class A>
+  static inline A apply(A a, A b) {
+    return a + b;
+  }
+};
+struct Product {
+  static constexpr int kIdentity = 1;
+  template <class A>
+  static inline A apply(A a, A b) {
+    return a * b;
+  }
+};
+
+template <class Op, class T>
 Total<T> total(const T* x, int64_t n) {
-  Total<T> part[8] = {};
+  Total<T> part[8];
+  for (Total<T>& p : part) p = Op::kIdentity;
   int64_t i = 0;
   for (; i + 8 <= n; i += 8)
-    for (int k = 0; k < 8; ++k) part[k] += read(x[i + k]);
-  for (; i < n; ++i) part[0] += read(x[i]);
-  return ((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]));
+    for (int k = 0; k < 8; ++k) part[k] = Op::apply(part[k], read(x[i + k]));
+  for (; i < n; ++i) part[0] = Op::apply(part[0], read(x[i]));
+  for (int step = 4; step > 0; step /= 2)
+    for (int k = 0; k < step; ++k) part[k] = Op::apply(part[k], part[k + step]);
+  return part[0];
 }
 
-// y[i] = carry + x[0] + ... + x[i]. Sums of four go ahead of the carry, which then takes one addition for all four.
-template <class T>
-void scan(const T* x, Out<T>* y, int64_t n, Total<T> carry) {
+// y[i] = carry + x[0] + ... + x[i], or the product. Four go ahead of the carry, which then takes one step for all four.
+template <class Op, class T>
+void scan_line(const T* x, Out<T>* y, int64_t n, Total<T> carry) {
   using A = Total<T>;
   int64_t i = 0;
   for (; i + 4 <= n; i += 4) {
-    const A a = read(x[i]), b = a + read(x[i + 1]), c = read(x[i + 2]), d = c + read(x[i + 3]);
-    y[i] = narrow<Out<T>>(carry + a);
-    y[i + 1] = narrow<Out<T>>(carry + b);
-    y[i + 2] = narrow<Out<T>>(carry + (b + c));
-    carry += b + d;
+    const A a = read(x[i]), b = Op::apply(a, read(x[i + 1])), c = read(x[i + 2]), d = Op::apply(c, read(x[i + 3]));
+    y[i] = narrow<Out<T>>(Op::apply(carry, a));
+    y[i + 1] = narrow<Out<T>>(Op::apply(carry, b));
+    y[i + 2] = narrow<Out<T>>(Op::apply(carry, Op::apply(b, c)));
+    carry = Op::apply(carry, Op::apply(b, d));
     y[i + 3] = narrow<Out<T>>(carry);
   }
   for (; i < n; ++i) {
-    carry += read(x[i]);
+    carry = Op::apply(carry, read(x[i]));
     y[i] = narrow<Out<T>>(carry);
   }
 }
 
-template <class T>
-void cumsum_rows(const T* x, Out<T>* y, int64_t rows, int64_t n) {
+template <class Op, class T>
+void scan_rows(const T* x, Out<T>* y, int64_t rows, int64_t n) {
   using A = Total<T>;
   const int64_t chunks = (n + kChunk - 1) / kChunk;
   if (chunks == 1)
     return parallel_for(rows, n, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) scan(x + r * n, y + r * n, n, A(0));
+      for (int64_t r = begin; r < end; ++r) scan_line<Op>(x + r * n, y + r * n, n, A(Op::kIdentity));
     });
   A* before = static_cast<A*>(scratch(0, rows * chunks * sizeof(A)));
   const auto each_chunk = [&](const auto& f) {
@@ -70,50 +88,50 @@ void cumsum_rows(const T* x, Out<T>* y, int64_t rows, int64_t n) {
       }
     });
   };
-  each_chunk([&](int64_t i, int64_t at, int64_t m) { before[i] = total(x + at, m); });
+  each_chunk([&](int64_t i, int64_t at, int64_t m) { before[i] = total<Op>(x + at, m); });
   for (int64_t r = 0; r < rows; ++r) {
-    A carry = 0;
+    A carry = Op::kIdentity;
     for (int64_t i = r * chunks; i < (r + 1) * chunks; ++i) {
       const A sum = before[i];
       before[i] = carry;
-      carry += sum;
+      carry = Op::apply(carry, sum);
     }
   }
-  each_chunk([&](int64_t i, int64_t at, int64_t m) { scan(x + at, y + at, m, before[i]); });
+  each_chunk([&](int64_t i, int64_t at, int64_t m) { scan_line<Op>(x + at, y + at, m, before[i]); });
 }
 
-template <class T>
-void cumsum_columns(const T* x, Out<T>* y, int64_t outer, int64_t n, int64_t inner) {
+template <class Op, class T>
+void scan_columns(const T* x, Out<T>* y, int64_t outer, int64_t n, int64_t inner) {
   const int64_t blocks = (inner + kColumns - 1) / kColumns;
   parallel_for(outer * blocks, n * (inner < kColumns ? inner : kColumns), [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
       const int64_t column = item % blocks * kColumns;
       const int64_t m = inner - column < kColumns ? inner - column : kColumns;
       Total<T> sum[kColumns];
-      for (int64_t j = 0; j < m; ++j) sum[j] = 0;
+      for (int64_t j = 0; j < m; ++j) sum[j] = Op::kIdentity;
       for (int64_t i = 0; i < n; ++i) {
         const int64_t at = (item / blocks * n + i) * inner + column;
-        for (int64_t j = 0; j < m; ++j) sum[j] += read(x[at + j]);
+        for (int64_t j = 0; j < m; ++j) sum[j] = Op::apply(sum[j], read(x[at + j]));
         for (int64_t j = 0; j < m; ++j) y[at + j] = narrow<Out<T>>(sum[j]);
       }
     }
   });
 }
 
-template <class T>
-void cumsum_as(const View& x, const View& y) {
-  if (x.shape[2] == 1) return cumsum_rows(x.as<const T>(), y.as<Out<T>>(), x.shape[0], x.shape[1]);
-  cumsum_columns(x.as<const T>(), y.as<Out<T>>(), x.shape[0], x.shape[1], x.shape[2]);
+template <class Op, class T>
+void scan_as(const View& x, const View& y) {
+  if (x.shape[2] == 1) return scan_rows<Op>(x.as<const T>(), y.as<Out<T>>(), x.shape[0], x.shape[1]);
+  scan_columns<Op>(x.as<const T>(), y.as<Out<T>>(), x.shape[0], x.shape[1], x.shape[2]);
 }
 
 }  // namespace
 
-void cumsum(View x, View y) {
+void scan(Scan op, View x, View y) {
   if (x.numel() == 0) return;
   switch (x.dtype) {
 #define PYDL_CASE(name, type, ...) \
   case Dtype::name:                \
-    return cumsum_as<type>(x, y);
+    return op == Scan::cumsum ? scan_as<Sum, type>(x, y) : scan_as<Product, type>(x, y);
     PYDL_DTYPES(PYDL_CASE)
 #undef PYDL_CASE
   }

@@ -81,6 +81,10 @@ void gather(View x, View index, View y) {
   const int64_t outer = y.shape[0], n = x.shape[1], k = y.shape[1], inner = y.shape[2];
   with_bits(x.dtype, [&](auto bits) {
     using T = decltype(bits);
+    if (k == 1 && inner == 1)
+      return parallel_for(outer, 4, [&](int64_t o, int64_t end) {
+        for (; o < end; ++o) y.as<T>()[o] = x.as<T>()[o * n + index.as<int64_t>()[o]];
+      });
     for_runs(outer, k, 2 * inner, [&](int64_t o, int64_t first, int64_t last) {
       const int64_t at = (o * k + first) * inner;
       gather_run(x.as<T>() + o * n * inner, index.as<int64_t>() + at, y.as<T>() + at, last - first, inner);

@@ -178,22 +178,37 @@ void scatter_strip(const Block& b, const int64_t* __restrict index, const T* __r
     }
 }
 
+// Rows of `width` columns of y, in float32 and back.
+template <class T>
+void widen_rows(const T* y, int64_t pitch, int64_t rows, int64_t width, float* sum) {
+  if (width == pitch) width *= rows, rows = 1;
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t i = 0; i < width; ++i) sum[r * width + i] = widen(y[r * pitch + i]);
+}
+template <class T>
+void round_rows(const float* sum, int64_t pitch, int64_t rows, int64_t width, T* y) {
+  if (width == pitch) width *= rows, rows = 1;
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t i = 0; i < width; ++i) y[r * pitch + i] = narrow<T>(sum[r * width + i]);
+}
+
 // In float32: the rows of y that lie in [row, row + rows) are widened, met and rounded.
 template <class Op, class T>
 void scatter_half(const Block& b, int64_t row, int64_t rows, const int64_t* index, const T* x, T* y) {
   float* sum = static_cast<float*>(scratch(kSumSlot, static_cast<size_t>(rows * b.width) * sizeof(float)));
-  y += row * b.inner;
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t i = 0; i < b.width; ++i) sum[r * b.width + i] = widen(y[r * b.inner + i]);
+  widen_rows(y + row * b.inner, b.inner, rows, b.width, sum);
   const bool whole = rows == b.n;
-  for (int64_t j = 0; j < b.k; ++j, x += b.inner, index += b.inner)
-    for (int64_t i = 0; i < b.width; ++i) {
-      const int64_t r = index[i] - row;
-      if (!whole && static_cast<uint64_t>(r) >= static_cast<uint64_t>(rows)) continue;
-      sum[r * b.width + i] = Op::meet(sum[r * b.width + i], widen(x[i]));
-    }
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t i = 0; i < b.width; ++i) y[r * b.inner + i] = narrow<T>(sum[r * b.width + i]);
+  if (whole && b.inner == 1) {
+    for (int64_t j = 0; j < b.k; ++j) sum[index[j]] = Op::meet(sum[index[j]], widen(x[j]));
+  } else {
+    for (int64_t j = 0; j < b.k; ++j, x += b.inner, index += b.inner)
+      for (int64_t i = 0; i < b.width; ++i) {
+        const int64_t r = index[i] - row;
+        if (!whole && static_cast<uint64_t>(r) >= static_cast<uint64_t>(rows)) continue;
+        sum[r * b.width + i] = Op::meet(sum[r * b.width + i], widen(x[i]));
+      }
+  }
+  round_rows(sum, b.inner, rows, b.width, y + row * b.inner);
 }
 
 template <class Op, class T>

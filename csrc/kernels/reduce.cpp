@@ -7,6 +7,7 @@
 // binary tree: rounding errors grow with the logarithm of the size, and the chunks are what threads share.
 #include "kernels/reduce.h"
 
+#include <cmath>
 #include <limits>
 #include <type_traits>
 
@@ -17,6 +18,7 @@
 namespace pydl::PYDL_ISA {
 namespace {
 
+constexpr int kScalars = 32;    // accumulators of a line that is not added by vectors, for the compiler to make some
 constexpr int64_t kPack = 512;  // elements of a strided line that are gathered at a time
 
 // An operation names the type that elements of T are combined in and the type of the result. Integers are added and
@@ -91,8 +93,19 @@ struct All : Logic<T> {
   static inline uint8_t apply(uint8_t a, uint8_t b) { return a & b; }
 };
 
+template <class T>
+struct Norm : Sum<T> {
+  using A = typename Arithmetic<T>::Acc;
+  static inline A root(A a) {
+    if constexpr (kFloating<T>) return std::sqrt(a);
+    if constexpr (!kFloating<T>) return a;
+  }
+};
+
 template <class Op>
 using Acc = typename Op::Acc;
+template <class Op, class T>
+constexpr bool kNorm = std::is_same_v<Op, Norm<T>>;
 template <class Op>
 constexpr bool kVector = std::is_floating_point_v<Acc<Op>>;
 template <class Op, class T>
@@ -102,6 +115,8 @@ template <class Op, class T>
 inline Acc<Op> read(T x) {
   if constexpr (kLogic<Op, T> && kHalf<T>) {
     return (x.bits & 0x7fffu) != 0;
+  } else if constexpr (kLogic<Op, T> && std::is_same_v<T, bool>) {
+    return static_cast<uint8_t>(x);
   } else if constexpr (kLogic<Op, T>) {
     return x != T(0);
   } else if constexpr (kHalf<T>) {
@@ -109,6 +124,20 @@ inline Acc<Op> read(T x) {
   } else {
     return static_cast<Acc<Op>>(x);
   }
+}
+
+// What goes into the result: the elements, or their squares.
+template <class Op, class T, class V>
+inline V taken(V v) {
+  if constexpr (kNorm<Op, T>) return v * v;
+  if constexpr (!kNorm<Op, T>) return v;
+}
+
+// What comes out.
+template <class Op, class T>
+inline typename Op::Out made(Acc<Op> a) {
+  if constexpr (kNorm<Op, T>) return narrow<typename Op::Out>(Op::root(a));
+  if constexpr (!kNorm<Op, T>) return narrow<typename Op::Out>(a);
 }
 
 // ---- rows
@@ -119,13 +148,14 @@ inline void vector_line(const T* x, int64_t n, V* acc) {
   constexpr int64_t N = V::N;
   int64_t i = 0;
   for (; i + 4 * N <= n; i += 4 * N)
-    for (int k = 0; k < 4; ++k) acc[k] = Op::apply(acc[k], load<A>(x + i + k * N));
+    for (int k = 0; k < 4; ++k) acc[k] = Op::apply(acc[k], taken<Op, T>(load<A>(x + i + k * N)));
   for (int k = 0; k < 3; ++k) {
     if (i + N > n) break;
-    acc[k] = Op::apply(acc[k], load<A>(x + i));
+    acc[k] = Op::apply(acc[k], taken<Op, T>(load<A>(x + i)));
     i += N;
   }
-  if (i < n) acc[3] = Op::apply(acc[3], select(first_lanes<A>(n - i), load<A>(x + i, n - i), V(Op::kIdentity)));
+  if (i < n)
+    acc[3] = Op::apply(acc[3], select(first_lanes<A>(n - i), taken<Op, T>(load<A>(x + i, n - i)), V(Op::kIdentity)));
 }
 
 // Calls f(pointer, count) for pieces of n elements that are adjacent in memory, if need be in a copy.
@@ -157,12 +187,17 @@ template <class Op, class T>
                [&](const T* line, int64_t m) { vector_line<Op>(line, m, acc); });
     return Op::across(tree<Op>(acc));
   } else {
-    A acc = Op::kIdentity;
+    A acc[kScalars];
+    for (A& a : acc) a = Op::kIdentity;
     for (int64_t l = l0; l < l1; ++l)
       adjacent(x + p.reduced.at(l, &Axis::x), p.inner.x, n, [&](const T* line, int64_t m) {
-        for (int64_t i = 0; i < m; ++i) acc = Op::apply(acc, read<Op>(line[i]));
+        int64_t i = 0;
+        for (; i + kScalars <= m; i += kScalars)
+          for (int k = 0; k < kScalars; ++k) acc[k] = Op::apply(acc[k], taken<Op, T>(read<Op>(line[i + k])));
+        for (; i < m; ++i) acc[0] = Op::apply(acc[0], taken<Op, T>(read<Op>(line[i])));
       });
-    return acc;
+    for (int k = 1; k < kScalars; ++k) acc[0] = Op::apply(acc[0], acc[k]);
+    return acc[0];
   }
 }
 
@@ -176,13 +211,13 @@ void reduce_short_lines(const Plan& p, const T* x, typename Op::Out* y, int64_t 
     const T* line = x + o * x_step;
     V total;
     if (n <= V::N) {
-      total = select(first_lanes<A>(n), load<A>(line, n), V(Op::kIdentity));
+      total = select(first_lanes<A>(n), taken<Op, T>(load<A>(line, n)), V(Op::kIdentity));
     } else {
       V acc[4] = {Op::kIdentity, Op::kIdentity, Op::kIdentity, Op::kIdentity};
       vector_line<Op>(line, n, acc);
       total = tree<Op>(acc);
     }
-    y[o * y_step] = narrow<typename Op::Out>(Op::across(total));
+    y[o * y_step] = made<Op, T>(Op::across(total));
   }
 }
 
@@ -196,10 +231,9 @@ template <class Op, int K, class T>
   if constexpr (kVector<Op>) {
     constexpr int64_t N = Vec<A>::N;
     const auto step = [&](auto... count) {
-      Vec<A> v = load<A>(x[0] + j, count...);
-      if constexpr (K == 4)
-        v = Op::apply(Op::apply(v, load<A>(x[1] + j, count...)),
-                      Op::apply(load<A>(x[2] + j, count...), load<A>(x[3] + j, count...)));
+      const auto in = [&](int k) { return taken<Op, T>(load<A>(x[k] + j, count...)); };
+      Vec<A> v = in(0);
+      if constexpr (K == 4) v = Op::apply(Op::apply(v, in(1)), Op::apply(in(2), in(3)));
       store(acc + j, Op::apply(load<A>(acc + j, count...), v), count...);
     };
     if (stride == 1) {
@@ -209,10 +243,11 @@ template <class Op, int K, class T>
     }
   }
   for (; j < n; ++j) {
-    A v = read<Op>(x[0][j * stride]);
+    const auto in = [&](int k) { return taken<Op, T>(read<Op>(x[k][j * stride])); };
+    A v = in(0);
     if constexpr (K == 4) {
-      const A w = Op::apply(read<Op>(x[2][j * stride]), read<Op>(x[3][j * stride]));
-      v = Op::apply(Op::apply(v, read<Op>(x[1][j * stride])), w);
+      const A w = Op::apply(in(2), in(3));
+      v = Op::apply(Op::apply(v, in(1)), w);
     }
     acc[j] = Op::apply(acc[j], v);
   }
@@ -253,17 +288,16 @@ template <class Op, class T>
 // ---- all outputs
 
 // Writes output `o` (of outer * blocks) from its accumulators.
-template <class Op>
+template <class Op, class T>
 [[gnu::noinline]] void finish(const Plan& p, int64_t o, const Acc<Op>* acc, typename Op::Out* y) {
-  using Y = typename Op::Out;
   const int64_t begin = o % p.blocks * p.width;
   const int64_t left = p.inner.size - begin;
   const int64_t n = !p.inner.kept ? 1 : left < p.width ? left : p.width;
   y += p.kept.at(o / p.blocks, &Axis::y) + begin * p.inner.y;
   if (n == 1 || p.inner.y != 1) {
-    for (int64_t j = 0; j < n; ++j) y[j * p.inner.y] = narrow<Y>(acc[j]);
+    for (int64_t j = 0; j < n; ++j) y[j * p.inner.y] = made<Op, T>(acc[j]);
   } else {
-    for (int64_t j = 0; j < n; ++j) y[j] = narrow<Y>(acc[j]);
+    for (int64_t j = 0; j < n; ++j) y[j] = made<Op, T>(acc[j]);
   }
 }
 
@@ -290,7 +324,7 @@ template <class Op, class T>
       acc[0] = reduce_lines<Op>(p, from_x, begin, n, l0, l1);
     }
     if (partial == nullptr) {
-      finish<Op>(p, o, acc, y);
+      finish<Op, T>(p, o, acc, y);
     } else {
       for (int64_t j = 0; j < (p.inner.kept ? n : 1); ++j) partial[item * p.width + j] = acc[j];
     }
@@ -298,7 +332,7 @@ template <class Op, class T>
 }
 
 // The chunks of outputs [from, to), combined as a tree.
-template <class Op>
+template <class Op, class T>
 [[gnu::noinline]] void combine(const Plan& p, typename Op::Out* y, Acc<Op>* partial, int64_t from, int64_t to) {
   for (int64_t o = from; o < to; ++o) {
     Acc<Op>* acc = partial + o * p.chunks * p.width;
@@ -306,7 +340,7 @@ template <class Op>
       for (int64_t c = 0; c + step < p.chunks; c += 2 * step)
         for (int64_t j = 0; j < p.width; ++j)
           acc[c * p.width + j] = Op::apply(acc[c * p.width + j], acc[(c + step) * p.width + j]);
-    finish<Op>(p, o, acc, y);
+    finish<Op, T>(p, o, acc, y);
   }
 }
 
@@ -323,7 +357,7 @@ void reduce_as(const View& x, const View& y) {
                [&](int64_t begin, int64_t end) { reduce_items<Op>(p, from, to, partial, begin, end); });
   if (partial == nullptr) return;
   parallel_for(outputs, p.chunks * p.width,
-               [&](int64_t begin, int64_t end) { combine<Op>(p, to, partial, begin, end); });
+               [&](int64_t begin, int64_t end) { combine<Op, T>(p, to, partial, begin, end); });
 }
 
 template <template <class> class Op>
@@ -354,6 +388,8 @@ void reduce(Reduce op, View x, View y) {
       return reduce_any<Any>(x, y);
     case Reduce::all:
       return reduce_any<All>(x, y);
+    case Reduce::norm:
+      return reduce_any<Norm>(x, y);
   }
 }
 

@@ -1,6 +1,5 @@
 """Reductions over some or all axes. dim may be one axis, several, or None for all; negative ones count from the end."""
 
-import builtins
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from pydl.autograd.op import Op, Plain, Unary, recovered
 from pydl.errors import ArgumentError, DtypeError
 from pydl.ops.compare import isnan, where
 from pydl.ops.elementary import exp, log, sqrt
-from pydl.ops.shape import Expand, cat, flip, narrow, reshape, wrap
+from pydl.ops.shape import Expand, cat, flip, movedim, narrow, reshape, wrap
 from pydl.tensor import Tensor
 
 __all__ = [
@@ -24,7 +23,6 @@ __all__ = [
     "count_nonzero",
     "cumprod",
     "cumsum",
-    "diff",
     "logsumexp",
     "max",
     "mean",
@@ -48,6 +46,13 @@ class Extremum(NamedTuple):
 
     values: Tensor
     indices: Tensor
+
+
+class Range(NamedTuple):
+    """The smallest and the largest."""
+
+    min: Tensor
+    max: Tensor
 
 
 def _axes(dim: Dims) -> list[int] | None:
@@ -134,6 +139,17 @@ class Amax(Extreme):
 
 class Amin(Extreme):
     kernel = _C.amin
+
+
+class Norm(Op):
+    """The root of the sum of squares; its slope at 0 is 0."""
+
+    kernel = _C.norm
+    saves_output = True
+
+    def vjp(g, x, y, dim=None, keepdim=False):
+        length = _spread(y, x, dim, keepdim)
+        return (x * (_spread(g, x, dim, keepdim) / where(length == 0, 1.0, length)),)
 
 
 class Cumsum(Op):
@@ -294,24 +310,48 @@ def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     return y if keepdim else reshape(y, _dropped(input, axes))
 
 
-def norm(input: Tensor, p: float | str | None = 2.0, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """(sum |x|^p)^(1/p) over dim; p may be inf, -inf, 0 (how many are not 0) or 'fro' (2). The slope at 0 is 0."""
-    axes = _axes(dim)
+def norm(
+    input: Tensor,
+    p: float | str | None = "fro",
+    dim: Dims = None,
+    keepdim: bool = False,
+    *,
+    dtype: _C.dtype | None = None,
+) -> Tensor:
+    """(sum |x|^p)^(1/p) over dim; the slope at 0 is 0.
+
+    Args: p: a number, inf, -inf, 0 (how many are not 0), 'fro' (2) or 'nuc' (the sum of the singular values of a
+        matrix, or over two dims).
+    """
+    x, axes = input if dtype is None else input.to(dtype), _axes(dim)
+    if not x.array.is_floating:
+        raise DtypeError(f"norm: expected a floating dtype, got {x.dtype}")
+    if p == "nuc":
+        return _nuclear(x, axes, keepdim)
     if isinstance(p, str) and p != "fro":
-        raise ArgumentError(f"norm: p must be a number or 'fro', got {p!r}")
-    if not input.array.is_floating:
-        raise DtypeError(f"norm: expected a floating dtype, got {input.dtype}")
+        raise ArgumentError(f"norm: p must be a number, 'fro' or 'nuc', got {p!r}")
     power = 2.0 if p is None or isinstance(p, str) else float(p)
+    if power == 2:
+        return Norm.apply(x, dim=axes, keepdim=keepdim)
     if math.isinf(power):
-        return (amax if power > 0 else amin)(input.abs(), axes, keepdim)
+        return (amax if power > 0 else amin)(x.abs(), axes, keepdim)
     if power == 0:
-        return sum((input != 0).to(input.dtype), axes, keepdim)
+        return sum((x != 0).to(x.dtype), axes, keepdim)
     if power == 1:
-        return sum(input.abs(), axes, keepdim)
-    total = sum(input * input if power == 2 else input.abs() ** power, axes, keepdim)
+        return sum(x.abs(), axes, keepdim)
+    total = sum(x.abs() ** power, axes, keepdim)
     zero = total == 0
-    root = where(zero, 1.0, total)
-    return where(zero, 0.0, sqrt(root) if power == 2 else root ** (1 / power))
+    return where(zero, 0.0, where(zero, 1.0, total) ** (1 / power))
+
+
+def _nuclear(x: Tensor, axes: list[int] | None, keepdim: bool) -> Tensor:
+    from pydl.linalg import svdvals
+
+    pair = list(range(x.ndim)) if axes is None else axes
+    if len(pair) != 2:
+        raise ArgumentError(f"norm: 'nuc' needs two dims, got dim {axes} of shape {x.shape}")
+    total = sum(svdvals(movedim(x, pair, [-2, -1])), -1)
+    return reshape(total, _kept(x, pair)) if keepdim else total
 
 
 def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
@@ -319,44 +359,41 @@ def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
     return sum(input != 0, dim)
 
 
-def nansum(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+def nansum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: _C.dtype | None = None) -> Tensor:
     """The sum over dim of what is not NaN."""
-    return sum(where(isnan(input), False, input), dim, keepdim)
+    return sum(where(isnan(input), False, input), dim, keepdim, dtype=dtype)
 
 
-def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: _C.dtype | None = None) -> Tensor:
     """The mean over dim of what is not NaN."""
-    return nansum(input, dim, keepdim) / sum((~isnan(input)).to(input.dtype), dim, keepdim)
+    x = input if dtype is None else input.to(dtype)
+    return nansum(x, dim, keepdim) / sum((~isnan(x)).to(x.dtype), dim, keepdim)
 
 
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
-    """The smallest and the largest, of all or along dim."""
-    return amin(input, dim, keepdim), amax(input, dim, keepdim)
+    """(min, max): the smallest and the largest, of all or along dim."""
+    return Range(amin(input, dim, keepdim), amax(input, dim, keepdim))
 
 
-def cumprod(input: Tensor, dim: int) -> Tensor:
-    """The products of the elements up to each one along dim, right to any order of derivative, also at zeros.
+def _cumprod_plain(x: Tensor, dim: int) -> Tensor:
+    """Products by doubling distances: right to any order of derivative, also at zeros.
 
-    Source: Hillis & Steele 1986, Data parallel algorithms: log2(n) passes, each over twice the distance.
+    Source: Hillis & Steele 1986, Data parallel algorithms.
     """
-    at = wrap(dim, input.ndim, "cumprod")
-    y = input if input.array.is_floating else input.to(_C.int64)
-    size, step = (input.shape[at] if input.ndim else 1), 1
+    at = wrap(dim, x.ndim, "cumprod")
+    y, size, step = x, (x.shape[at] if x.ndim else 1), 1
     while step < size:
         later = narrow(y, at, step, size - step) * narrow(y, at, 0, size - step)
         y = cat([narrow(y, at, 0, step), later], at)
         step *= 2
-    return y.clone() if y is input else y
+    return y.clone() if y is x else y
 
 
-def diff(input: Tensor, n: int = 1, dim: int = -1) -> Tensor:
-    """The differences between neighbours along dim, n times over."""
-    at = wrap(dim, input.ndim, "diff")
-    if not input.ndim or n < 0:
-        raise ArgumentError(f"diff: expected at least one axis and n >= 0, got shape {input.shape} and n {n}")
-    y = input
-    for _ in range(n):
-        size = builtins.max(y.shape[at] - 1, 0)
-        a, b = narrow(y, at, builtins.min(1, y.shape[at]), size), narrow(y, at, 0, size)
-        y = a ^ b if y.array.dtype is _C.bool else a - b
-    return y
+class Cumprod(Op):
+    kernel = _C.cumprod
+    reference = _cumprod_plain
+
+
+def cumprod(input: Tensor, dim: int, *, dtype: _C.dtype | None = None) -> Tensor:
+    """The products of the elements up to each one along dim; of integers and bools as int64."""
+    return Cumprod.apply(input if dtype is None else input.to(dtype), dim=dim)

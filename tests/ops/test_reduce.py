@@ -231,7 +231,10 @@ ROWS = [
         ],
         slack=2,
         large=(LARGE,),
-        errors=[(((3,), {"p": "nuc"}), ArgumentError, "norm: p must be a number or 'fro', got 'nuc'")],
+        errors=[
+            (((3,), {"p": "two"}), ArgumentError, "norm: p must be a number, 'fro' or 'nuc', got 'two'"),
+            (((3,), {"p": "nuc"}), ArgumentError, "norm: 'nuc' needs two dims"),
+        ],
     ),
 ]
 
