@@ -142,6 +142,43 @@ Array slice_grad(const Array& g, const Shape& shape, const Shape& starts, const 
   return y;
 }
 
+int64_t storage_offset(const Array& x) {
+  const char* start = x.storage() ? static_cast<const char*>(x.storage()->data()) : nullptr;
+  if (!start || !x.view().data) return 0;
+  return (static_cast<const char*>(x.view().data) - start) / static_cast<int64_t>(size_of(x.dtype()));
+}
+
+// Sizes and strides of any kind, from element `offset` of the memory on, as long as they stay inside it.
+Array as_strided(const Array& x, const Shape& size, const Shape& stride, int64_t offset) {
+  if (size.ndim != stride.ndim) fail<ShapeError>("as_strided: size ", size, " and stride ", stride, " do not pair up");
+  const int64_t held = x.storage() ? static_cast<int64_t>(x.storage()->bytes() / size_of(x.dtype())) : 0;
+  int64_t low = offset, high = offset, count = 1;
+  bool fits = true;
+  for (int i = 0; i < size.ndim; ++i) {
+    int64_t reach = 0;
+    if (size[i] < 0) fail<ShapeError>("as_strided: size ", size, " has a negative size");
+    if (stride[i] < 0) fail<ValueError>("as_strided: stride ", stride, " has a negative stride");
+    fits = fits && !__builtin_mul_overflow(size[i] ? size[i] - 1 : 0, stride[i], &reach) &&
+           !__builtin_add_overflow(high, reach, &high) && !__builtin_mul_overflow(count, size[i] ? size[i] : 1, &count);
+  }
+  if (!fits || low < 0 || (size.numel() > 0 && high >= held))
+    fail<BoundsError>("as_strided: size ", size, " and stride ", stride, " from ", offset, " leave the memory of ",
+                      held, " elements");
+  return x.as_strided(size, stride, size.numel() > 0 ? offset - storage_offset(x) : 0);
+}
+
+// All windows of `size` elements of an axis, `step` apart; the caller has checked that they fit.
+Array windows(const Array& x, int64_t dim, int64_t size, int64_t step) {
+  if (x.ndim() == kMaxAxes) fail<ShapeError>("unfold: expected at most ", kMaxAxes - 1, " axes, got ", x.ndim());
+  Shape shape = x.shape(), strides = x.strides();
+  const int axis = static_cast<int>(dim);
+  const int64_t stride = x.ndim() ? strides[axis] : 1;
+  if (x.ndim()) shape[axis] = (shape[axis] - size) / step + 1, strides[axis] *= step;
+  shape.push_back(size);
+  strides.push_back(stride);
+  return x.as_strided(shape, strides);
+}
+
 }  // namespace
 
 void bind_shape(py::module_& m) {
@@ -161,6 +198,9 @@ void bind_shape(py::module_& m) {
   m.def("slice", &slice, py::arg("x"), py::arg("starts"), py::arg("sizes"), py::arg("steps"));
   m.def("slice_grad", &slice_grad, py::arg("g"), py::arg("shape"), py::arg("starts"), py::arg("steps"));
   m.def("cat", &cat, py::arg("parts"), py::arg("dim"));
+  m.def("as_strided", &as_strided, py::arg("x"), py::arg("size"), py::arg("stride"), py::arg("offset"));
+  m.def("windows", &windows, py::arg("x"), py::arg("dim"), py::arg("size"), py::arg("step"));
+  m.def("storage_offset", &storage_offset, py::arg("x"), "elements in the memory before the first one");
   m.def("contiguous", &contiguous, py::arg("x"));
   m.def("clone", &clone, py::arg("x"));
   m.def("copy_into", &copy_into, py::arg("x"), py::arg("y"), py::arg("op"));

@@ -4,6 +4,8 @@ from pydl.ops import (
     activation,
     arithmetic,
     arrange,
+    assemble,
+    calculus,
     compare,
     conv,
     create,
@@ -26,6 +28,8 @@ from pydl.ops import softmax as _softmax
 from pydl.ops.activation import *
 from pydl.ops.arithmetic import *
 from pydl.ops.arrange import *
+from pydl.ops.assemble import *
+from pydl.ops.calculus import *
 from pydl.ops.compare import *
 from pydl.ops.conv import *
 from pydl.ops.create import *
@@ -50,6 +54,8 @@ __all__: list[str] = []
 __all__ += activation.__all__
 __all__ += arithmetic.__all__
 __all__ += arrange.__all__
+__all__ += assemble.__all__
+__all__ += calculus.__all__
 __all__ += compare.__all__
 __all__ += conv.__all__
 __all__ += create.__all__

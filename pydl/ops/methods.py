@@ -9,6 +9,8 @@ from pydl.ops import (
     activation,
     arithmetic,
     arrange,
+    assemble,
+    calculus,
     compare,
     convert,
     create,
@@ -43,10 +45,13 @@ _METHODS = {
     "clamp_min clamp_max equal isclose allclose nan_to_num",
     activation: "relu sigmoid",
     reduce: "sum mean prod amax amin argmax argmin max min any all cumsum var std logsumexp norm count_nonzero "
-    "nansum nanmean aminmax cumprod diff var_mean std_mean",
+    "nansum nanmean aminmax cumprod var_mean std_mean",
     shape: "reshape view view_as reshape_as flatten unflatten squeeze unsqueeze permute transpose t movedim expand "
     "expand_as broadcast_to flip narrow select split chunk unbind clone contiguous",
     arrange: "ravel repeat tile roll tril triu diagonal diag trace repeat_interleave",
+    assemble: "adjoint as_strided diag_embed diagflat dsplit fill_diagonal_ fliplr flipud hsplit rot90 "
+    "split_with_sizes sum_to_size swapdims tensor_split unfold vsplit",
+    calculus: "corrcoef cov cummax cummin diff logcumsumexp renorm",
     place: "scatter scatter_reduce index_copy index_fill index_put index_reduce put masked_scatter select_scatter "
     "slice_scatter diagonal_scatter",
     index: "index_select gather take take_along_dim scatter_add index_add nonzero nonzero_static argwhere "
@@ -65,7 +70,8 @@ _IN_PLACE = (
     "masked_scatter lerp nan_to_num tril triu addcmul addcdiv floor_divide remainder fmod atan2 hypot copysign "
     "nextafter heaviside ldexp float_power gcd lcm xlogy logit deg2rad rad2deg lgamma digamma polygamma mvlgamma "
     "i0 igamma igammac sinc eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and "
-    "bitwise_or bitwise_xor bitwise_not bitwise_left_shift bitwise_right_shift scatter_reduce index_reduce put"
+    "bitwise_or bitwise_xor bitwise_not bitwise_left_shift bitwise_right_shift scatter_reduce index_reduce put "
+    "cumsum cumprod renorm"
 )
 _ALIASES = {"multiply": "mul", "subtract": "sub", "divide": "div", "true_divide": "div", "absolute": "abs",
             "clip": "clamp", "negative": "neg", "greater": "gt", "less": "lt", "swapaxes": "transpose",

@@ -1,0 +1,368 @@
+"""Tensors put together from others, taken apart, turned round and seen through windows."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pydl import _C
+from pydl.autograd.op import Op
+from pydl.errors import ArgumentError, ShapeError
+from pydl.ops.arrange import diag, meshgrid, ravel, tril, triu
+from pydl.ops.index import IndexAdd, index_select, nonzero
+from pydl.ops.place import put
+from pydl.ops.shape import (
+    SliceGrad,
+    broadcast_shape,
+    cat,
+    flip,
+    movedim,
+    narrow,
+    reshape,
+    sizes_of,
+    split,
+    stack,
+    transpose,
+    unsqueeze,
+    wrap,
+)
+from pydl.tensor import Tensor
+
+__all__ = [
+    "adjoint",
+    "as_strided",
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "block_diag",
+    "broadcast_shapes",
+    "cartesian_prod",
+    "column_stack",
+    "combinations",
+    "concatenate",
+    "diag_embed",
+    "diagflat",
+    "dsplit",
+    "dstack",
+    "fliplr",
+    "flipud",
+    "hsplit",
+    "rot90",
+    "row_stack",
+    "split_with_sizes",
+    "swapdims",
+    "tensor_split",
+    "tril_indices",
+    "triu_indices",
+    "unfold",
+    "vsplit",
+]
+
+
+# ---------------------------------------------------------------- memory seen otherwise
+
+
+def _places(size: Sequence[int], stride: Sequence[int], offset: int) -> Tensor:
+    """Where the elements of a strided view are, (size) int64."""
+    at = Tensor(_C.full((), offset, _C.int64, _C.device("cpu")))
+    for i, (n, step) in enumerate(zip(size, stride, strict=True)):
+        line = Tensor(_C.arange(0, n, 1, _C.int64, _C.device("cpu"))) * step
+        at = at + reshape(line, [n if j == i else 1 for j in range(len(size))])
+    return at
+
+
+class AsStrided(Op):
+    """Any view of the memory; where two elements share a place, their gradients add up."""
+
+    uses = ()
+
+    def kernel(x, size, stride, offset, start):
+        return _C.as_strided(x, size, stride, offset)
+
+    def vjp(g, x, size, stride, offset, start):
+        theirs, mine = _places(size, stride, offset), _places(x.shape, x.stride(), start)
+        low = min(int(p.min()) for p in (theirs, mine) if p.numel()) if g.numel() or mine.numel() else 0
+        span = max((int(p.max()) for p in (theirs, mine) if p.numel()), default=0) - low + 1
+        memory = IndexAdd.apply(reshape(g, [-1]), reshape(theirs - low, [-1]), dim=0, size=span)
+        return (reshape(index_select(memory, 0, reshape(mine - low, [-1])), x.shape),)
+
+
+def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
+    """The memory of input with these sizes and strides (in elements), from element storage_offset of it on; a view.
+
+    Raises: BoundsError where that leaves the memory.
+    """
+    start = _C.storage_offset(input.array)
+    offset = start if storage_offset is None else storage_offset
+    return AsStrided.apply(input, size=list(size), stride=list(stride), offset=offset, start=start)
+
+
+class Windows(Op):
+    """All windows of an axis, their elements in a new last axis."""
+
+    uses = ()
+
+    kernel = _C.windows
+
+    def vjp(g, x, dim, size, step):
+        if not x.ndim:
+            return (g.sum(),)
+        parts = movedim(g, -1, dim + 1)
+        count = parts.shape[dim]
+        at = _places([count, size], [step, 1], 0)
+        flat = reshape(parts, [*parts.shape[:dim], count * size, *parts.shape[dim + 2 :]])
+        return (IndexAdd.apply(flat, reshape(at, [-1]), dim=dim, size=x.shape[dim]),)
+
+
+def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    """All windows of `size` elements along dimension, `step` apart; their elements are a new last axis. A view."""
+    at = wrap(dimension, input.ndim, "unfold")
+    length = input.shape[at] if input.ndim else 1
+    if size < 0 or step < 1 or size > length:
+        raise ArgumentError(f"unfold: size {size} and step {step} do not fit an axis of {length}")
+    return Windows.apply(input, dim=at, size=size, step=step)
+
+
+# ---------------------------------------------------------------- ranks
+
+
+def _each(tensors: tuple[Any, ...], raise_rank: Any) -> Any:
+    if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
+        return tuple(raise_rank(t) for t in tensors[0])
+    return raise_rank(tensors[0]) if len(tensors) == 1 else tuple(raise_rank(t) for t in tensors)
+
+
+def atleast_1d(*tensors: Any) -> Any:
+    """Numbers as vectors of one; a tensor, or a tuple of several."""
+    return _each(tensors, lambda x: x if x.ndim else reshape(x, [1]))
+
+
+def atleast_2d(*tensors: Any) -> Any:
+    """Vectors as rows."""
+    return _each(tensors, lambda x: x if x.ndim > 1 else reshape(x, [1, x.numel()]))
+
+
+def atleast_3d(*tensors: Any) -> Any:
+    """(n,) as (1, n, 1), (n, m) as (n, m, 1)."""
+
+    def raised(x: Tensor) -> Tensor:
+        return x if x.ndim > 2 else unsqueeze(x, 2) if x.ndim == 2 else reshape(x, [1, x.numel(), 1])
+
+    return _each(tensors, raised)
+
+
+def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
+    """The shape that these broadcast to; a number stands for one axis. Raises: ShapeError."""
+    return broadcast_shape("broadcast_shapes", *[(s,) if isinstance(s, int) else tuple(s) for s in shapes])
+
+
+def adjoint(input: Tensor) -> Tensor:
+    """The last two axes exchanged."""
+    if input.ndim < 2:
+        raise ShapeError(f"adjoint: expected at least 2 axes, got shape {input.shape}")
+    return transpose(input, -1, -2)
+
+
+# ---------------------------------------------------------------- joins
+
+
+def column_stack(tensors: Sequence[Tensor]) -> Tensor:
+    """Joined along axis 1; numbers and vectors as columns."""
+    return cat([reshape(x, [x.numel(), 1]) if x.ndim < 2 else x for x in tensors], 1)
+
+
+def dstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Joined along axis 2; see `atleast_3d`."""
+    return cat(list(atleast_3d(list(tensors))), 2)
+
+
+def row_stack(tensors: Sequence[Tensor]) -> Tensor:
+    """Joined along axis 0; vectors as rows."""
+    return cat(list(atleast_2d(list(tensors))), 0)
+
+
+def block_diag(*tensors: Tensor) -> Tensor:
+    """The matrices along the diagonal of one, 0 elsewhere; numbers and vectors count as rows."""
+    blocks = [atleast_2d(x) for x in tensors]
+    if not blocks:
+        raise ArgumentError("block_diag: expected at least one tensor")
+    width, left, rows = sum(b.shape[-1] for b in blocks), 0, []
+    for block in blocks:
+        if block.ndim > 2:
+            raise ShapeError(f"block_diag: expected at most 2 axes, got shape {block.shape}")
+        n, m = block.shape
+        rows.append(SliceGrad.apply(block, shape=[n, width], starts=[0, left], steps=[1, 1]))
+        left += m
+    return cat(rows, 0)
+
+
+def cartesian_prod(*tensors: Tensor) -> Tensor:
+    """All combinations of one element of each vector, (count, vectors); of one vector itself."""
+    for x in tensors:
+        if x.ndim != 1:
+            raise ShapeError(f"cartesian_prod: expected vectors, got shape {x.shape}")
+    if len(tensors) == 1:
+        return tensors[0]
+    return stack([ravel(grid) for grid in meshgrid(*tensors)], 1)
+
+
+def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
+    """All choices of r elements of a vector in their order, (count, r)."""
+    if input.ndim != 1:
+        raise ShapeError(f"combinations: expected a vector, got shape {input.shape}")
+    if r < 0:
+        raise ArgumentError(f"combinations: expected r >= 0, got {r}")
+    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    rows = list(choose(range(input.shape[0]), r))
+    at = Tensor(_C.full((len(rows) * r,), 0, _C.int64, input.device))
+    for i, row in enumerate(zip(*rows, strict=True)):
+        at[i::r] = Tensor(_C.from_numpy(np.array(row, dtype=np.int64)))
+    return reshape(index_select(input, 0, at), [len(rows), r])
+
+
+# ---------------------------------------------------------------- parts
+
+
+def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """Pieces of these sizes along dim; views."""
+    return split(input, list(split_sizes), dim)
+
+
+def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """Nearly equal pieces (the first ones larger by one), or the pieces between the given places; views."""
+    if not input.ndim:
+        raise ShapeError("tensor_split: a tensor without axes has no parts")
+    at = wrap(dim, input.ndim, "tensor_split")
+    size = input.shape[at]
+    given = indices_or_sections.tolist() if isinstance(indices_or_sections, Tensor) else indices_or_sections
+    if isinstance(given, int):
+        if given < 1:
+            raise ArgumentError(f"tensor_split: expected at least one section, got {given}")
+        each, more = divmod(size, given)
+        return split(input, [each + (i < more) for i in range(given)], at)
+    cuts = [0, *[slice(None, c).indices(size)[1] for c in given], size]
+    return tuple(narrow(input, at, a, max(b - a, 0)) for a, b in itertools.pairwise(cuts))
+
+
+def _split_along(op: str, x: Tensor, parts: Any, dim: int, least: int) -> tuple[Tensor, ...]:
+    if x.ndim < least:
+        raise ShapeError(f"{op}: expected at least {least} axes, got shape {x.shape}")
+    if isinstance(parts, int) and (parts < 1 or x.shape[dim] % parts):
+        raise ArgumentError(f"{op}: size {x.shape[dim]} of dim {dim} does not split into {parts} equal parts")
+    return tensor_split(x, parts, dim)
+
+
+def hsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
+    """Equal parts, or the parts between places, along axis 1; of a vector along its only axis."""
+    return _split_along("hsplit", input, indices_or_sections, 0 if input.ndim == 1 else 1, 1)
+
+
+def vsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
+    """Equal parts, or the parts between places, along axis 0."""
+    return _split_along("vsplit", input, indices_or_sections, 0, 2)
+
+
+def dsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
+    """Equal parts, or the parts between places, along axis 2."""
+    return _split_along("dsplit", input, indices_or_sections, 2, 3)
+
+
+# ---------------------------------------------------------------- turns
+
+
+def fliplr(input: Tensor) -> Tensor:
+    """The columns in reverse order."""
+    if input.ndim < 2:
+        raise ShapeError(f"fliplr: expected at least 2 axes, got shape {input.shape}")
+    return flip(input, 1)
+
+
+def flipud(input: Tensor) -> Tensor:
+    """The rows in reverse order."""
+    if input.ndim < 1:
+        raise ShapeError("flipud: expected at least 1 axis, got shape ()")
+    return flip(input, 0)
+
+
+def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
+    """The plane of two axes turned k times by 90 degrees, from the first axis to the second."""
+    if len(dims) != 2 or input.ndim < 2 or len({wrap(d, input.ndim, "rot90") for d in dims}) != 2:
+        raise ArgumentError(f"rot90: expected two different dims of a tensor, got {tuple(dims)} and {input.shape}")
+    first, second = dims
+    turns = k % 4
+    if turns == 0:
+        return input.clone()
+    if turns == 2:
+        return flip(input, first, second)
+    return transpose(flip(input, second), first, second) if turns == 1 else flip(transpose(input, *dims), second)
+
+
+# ---------------------------------------------------------------- diagonals
+
+
+def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    """The last axis as a diagonal of the new axes dim1 and dim2, 0 elsewhere; offset > 0 lies above the main one."""
+    if not input.ndim:
+        raise ShapeError("diag_embed: expected at least 1 axis, got shape ()")
+    rank = input.ndim + 1
+    a, b = wrap(dim1, rank, "diag_embed"), wrap(dim2, rank, "diag_embed")
+    if a == b:
+        raise ArgumentError("diag_embed: dim1 and dim2 are the same axis")
+    lead, n = list(input.shape[:-1]), input.shape[-1] + abs(offset)
+    starts = [0] * len(lead) + [offset if offset > 0 else -offset * n]
+    flat = SliceGrad.apply(input, shape=[*lead, n * n], starts=starts, steps=[1] * len(lead) + [n + 1])
+    return movedim(reshape(flat, [*lead, n, n]), [-2, -1], [a, b])
+
+
+def diagflat(input: Tensor, offset: int = 0) -> Tensor:
+    """The square matrix that has all elements of input as a diagonal."""
+    return diag(ravel(input), offset)
+
+
+def _triangle(op: str, part: Any, row: int, col: int, offset: int, dtype: Any) -> Tensor:
+    if row < 0 or col < 0:
+        raise ArgumentError(f"{op}: expected sizes that are not negative, got {row} and {col}")
+    ones = Tensor(_C.full((row, col), 1, _C.bool, _C.device("cpu")))
+    return transpose(nonzero(part(ones, offset)), 0, 1).contiguous().to(dtype or _C.int64)
+
+
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype: _C.dtype | None = None) -> Tensor:
+    """(2, n) int64: rows and columns of what lies on and below a diagonal of a (row, col) matrix."""
+    return _triangle("tril_indices", tril, row, col, offset, dtype)
+
+
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype: _C.dtype | None = None) -> Tensor:
+    """(2, n) int64: rows and columns of what lies on and above a diagonal of a (row, col) matrix."""
+    return _triangle("triu_indices", triu, row, col, offset, dtype)
+
+
+# ---------------------------------------------------------------- methods alone
+
+
+def sum_to_size(input: Tensor, *size: Any) -> Tensor:
+    """input summed over the axes along which `size` would broadcast to its shape."""
+    target = tuple(sizes_of(size))
+    shape, lead = input.shape, input.ndim - len(target)
+    if lead < 0 or any(n not in (1, s) for n, s in zip(target, shape[lead:], strict=True)):
+        raise ShapeError(f"sum_to_size: {target} does not broadcast to {shape}")
+    axes = list(range(lead)) + [lead + i for i, n in enumerate(target) if n == 1 and shape[lead + i] != 1]
+    return reshape(input.sum(axes) if axes else input, list(target))
+
+
+def fill_diagonal_(input: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
+    """Puts a number on the main diagonal, in place; wrap: starts anew below the last row of a tall matrix."""
+    shape = input.shape
+    if len(shape) < 2 or (len(shape) > 2 and len(set(shape)) > 1):
+        raise ShapeError(f"fill_diagonal_: expected a matrix, or more axes of one size, got shape {shape}")
+    step = sum(math.prod(shape[i + 1 :]) for i in range(len(shape)))
+    tall = len(shape) == 2 and shape[0] > shape[1]
+    end = input.numel() if wrap and tall else min(shape) * step if min(shape) else 0
+    at = Tensor(_C.arange(0, min(end, input.numel()), step, _C.int64, input.device))
+    source = Tensor(_C.full(at.shape, fill_value, input.dtype, input.device))
+    return input.copy_(put(input, at, source))
+
+
+concatenate = cat
+swapdims = transpose
