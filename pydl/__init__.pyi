@@ -108,9 +108,8 @@ from pydl.ops.assemble import diag_embed as diag_embed
 from pydl.ops.assemble import diagflat as diagflat
 from pydl.ops.arrange import diagonal as diagonal
 from pydl.ops.place import diagonal_scatter as diagonal_scatter
-from pydl.ops.reduce import diff as diff
-from pydl.ops.special import digamma as digamma
 from pydl.ops.calculus import diff as diff
+from pydl.ops.special import digamma as digamma
 from pydl.ops.products import dist as dist
 from pydl.ops.arithmetic import div as div
 from pydl.ops.arithmetic import divide as divide
@@ -167,6 +166,7 @@ from pydl.ops.create import get_default_dtype as get_default_dtype
 from pydl.runtime import get_num_threads as get_num_threads
 from pydl.ops.random import get_rng_state as get_rng_state
 from pydl.ops.activation import glu as glu
+from pydl.ops.calculus import gradient as gradient
 from pydl.ops.compare import greater as greater
 from pydl.ops.compare import greater_equal as greater_equal
 from pydl.ops.compare import gt as gt
@@ -175,12 +175,6 @@ from pydl.ops.piecewise import hardsigmoid as hardsigmoid
 from pydl.ops.piecewise import hardswish as hardswish
 from pydl.ops.piecewise import hardtanh as hardtanh
 from pydl.ops.arithmetic import heaviside as heaviside
-from pydl.ops.calculus import gradient as gradient
-from pydl.ops.compare import gt as gt
-from pydl.ops.activation import hardshrink as hardshrink
-from pydl.ops.activation import hardsigmoid as hardsigmoid
-from pydl.ops.activation import hardswish as hardswish
-from pydl.ops.activation import hardtanh as hardtanh
 from pydl.ops.assemble import hsplit as hsplit
 from pydl.ops.arrange import hstack as hstack
 from pydl.ops.arithmetic import hypot as hypot
@@ -322,9 +316,8 @@ from pydl.runtime import reset_peak_memory_stats as reset_peak_memory_stats
 from pydl.ops.shape import reshape as reshape
 from pydl.ops.shape import reshape_as as reshape_as
 from pydl.ops.arrange import roll as roll
-from pydl.ops.rounding import round as round
 from pydl.ops.assemble import rot90 as rot90
-from pydl.ops.elementary import round as round
+from pydl.ops.rounding import round as round
 from pydl.ops.assemble import row_stack as row_stack
 from pydl.ops.elementary import rsqrt as rsqrt
 from pydl.ops.arithmetic import rsub as rsub
