@@ -112,7 +112,12 @@ class Lanes:
         return f"Lanes({self.data.shape})"
 
     def run(self, op: type[Op], inputs: tuple[Tensor | None, ...], attrs: dict[str, Any]) -> Tensor:
-        """op on inputs of which at least one has lanes."""
+        """op on inputs of which at least one has lanes: by its rule, or else by its plain definition."""
+        from pydl.func.rules import by_example, rule_of
+
+        reference = getattr(op, "reference", None)
+        if reference is not None and rule_of(op) is by_example:
+            return reference(*inputs, **attrs)  # type: ignore[no-any-return]
         level = _innermost(inputs)
         recorded = mode.enabled and any(t is not None and t.requires_grad for t in inputs)
         if recorded:

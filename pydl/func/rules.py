@@ -15,14 +15,7 @@ from pydl.func.batch import compute
 from pydl.nn.functional.embedding import Embedding
 from pydl.ops import activation, arithmetic, conv, elementary, gemm, index, place, pool, reduce, shape
 from pydl.ops.compare import Where
-from pydl.ops.softmax import (
-    CrossEntropy,
-    CrossEntropyGrad,
-    LogSoftmax,
-    LogSoftmaxGrad,
-    Softmax,
-    SoftmaxGrad,
-)
+from pydl.ops.softmax import LogSoftmax, LogSoftmaxGrad, Softmax, SoftmaxGrad
 
 __all__ = ["rule_of"]
 
@@ -219,23 +212,6 @@ def last_axis_rule(op: Any, arrays: list[Any], has: list[bool], attrs: dict[str,
     return compute(op, [repeated(a, h, n) for a, h in zip(arrays, has, strict=True)], attrs)
 
 
-def row_loss_rule(op: Any, arrays: list[Any], has: list[bool], attrs: dict[str, Any], n: int) -> Any:
-    """Losses of rows: all rows of all examples in one call. The weight of the classes stays as it is."""
-    weight = 3 if op is CrossEntropyGrad else 2
-    if has[weight]:
-        return by_example(op, arrays, has, attrs, n)
-    ready = []
-    for i, (a, h) in enumerate(zip(arrays, has, strict=True)):
-        if i != weight:
-            a = repeated(a, h, n)
-            a = reshaped(a, [n * a.shape[1], *a.shape[2:]])
-        ready.append(a)
-    made = compute(op, ready, attrs)
-    results = made if isinstance(made, tuple) else (made,)
-    split = [reshaped(y, [n, y.shape[0] // max(n, 1), *y.shape[1:]]) for y in results]
-    return tuple(split) if isinstance(made, tuple) else split[0]
-
-
 def conv_rule(op: Any, arrays: list[Any], has: list[bool], attrs: dict[str, Any], n: int) -> Any:
     """Convolutions whose weight and bias are the same for all: the examples become part of the batch."""
     (x, weight, bias), (hx, _, _) = arrays, has
@@ -350,8 +326,6 @@ _RULES: dict[Any, Rule] = {
     LogSoftmax: last_axis_rule,
     SoftmaxGrad: last_axis_rule,
     LogSoftmaxGrad: last_axis_rule,
-    CrossEntropy: row_loss_rule,
-    CrossEntropyGrad: row_loss_rule,
     index.Gather: along_rule,
     index.AddAt: place_rule,
     place.PutAt: place_rule,

@@ -6,7 +6,7 @@ from functools import partial
 
 from pydl import _C
 from pydl.autograd.mode import mode
-from pydl.autograd.op import Op, explained
+from pydl.autograd.op import Op, recovered
 from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.ops.activation import ReluGrad, SigmoidGrad, gelu, silu
 from pydl.ops.elementary import TanhGrad
@@ -63,7 +63,7 @@ class Linear(Op):
                 activation,
             )
         except (TypeError, AttributeError) as error:
-            raise explained(error, cls, (x, weight, bias, residual), {"activation": activation}) from None
+            return recovered(error, cls, (x, weight, bias, residual), {"activation": activation})
         if mode.enabled and (
             x.requires_grad
             or weight.requires_grad

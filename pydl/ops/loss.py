@@ -5,7 +5,7 @@ from typing import Any
 
 from pydl import _C
 from pydl.autograd.mode import mode
-from pydl.autograd.op import Op, explained
+from pydl.autograd.op import Op, recovered
 from pydl.ops.activation import SoftplusUnit, sigmoid
 from pydl.ops.arithmetic import square
 from pydl.ops.compare import clamp, where
@@ -104,7 +104,8 @@ class PairLoss(Op):
         try:
             y = cls.kernel(x.array, target.array, kind, parameter, reduction)
         except (TypeError, AttributeError) as error:
-            raise explained(error, cls, (x, target), {}) from None
+            options = {"kind": kind, "parameter": parameter, "reduction": reduction}
+            return recovered(error, cls, (x, target), options)
         if (x.requires_grad or target.requires_grad) and mode.enabled:
             return cls.record(y, (x, target), (), {"kind": kind, "parameter": parameter, "reduction": reduction})
         return Tensor(y)
