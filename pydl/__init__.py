@@ -53,7 +53,19 @@ __all__ = [
 ]
 __all__ += ops.__all__
 
-_LATER = ("data", "func", "linalg", "linear_model", "models", "preprocessing", "special", "theory", "train", "utils")
+_LATER = (
+    "data",
+    "func",
+    "linalg",
+    "linear_model",
+    "models",
+    "preprocessing",
+    "special",
+    "theory",
+    "train",
+    "utils",
+    "xp",
+)
 
 
 def __getattr__(name: str) -> object:

@@ -186,6 +186,16 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     return squeeze(Solve.apply(A, b), -1) if vector else Solve.apply(A, b)
 
 
+def solve_columns(A: Tensor, B: Tensor) -> Tensor:
+    """X of A X = B for B (..., n, k), never a batch of vectors."""
+    lapack.matrices("solve", A, square=True)
+    if B.ndim < 2 or B.shape[-2] != A.shape[-1]:
+        raise ShapeError(f"solve: {B.shape} does not match {A.shape}: expected size {A.shape[-1]} in axis -2")
+    broadcast_shape("solve", A.shape[:-2], B.shape[:-2])
+    lapack.matrices("solve", A, B)
+    return Solve.apply(A, B)
+
+
 def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Tensor:
     """X of A X = B (left) or X A = B, where only the upper or lower triangle of A is read.
 
