@@ -13,6 +13,7 @@ from pydl.autograd import (
 )
 from pydl.ops import methods as _methods
 from pydl.ops import *
+from pydl.printing import get_printoptions, set_printoptions
 from pydl.runtime import empty_cache, get_num_threads, memory_stats, reset_peak_memory_stats, set_num_threads
 from pydl.serialize import load, save
 from pydl.tensor import Tensor
@@ -34,6 +35,7 @@ __all__ = [
     "float32",
     "float64",
     "get_num_threads",
+    "get_printoptions",
     "inference_mode",
     "int32",
     "int64",
@@ -49,6 +51,7 @@ __all__ = [
     "save",
     "set_grad_enabled",
     "set_num_threads",
+    "set_printoptions",
     "uint8",
 ]
 __all__ += ops.__all__

@@ -168,6 +168,20 @@ class Tensor:
     def __dlpack_device__(self) -> tuple[int, int]:
         return (1, 0)
 
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """`pydl.xp`, the array API's namespace. Raises: ArgumentError for a version that it does not follow."""
+        from pydl import xp
+
+        if api_version not in (None, *xp.VERSIONS):
+            raise ArgumentError(f"__array_namespace__: api_version must be one of {xp.VERSIONS}, got {api_version!r}")
+        return xp
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> "Tensor":
+        """The tensor on a device, itself where it is there already; the array API's `.to(device)`."""
+        if stream is not None:
+            raise ArgumentError(f"to_device: a CPU has no streams: expected None, got {stream!r}")
+        return self.to(device)  # type: ignore[attr-defined,no-any-return]
+
     def __bool__(self) -> bool:
         if self.array.size != 1:
             raise ArgumentError(f"bool: a tensor of shape {self.shape} is neither true nor false: use .any() or .all()")
@@ -201,21 +215,9 @@ class Tensor:
         return format(self.item() if spec and self.array.size == 1 else str(self), spec)
 
     def __repr__(self) -> str:
-        a = self.array
-        shown = np.asarray(_C.to_numpy(_C.cast(a, _C.float32) if a.dtype is _C.bfloat16 else a))
-        with np.printoptions(
-            precision=4, suppress=bool(shown.size and float(np.abs(shown).max()) < 1e5), threshold=1000
-        ):
-            text = np.array2string(shown, separator=", ", prefix="tensor(")
-        if a.size == 0:
-            text = f"[], shape={a.shape}"
-        plain = a.dtype in (_C.float32, _C.int64, _C.bool)
-        tail = "" if plain else f", dtype={a.dtype}"
-        if self.node is not None:
-            tail += f", grad_fn={self.node}"
-        elif self.requires_grad:
-            tail += ", requires_grad=True"
-        return f"tensor({text}{tail})"
+        from pydl.printing import text_of
+
+        return text_of(self)
 
     # ---- the graph
 

@@ -33,7 +33,7 @@ struct Versioned {  // DLManagedTensorVersioned
   DLTensor tensor;
 };
 constexpr uint64_t kReadOnly = 1, kCopied = 2;
-constexpr int32_t kCpu = 1;
+constexpr int32_t kCpu = 1, kPinned = 3;  // CUDA's pinned memory belongs to the CPU too
 
 template <class Managed>
 struct Names;
@@ -110,7 +110,7 @@ Array consume(const py::capsule& capsule, bool read_only) {
   if (!m) throw py::error_already_set();
   const DLTensor& t = m->tensor;
   View v;
-  if (t.device.type != kCpu)
+  if (t.device.type != kCpu && t.device.type != kPinned)
     fail<DeviceError>("from_dlpack: expected memory of the CPU, got device type ", t.device.type);
   if (!dtype_of(t.dtype, &v.dtype))
     fail<DtypeError>("from_dlpack: dtype with code ", int{t.dtype.code}, " and ", int{t.dtype.bits},

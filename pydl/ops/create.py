@@ -136,16 +136,32 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     return Tensor(_C.from_numpy(ndarray))
 
 
-def from_dlpack(ext_tensor: Any) -> Tensor:
-    """A tensor on the memory of another library's array, by DLPack. Writing into read-only memory is refused."""
+def from_dlpack(ext_tensor: Any, *, device: DeviceLike = None, copy: bool | None = None) -> Tensor:
+    """A tensor on the memory of another library's array (or a capsule of one), by DLPack.
+
+    Args: device: where it should be; only the CPU.   copy: True: on memory of its own; False: never a copy.
+    Writing into read-only memory is refused. Raises: DeviceError, DtypeError, BufferError of the producer.
+    """
+    if device is not None:
+        as_device(device)
     if type(ext_tensor).__name__ == "PyCapsule":
-        return Tensor(_C.from_dlpack(ext_tensor))
+        made = Tensor(_C.from_dlpack(ext_tensor))
+        return made.clone() if copy else made
+    if isinstance(ext_tensor, np.ndarray) and ext_tensor.dtype.name == "bfloat16":  # NumPy does not export it
+        made = from_numpy(ext_tensor)
+        return made.clone() if copy else made
     if not hasattr(ext_tensor, "__dlpack__"):
         raise DtypeError(f"from_dlpack: {type(ext_tensor).__name__} has no __dlpack__")
+    wishes: dict[str, Any] = {"max_version": (1, 0)}
+    if device is not None:
+        wishes["dl_device"] = (1, 0)
+    if copy is not None:
+        wishes["copy"] = copy
     try:
-        capsule = ext_tensor.__dlpack__(max_version=(1, 0))
+        capsule = ext_tensor.__dlpack__(**wishes)
     except TypeError:  # a producer older than DLPack 1.0
-        capsule = ext_tensor.__dlpack__()
+        made = Tensor(_C.from_dlpack(ext_tensor.__dlpack__()))
+        return made.clone() if copy else made
     return Tensor(_C.from_dlpack(capsule))
 
 

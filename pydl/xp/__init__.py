@@ -6,8 +6,8 @@ dtype of the array that they meet.
 
 What the dtypes cannot hold: there are no complex numbers (`real` and `conj` give their input, `imag` raises DtypeError)
 and of the standard's integers only uint8, int32 and int64; int8, int16, uint16, uint32 and uint64 are missing here and
-in `__array_namespace_info__().dtypes()`. Outside the standard there are float16 and bfloat16. At most 8 axes. One attribute
-is PyTorch's in place of the standard's: `x.size` is a method, as in torch; use `math.prod(x.shape)`.
+in `__array_namespace_info__().dtypes()`. Outside the standard there are float16 and bfloat16. At most 8 axes. One
+attribute is PyTorch's in place of the standard's: `x.size` is a method, as in torch; use `math.prod(x.shape)`.
 """
 
 from pydl._C import bool, float32, float64, int32, int64, uint8
@@ -22,6 +22,7 @@ from pydl.xp.searching import *
 from pydl.xp.statistics import *
 
 __array_api_version__ = "2024.12"
+VERSIONS = ("2021.12", "2022.12", "2023.12", __array_api_version__)  # what a program may ask for
 
 e = 2.718281828459045
 inf = float("inf")

@@ -7,7 +7,6 @@ import numpy as np
 from pydl import _C
 from pydl.errors import ArgumentError, DtypeError
 from pydl.ops import arrange, create
-from pydl.ops.create import as_device
 from pydl.tensor import Tensor
 from pydl.xp.dtypes import checked, floating_default
 
@@ -91,7 +90,7 @@ def _like(x: Tensor, value: Any, dtype: Dtype, device: Device) -> Tensor:
 
 def empty_like(x: Tensor, /, *, dtype: Dtype = None, device: Device = None) -> Tensor:
     """Elements of no defined value, in the shape and dtype of x."""
-    return empty(x.shape, dtype=dtype or x.dtype, device=device)
+    return empty(checked("empty_like", x).shape, dtype=dtype or x.dtype, device=device)
 
 
 def zeros_like(x: Tensor, /, *, dtype: Dtype = None, device: Device = None) -> Tensor:
@@ -157,7 +156,4 @@ def triu(x: Tensor, /, *, k: int = 0) -> Tensor:
 
 def from_dlpack(x: Any, /, *, device: Device = None, copy: bool | None = None) -> Tensor:
     """An array on the memory of another library's; copy: True always copies, False raises where it would have to."""
-    if device is not None:
-        as_device(device)
-    made = create.from_dlpack(x)
-    return made.clone() if copy else made
+    return create.from_dlpack(x, device=device, copy=copy)

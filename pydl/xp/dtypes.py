@@ -113,7 +113,7 @@ def result_type(*arrays_and_dtypes: Tensor | _C.dtype | Scalar) -> _C.dtype:
     return found
 
 
-def can_cast(from_: _C.dtype | Tensor, to: _C.dtype) -> bool:
+def can_cast(from_: _C.dtype | Tensor, to: _C.dtype, /) -> bool:
     """Whether from_ promotes to `to` without loss."""
     a, b = _dtype_of("can_cast", from_), _dtype_of("can_cast", to)
     return kind_of(a) == kind_of(b) and _C.promote_types(a, b) is b
@@ -159,13 +159,13 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
 
 def broadcast_arrays(*arrays: Tensor) -> tuple[Tensor, ...]:
     """All expanded to the shape that they broadcast to."""
-    shape = broadcast_shapes(*[x.shape for x in arrays])
+    shape = broadcast_shapes(*[checked("broadcast_arrays", x).shape for x in arrays])
     return tuple([x.expand(shape) for x in arrays])
 
 
 def broadcast_to(x: Tensor, /, shape: tuple[int, ...]) -> Tensor:
     """x expanded to shape."""
-    if broadcast_shapes(x.shape, tuple(shape)) != tuple(shape):
+    if broadcast_shapes(checked("broadcast_to", x).shape, tuple(shape)) != tuple(shape):
         raise ShapeError(f"broadcast_to: {x.shape} does not broadcast to {tuple(shape)}")
     return x.expand(shape)
 

@@ -138,6 +138,12 @@ def _copysign(x1: Tensor, x2: Tensor) -> Tensor:
     return y
 
 
+def _hypot(x1: Tensor, x2: Tensor) -> Tensor:
+    """Infinite where one side is, also where the other is NaN."""
+    y: Tensor = compare.where(compare.isinf(x1) | compare.isinf(x2), float("inf"), arithmetic.hypot(x1, x2))
+    return y
+
+
 def _nextafter(x1: Tensor, x2: Tensor) -> Tensor:
     if x1.dtype is _C.bfloat16:
         raise DtypeError("nextafter: expected float32, float64 or float16, got bfloat16")
@@ -224,7 +230,7 @@ equal = _binary("equal", compare.eq, ANY, "Where both are equal; bool.")
 floor_divide = _binary("floor_divide", arithmetic.floor_divide, NUMERIC, "The quotient rounded down.")
 greater = _binary("greater", compare.gt, NUMERIC, "Where x1 > x2; bool.")
 greater_equal = _binary("greater_equal", compare.ge, NUMERIC, "Where x1 >= x2; bool.")
-hypot = _binary("hypot", arithmetic.hypot, FLOAT, "sqrt(x1^2 + x2^2), without overflow.")
+hypot = _binary("hypot", _hypot, FLOAT, "sqrt(x1^2 + x2^2), without overflow.")
 less = _binary("less", compare.lt, NUMERIC, "Where x1 < x2; bool.")
 less_equal = _binary("less_equal", compare.le, NUMERIC, "Where x1 <= x2; bool.")
 logaddexp = _binary("logaddexp", arithmetic.logaddexp, FLOAT, "log(exp(x1) + exp(x2)), without overflow.")
