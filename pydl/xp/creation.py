@@ -34,7 +34,7 @@ Dtype = _C.dtype | None
 
 
 def _sizes(shape: Any) -> tuple[int, ...]:
-    return (shape,) if isinstance(shape, int) else tuple(shape)
+    return tuple(sizes_of((shape,)))
 
 
 def asarray(obj: Any, /, *, dtype: Dtype = None, device: Device = None, copy: bool | None = None) -> Tensor:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pydl.errors import ArgumentError, ShapeError
+from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.ops import arrange, shape
 from pydl.tensor import Tensor
 from pydl.xp.dtypes import checked, result_type
@@ -27,6 +27,8 @@ Axes = int | tuple[int, ...]
 
 def _alike(op: str, arrays: Sequence[Tensor]) -> list[Tensor]:
     """The arrays in the dtype that they promote to."""
+    if not isinstance(arrays, (list, tuple)):
+        raise DtypeError(f"{op}: expected a sequence of arrays, got {type(arrays).__name__}")
     if not arrays:
         raise ArgumentError(f"{op}: expected at least one array")
     d = result_type(*[checked(op, x) for x in arrays])
@@ -35,7 +37,7 @@ def _alike(op: str, arrays: Sequence[Tensor]) -> list[Tensor]:
 
 def concat(arrays: Sequence[Tensor], /, *, axis: int | None = 0) -> Tensor:
     """The arrays joined along an axis that they have; without axis, all their elements in a row."""
-    parts = _alike("concat", list(arrays))
+    parts = _alike("concat", arrays)
     if axis is None:
         return shape.cat([x.reshape(-1) for x in parts], 0)
     for x in parts:
@@ -46,13 +48,14 @@ def concat(arrays: Sequence[Tensor], /, *, axis: int | None = 0) -> Tensor:
 
 def stack(arrays: Sequence[Tensor], /, *, axis: int = 0) -> Tensor:
     """Arrays of one shape joined along a new axis."""
-    return shape.stack(_alike("stack", list(arrays)), axis)
+    return shape.stack(_alike("stack", arrays), axis)
 
 
 def expand_dims(x: Tensor, /, axis: Axes) -> Tensor:
     """x with an axis of size 1 at axis, or at each of several places in the result."""
+    checked("expand_dims", x)
     if isinstance(axis, int):
-        return shape.unsqueeze(checked("expand_dims", x), axis)
+        return shape.unsqueeze(x, axis)
     n = x.ndim + len(axis)
     places = sorted(shape.wrap(a, n, "expand_dims") for a in axis)
     if len(set(places)) != len(places):

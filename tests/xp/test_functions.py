@@ -135,7 +135,7 @@ def test_clip(dtype: str) -> None:
         xp.clip(x, xp.asarray(True))
 
 
-# ---------------------------------------------------------------- creation
+# ---- creation
 
 
 def test_creation() -> None:
