@@ -87,9 +87,10 @@ def _numbers(a: _C.Array, options: Options, summed_up: bool) -> str:
     layout: dict[str, Any] = {"precision": options.precision, "linewidth": options.linewidth}
     layout |= {"threshold": 0 if summed_up else shown.size + 1, "edgeitems": options.edgeitems}
     if shown.dtype.kind == "f":
-        layout["suppress"] = _plain(shown) if options.sci_mode is None else not options.sci_mode
-        if options.sci_mode:
-            layout["formatter"] = {"float_kind": lambda v: f"{v:.{options.precision}e}"}
+        layout["suppress"] = _plain(shown)
+        if options.sci_mode is not None:
+            form = f".{options.precision}{'e' if options.sci_mode else 'f'}"
+            layout["formatter"] = {"float_kind": lambda v: format(v, form)}
     with np.printoptions(**layout):
         return np.array2string(shown, separator=", ", prefix="tensor(")
 

@@ -7,6 +7,7 @@ import numpy as np
 from pydl import _C
 from pydl.errors import ArgumentError, DtypeError
 from pydl.ops import arrange, create
+from pydl.ops.shape import sizes_of
 from pydl.tensor import Tensor
 from pydl.xp.dtypes import checked, floating_default
 

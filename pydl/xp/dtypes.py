@@ -123,7 +123,7 @@ def astype(x: Tensor, dtype: _C.dtype, /, *, copy: bool = True, device: Any = No
     """x in another dtype; a copy unless copy is False and nothing changes."""
     if device is not None:
         as_device(device)
-    y = x.to(_dtype_of("astype", dtype))
+    y = checked("astype", x).to(_dtype_of("astype", dtype))
     return y.clone() if copy and y is x else y
 
 

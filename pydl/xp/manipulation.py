@@ -67,7 +67,8 @@ def expand_dims(x: Tensor, /, axis: Axes) -> Tensor:
 
 def squeeze(x: Tensor, /, axis: Axes) -> Tensor:
     """x without the named axes, which have size 1."""
-    axes = [shape.wrap(a, checked("squeeze", x).ndim, "squeeze") for a in ((axis,) if isinstance(axis, int) else axis)]
+    checked("squeeze", x)
+    axes = [shape.wrap(a, x.ndim, "squeeze") for a in ((axis,) if isinstance(axis, int) else axis)]
     for a in axes:
         if x.shape[a] != 1:
             raise ShapeError(f"squeeze: axis {a} of shape {x.shape} is not of size 1")
