@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from pydl import _C
+from pydl import _C, ops
 from pydl.errors import ArgumentError, DtypeError
-from pydl.ops import arrange, create
+from pydl.ops import create
 from pydl.ops.shape import sizes_of
 from pydl.tensor import Tensor
 from pydl.xp.dtypes import checked, floating_default
@@ -142,17 +142,17 @@ def meshgrid(*arrays: Tensor, indexing: str = "xy") -> tuple[Tensor, ...]:
         checked("meshgrid", x)
     if len({x.dtype for x in arrays}) > 1:
         raise DtypeError("meshgrid: expected arrays of one dtype")
-    return arrange.meshgrid(*arrays, indexing=indexing) if arrays else ()
+    return ops.meshgrid(*arrays, indexing=indexing) if arrays else ()
 
 
 def tril(x: Tensor, /, *, k: int = 0) -> Tensor:
     """The elements on and below the diagonal k, 0 above it."""
-    return arrange.tril(checked("tril", x), k)
+    return ops.tril(checked("tril", x), k)
 
 
 def triu(x: Tensor, /, *, k: int = 0) -> Tensor:
     """The elements on and above the diagonal k, 0 below it."""
-    return arrange.triu(checked("triu", x), k)
+    return ops.triu(checked("triu", x), k)
 
 
 def from_dlpack(x: Any, /, *, device: Device = None, copy: bool | None = None) -> Tensor:

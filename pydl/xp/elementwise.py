@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from pydl import _C
+from pydl import _C, ops
 from pydl.errors import ArgumentError, DtypeError
-from pydl.ops import arithmetic, compare, elementary
 from pydl.tensor import Tensor
 from pydl.xp.dtypes import Scalar, checked, kind_of, number, pair
 
@@ -119,8 +118,8 @@ def _whole_stays(made: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]
 
 
 def _sign(x: Tensor) -> Tensor:
-    y: Tensor = elementary.sign(x)
-    return compare.where(compare.isnan(x), x, y) if x.array.is_floating else y
+    y: Tensor = ops.sign(x)
+    return ops.where(ops.isnan(x), x, y) if x.array.is_floating else y
 
 
 def numbers(x: Tensor) -> np.ndarray:
@@ -134,13 +133,13 @@ def array(values: Any) -> Tensor:
 
 
 def _copysign(x1: Tensor, x2: Tensor) -> Tensor:
-    y: Tensor = compare.where(compare.eq(signbit(x1), signbit(x2)), x1, -x1)
+    y: Tensor = ops.where(ops.eq(signbit(x1), signbit(x2)), x1, -x1)
     return y
 
 
 def _hypot(x1: Tensor, x2: Tensor) -> Tensor:
     """Infinite where one side is, also where the other is NaN."""
-    y: Tensor = compare.where(compare.isinf(x1) | compare.isinf(x2), float("inf"), arithmetic.hypot(x1, x2))
+    y: Tensor = ops.where(ops.isinf(x1) | ops.isinf(x2), float("inf"), ops.hypot(x1, x2))
     return y
 
 
@@ -164,93 +163,93 @@ def _shifted(name: str, function: Any) -> Callable[[Tensor, Tensor], Tensor]:
 def _pow(x1: Tensor, x2: Tensor) -> Tensor:
     if not x1.array.is_floating and bool((x2 < 0).any()):
         raise ArgumentError("pow: expected exponents that are not negative for integers")
-    return arithmetic.pow(x1, x2)
+    return ops.pow(x1, x2)
 
 
 def _remainder(x1: Tensor, x2: Tensor) -> Tensor:
     """The sign of x2, also of a result of 0."""
-    y = arithmetic.remainder(x1, x2)
-    return compare.where(compare.eq(y, 0), _copysign(y, x2), y) if y.array.is_floating else y
+    y = ops.remainder(x1, x2)
+    return ops.where(ops.eq(y, 0), _copysign(y, x2), y) if y.array.is_floating else y
 
 
-abs = _unary("abs", elementary.abs, NUMERIC, "|x|.")
-acos = _unary("acos", elementary.acos, FLOAT, "The angle in [0, pi] whose cosine is x.")
-acosh = _unary("acosh", elementary.acosh, FLOAT, "The inverse hyperbolic cosine; NaN below 1.")
-asin = _unary("asin", elementary.asin, FLOAT, "The angle in [-pi/2, pi/2] whose sine is x.")
-asinh = _unary("asinh", elementary.asinh, FLOAT, "The inverse hyperbolic sine.")
-atan = _unary("atan", elementary.atan, FLOAT, "The angle in (-pi/2, pi/2) whose tangent is x.")
-atanh = _unary("atanh", elementary.atanh, FLOAT, "The inverse hyperbolic tangent.")
-bitwise_invert = _unary("bitwise_invert", compare.bitwise_not, WHOLE, "The other bits; of a bool its opposite.")
-ceil = _unary("ceil", _whole_stays(elementary.ceil), NUMERIC, "The smallest integer not below x.")
+abs = _unary("abs", ops.abs, NUMERIC, "|x|.")
+acos = _unary("acos", ops.acos, FLOAT, "The angle in [0, pi] whose cosine is x.")
+acosh = _unary("acosh", ops.acosh, FLOAT, "The inverse hyperbolic cosine; NaN below 1.")
+asin = _unary("asin", ops.asin, FLOAT, "The angle in [-pi/2, pi/2] whose sine is x.")
+asinh = _unary("asinh", ops.asinh, FLOAT, "The inverse hyperbolic sine.")
+atan = _unary("atan", ops.atan, FLOAT, "The angle in (-pi/2, pi/2) whose tangent is x.")
+atanh = _unary("atanh", ops.atanh, FLOAT, "The inverse hyperbolic tangent.")
+bitwise_invert = _unary("bitwise_invert", ops.bitwise_not, WHOLE, "The other bits; of a bool its opposite.")
+ceil = _unary("ceil", _whole_stays(ops.ceil), NUMERIC, "The smallest integer not below x.")
 conj = _unary("conj", lambda x: x, NUMERIC, "x itself: there are no complex numbers.")
-cos = _unary("cos", elementary.cos, FLOAT, "The cosine of x radians.")
-cosh = _unary("cosh", elementary.cosh, FLOAT, "The hyperbolic cosine.")
-exp = _unary("exp", elementary.exp, FLOAT, "e to the power of x.")
-expm1 = _unary("expm1", elementary.expm1, FLOAT, "exp(x) - 1, accurate near 0.")
-floor = _unary("floor", _whole_stays(elementary.floor), NUMERIC, "The largest integer not above x.")
-isfinite = _unary("isfinite", compare.isfinite, NUMERIC, "Where x is neither NaN nor infinite; bool.")
-isinf = _unary("isinf", compare.isinf, NUMERIC, "Where x is infinite; bool.")
-isnan = _unary("isnan", compare.isnan, NUMERIC, "Where x is NaN; bool.")
-log = _unary("log", elementary.log, FLOAT, "The natural logarithm.")
-log1p = _unary("log1p", elementary.log1p, FLOAT, "log(1 + x), accurate near 0.")
-log2 = _unary("log2", elementary.log2, FLOAT, "The logarithm to base 2.")
-log10 = _unary("log10", elementary.log10, FLOAT, "The logarithm to base 10.")
-logical_not = _unary("logical_not", compare.logical_not, BOOL, "The opposite.")
-negative = _unary("negative", elementary.neg, NUMERIC, "-x.")
+cos = _unary("cos", ops.cos, FLOAT, "The cosine of x radians.")
+cosh = _unary("cosh", ops.cosh, FLOAT, "The hyperbolic cosine.")
+exp = _unary("exp", ops.exp, FLOAT, "e to the power of x.")
+expm1 = _unary("expm1", ops.expm1, FLOAT, "exp(x) - 1, accurate near 0.")
+floor = _unary("floor", _whole_stays(ops.floor), NUMERIC, "The largest integer not above x.")
+isfinite = _unary("isfinite", ops.isfinite, NUMERIC, "Where x is neither NaN nor infinite; bool.")
+isinf = _unary("isinf", ops.isinf, NUMERIC, "Where x is infinite; bool.")
+isnan = _unary("isnan", ops.isnan, NUMERIC, "Where x is NaN; bool.")
+log = _unary("log", ops.log, FLOAT, "The natural logarithm.")
+log1p = _unary("log1p", ops.log1p, FLOAT, "log(1 + x), accurate near 0.")
+log2 = _unary("log2", ops.log2, FLOAT, "The logarithm to base 2.")
+log10 = _unary("log10", ops.log10, FLOAT, "The logarithm to base 10.")
+logical_not = _unary("logical_not", ops.logical_not, BOOL, "The opposite.")
+negative = _unary("negative", ops.neg, NUMERIC, "-x.")
 positive = _unary("positive", lambda x: x.clone(), NUMERIC, "A copy of x.")
 real = _unary("real", lambda x: x, NUMERIC, "x itself: there are no complex numbers.")
-reciprocal = _unary("reciprocal", elementary.reciprocal, FLOAT, "1 / x.")
-round = _unary("round", _whole_stays(elementary.round), NUMERIC, "The nearest integer; halves go to the even one.")
+reciprocal = _unary("reciprocal", ops.reciprocal, FLOAT, "1 / x.")
+round = _unary("round", _whole_stays(ops.round), NUMERIC, "The nearest integer; halves go to the even one.")
 sign = _unary("sign", _sign, NUMERIC, "-1, 0 or 1; NaN for NaN.")
 signbit = _unary(
     "signbit", lambda x: array(np.signbit(numbers(x))), FLOAT, "Whether the sign is negative, -0 too; bool."
 )
-sin = _unary("sin", elementary.sin, FLOAT, "The sine of x radians.")
-sinh = _unary("sinh", elementary.sinh, FLOAT, "The hyperbolic sine.")
-sqrt = _unary("sqrt", elementary.sqrt, FLOAT, "The square root; NaN of what is negative.")
-square = _unary("square", elementary.square, NUMERIC, "x * x.")
-tan = _unary("tan", elementary.tan, FLOAT, "The tangent of x radians.")
-tanh = _unary("tanh", elementary.tanh, FLOAT, "The hyperbolic tangent.")
-trunc = _unary("trunc", _whole_stays(elementary.trunc), NUMERIC, "x without its fraction.")
+sin = _unary("sin", ops.sin, FLOAT, "The sine of x radians.")
+sinh = _unary("sinh", ops.sinh, FLOAT, "The hyperbolic sine.")
+sqrt = _unary("sqrt", ops.sqrt, FLOAT, "The square root; NaN of what is negative.")
+square = _unary("square", ops.square, NUMERIC, "x * x.")
+tan = _unary("tan", ops.tan, FLOAT, "The tangent of x radians.")
+tanh = _unary("tanh", ops.tanh, FLOAT, "The hyperbolic tangent.")
+trunc = _unary("trunc", _whole_stays(ops.trunc), NUMERIC, "x without its fraction.")
 
-add = _binary("add", arithmetic.add, NUMERIC, "x1 + x2.")
-atan2 = _binary("atan2", arithmetic.atan2, FLOAT, "The angle of the point (x2, x1), in radians.")
-bitwise_and = _binary("bitwise_and", compare.bitwise_and, WHOLE, "The common bits.")
+add = _binary("add", ops.add, NUMERIC, "x1 + x2.")
+atan2 = _binary("atan2", ops.atan2, FLOAT, "The angle of the point (x2, x1), in radians.")
+bitwise_and = _binary("bitwise_and", ops.bitwise_and, WHOLE, "The common bits.")
 bitwise_left_shift = _binary(
     "bitwise_left_shift", _shifted("bitwise_left_shift", np.left_shift), ("integral",), "x1 * 2^x2 as bits."
 )
-bitwise_or = _binary("bitwise_or", compare.bitwise_or, WHOLE, "The bits of either.")
+bitwise_or = _binary("bitwise_or", ops.bitwise_or, WHOLE, "The bits of either.")
 bitwise_right_shift = _binary(
     "bitwise_right_shift", _shifted("bitwise_right_shift", np.right_shift), ("integral",), "x1 / 2^x2, rounded down."
 )
-bitwise_xor = _binary("bitwise_xor", compare.bitwise_xor, WHOLE, "The bits of just one.")
+bitwise_xor = _binary("bitwise_xor", ops.bitwise_xor, WHOLE, "The bits of just one.")
 copysign = _binary("copysign", _copysign, FLOAT, "|x1| with the sign of x2.")
-divide = _binary("divide", arithmetic.div, FLOAT, "x1 / x2.")
-equal = _binary("equal", compare.eq, ANY, "Where both are equal; bool.")
-floor_divide = _binary("floor_divide", arithmetic.floor_divide, NUMERIC, "The quotient rounded down.")
-greater = _binary("greater", compare.gt, NUMERIC, "Where x1 > x2; bool.")
-greater_equal = _binary("greater_equal", compare.ge, NUMERIC, "Where x1 >= x2; bool.")
+divide = _binary("divide", ops.div, FLOAT, "x1 / x2.")
+equal = _binary("equal", ops.eq, ANY, "Where both are equal; bool.")
+floor_divide = _binary("floor_divide", ops.floor_divide, NUMERIC, "The quotient rounded down.")
+greater = _binary("greater", ops.gt, NUMERIC, "Where x1 > x2; bool.")
+greater_equal = _binary("greater_equal", ops.ge, NUMERIC, "Where x1 >= x2; bool.")
 hypot = _binary("hypot", _hypot, FLOAT, "sqrt(x1^2 + x2^2), without overflow.")
-less = _binary("less", compare.lt, NUMERIC, "Where x1 < x2; bool.")
-less_equal = _binary("less_equal", compare.le, NUMERIC, "Where x1 <= x2; bool.")
-logaddexp = _binary("logaddexp", arithmetic.logaddexp, FLOAT, "log(exp(x1) + exp(x2)), without overflow.")
-logical_and = _binary("logical_and", compare.logical_and, BOOL, "Whether both are true.")
-logical_or = _binary("logical_or", compare.logical_or, BOOL, "Whether one is true.")
-logical_xor = _binary("logical_xor", compare.logical_xor, BOOL, "Whether just one is true.")
-maximum = _binary("maximum", arithmetic.maximum, NUMERIC, "The larger of both; NaN wins.")
-minimum = _binary("minimum", arithmetic.minimum, NUMERIC, "The smaller of both; NaN wins.")
-multiply = _binary("multiply", arithmetic.mul, NUMERIC, "x1 * x2.")
+less = _binary("less", ops.lt, NUMERIC, "Where x1 < x2; bool.")
+less_equal = _binary("less_equal", ops.le, NUMERIC, "Where x1 <= x2; bool.")
+logaddexp = _binary("logaddexp", ops.logaddexp, FLOAT, "log(exp(x1) + exp(x2)), without overflow.")
+logical_and = _binary("logical_and", ops.logical_and, BOOL, "Whether both are true.")
+logical_or = _binary("logical_or", ops.logical_or, BOOL, "Whether one is true.")
+logical_xor = _binary("logical_xor", ops.logical_xor, BOOL, "Whether just one is true.")
+maximum = _binary("maximum", ops.maximum, NUMERIC, "The larger of both; NaN wins.")
+minimum = _binary("minimum", ops.minimum, NUMERIC, "The smaller of both; NaN wins.")
+multiply = _binary("multiply", ops.mul, NUMERIC, "x1 * x2.")
 nextafter = _binary("nextafter", _nextafter, FLOAT, "The next number after x1 on the way to x2.")
-not_equal = _binary("not_equal", compare.ne, ANY, "Where both differ; bool.")
+not_equal = _binary("not_equal", ops.ne, ANY, "Where both differ; bool.")
 pow = _binary("pow", _pow, NUMERIC, "x1 to the power of x2.")
 remainder = _binary("remainder", _remainder, NUMERIC, "x1 - x2 * floor(x1 / x2): the sign of x2.")
-subtract = _binary("subtract", arithmetic.sub, NUMERIC, "x1 - x2.")
+subtract = _binary("subtract", ops.sub, NUMERIC, "x1 - x2.")
 
 
 def clip(x: Tensor, /, min: Tensor | Scalar | None = None, max: Tensor | Scalar | None = None) -> Tensor:
     """x limited to [min, max], broadcast; either may be left out. In the dtype of x; NaN stays."""
     y = checked("clip", x, *NUMERIC)
-    for limit, tighter in ((min, arithmetic.maximum), (max, arithmetic.minimum)):
+    for limit, tighter in ((min, ops.maximum), (max, ops.minimum)):
         if limit is None:
             continue
         if isinstance(limit, Tensor):

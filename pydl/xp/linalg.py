@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pydl import _C
+from pydl import _C, ops
 from pydl.errors import ShapeError
-from pydl.ops import arrange, decompose, gemm, products
+from pydl.ops import decompose
 from pydl.ops import linalg as functions
 from pydl.ops import solve as equations
 from pydl.ops.decompose import EighResult, QRResult, SVDResult
@@ -48,7 +48,7 @@ Dtype = _C.dtype | None
 def matmul(x1: Tensor, x2: Tensor, /) -> Tensor:
     """(..., m, k) by (..., k, n); a vector is a row on the left and a column on the right."""
     a, b, _ = pair("matmul", checked("matmul", x1), checked("matmul", x2), *NUMERIC)
-    return gemm.matmul(a, b)
+    return ops.matmul(a, b)
 
 
 def matrix_transpose(x: Tensor, /) -> Tensor:
@@ -61,19 +61,19 @@ def matrix_transpose(x: Tensor, /) -> Tensor:
 def tensordot(x1: Tensor, x2: Tensor, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2) -> Tensor:
     """The sums of products over pairs of axes: the last of x1 with the first of x2, or two lists of axes."""
     a, b, _ = pair("tensordot", checked("tensordot", x1), checked("tensordot", x2), *NUMERIC)
-    return products.tensordot(a, b, axes)
+    return ops.tensordot(a, b, axes)
 
 
 def vecdot(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
     """The sums of products along axis, broadcast over the others. axis is negative: it counts from the end."""
     a, b, _ = pair("vecdot", checked("vecdot", x1), checked("vecdot", x2), *NUMERIC)
-    return products.vecdot(a, b, dim=axis)
+    return ops.vecdot(a, b, dim=axis)
 
 
 def outer(x1: Tensor, x2: Tensor, /) -> Tensor:
     """(m,) and (n,) to (m, n)."""
     a, b, _ = pair("outer", checked("outer", x1), checked("outer", x2), *NUMERIC)
-    return gemm.outer(a, b)
+    return ops.outer(a, b)
 
 
 def cross(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
@@ -84,7 +84,7 @@ def cross(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
         if x.ndim == 0 or not -x.ndim <= axis < n or x.shape[axis - n if axis >= 0 else axis] != 3:
             raise ShapeError(f"cross: expected size 3 of axis {axis}, got {x1.shape} and {x2.shape}")
     shape = broadcast_shape("cross", a.shape, b.shape)
-    return products.cross(expand(a, shape), expand(b, shape), axis)
+    return ops.cross(expand(a, shape), expand(b, shape), axis)
 
 
 def trace(x: Tensor, /, *, offset: int = 0, dtype: Dtype = None) -> Tensor:
@@ -94,7 +94,7 @@ def trace(x: Tensor, /, *, offset: int = 0, dtype: Dtype = None) -> Tensor:
 
 def diagonal(x: Tensor, /, *, offset: int = 0) -> Tensor:
     """A diagonal of each matrix, as the last axis; offset > 0 lies above the main one."""
-    return arrange.diagonal(checked("diagonal", x), offset, -2, -1)
+    return ops.diagonal(checked("diagonal", x), offset, -2, -1)
 
 
 def cholesky(x: Tensor, /, *, upper: bool = False) -> Tensor:

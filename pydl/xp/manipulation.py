@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from pydl import ops
 from pydl.errors import ArgumentError, DtypeError, ShapeError
-from pydl.ops import arrange, shape
+from pydl.ops.shape import wrap
 from pydl.tensor import Tensor
 from pydl.xp.dtypes import checked, result_type
 
@@ -39,61 +40,61 @@ def concat(arrays: Sequence[Tensor], /, *, axis: int | None = 0) -> Tensor:
     """The arrays joined along an axis that they have; without axis, all their elements in a row."""
     parts = _alike("concat", arrays)
     if axis is None:
-        return shape.cat([x.reshape(-1) for x in parts], 0)
+        return ops.cat([x.reshape(-1) for x in parts], 0)
     for x in parts:
         if x.ndim == 0:
             raise ShapeError("concat: arrays without axes cannot be joined: expected axis=None or stack")
-    return shape.cat(parts, axis)
+    return ops.cat(parts, axis)
 
 
 def stack(arrays: Sequence[Tensor], /, *, axis: int = 0) -> Tensor:
     """Arrays of one shape joined along a new axis."""
-    return shape.stack(_alike("stack", arrays), axis)
+    return ops.stack(_alike("stack", arrays), axis)
 
 
 def expand_dims(x: Tensor, /, axis: Axes) -> Tensor:
     """x with an axis of size 1 at axis, or at each of several places in the result."""
     checked("expand_dims", x)
     if isinstance(axis, int):
-        return shape.unsqueeze(x, axis)
+        return ops.unsqueeze(x, axis)
     n = x.ndim + len(axis)
-    places = sorted(shape.wrap(a, n, "expand_dims") for a in axis)
+    places = sorted(wrap(a, n, "expand_dims") for a in axis)
     if len(set(places)) != len(places):
         raise ArgumentError(f"expand_dims: expected different axes, got {axis}")
     for a in places:
-        x = shape.unsqueeze(x, a)
+        x = ops.unsqueeze(x, a)
     return x
 
 
 def squeeze(x: Tensor, /, axis: Axes) -> Tensor:
     """x without the named axes, which have size 1."""
     checked("squeeze", x)
-    axes = [shape.wrap(a, x.ndim, "squeeze") for a in ((axis,) if isinstance(axis, int) else axis)]
+    axes = [wrap(a, x.ndim, "squeeze") for a in ((axis,) if isinstance(axis, int) else axis)]
     for a in axes:
         if x.shape[a] != 1:
             raise ShapeError(f"squeeze: axis {a} of shape {x.shape} is not of size 1")
-    return shape.reshape(x, [n for i, n in enumerate(x.shape) if i not in axes])
+    return ops.reshape(x, [n for i, n in enumerate(x.shape) if i not in axes])
 
 
 def flip(x: Tensor, /, *, axis: Axes | None = None) -> Tensor:
     """The elements in reverse order along the axes, all of them where none is given."""
     axes = range(checked("flip", x).ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-    return shape.flip(x, *axes)
+    return ops.flip(x, *axes)
 
 
 def moveaxis(x: Tensor, source: Axes, destination: Axes, /) -> Tensor:
     """The axes in source put at destination, the others in order."""
-    return shape.movedim(checked("moveaxis", x), source, destination)
+    return ops.movedim(checked("moveaxis", x), source, destination)
 
 
 def permute_dims(x: Tensor, /, axes: tuple[int, ...]) -> Tensor:
     """The axes in another order."""
-    return shape.permute(checked("permute_dims", x), *axes)
+    return ops.permute(checked("permute_dims", x), *axes)
 
 
 def repeat(x: Tensor, repeats: int | Tensor, /, *, axis: int | None = None) -> Tensor:
     """Each element along axis as often as repeats says; without axis of the flat elements."""
-    return arrange.repeat_interleave(checked("repeat", x), repeats, axis)
+    return ops.repeat_interleave(checked("repeat", x), repeats, axis)
 
 
 def reshape(x: Tensor, /, shape: tuple[int, ...], *, copy: bool | None = None) -> Tensor:
@@ -109,19 +110,19 @@ def reshape(x: Tensor, /, shape: tuple[int, ...], *, copy: bool | None = None) -
 def roll(x: Tensor, /, shift: Axes, *, axis: Axes | None = None) -> Tensor:
     """The elements moved on by shift along axis, those at the end to the start; without axis of the flat elements."""
     if axis is None:
-        return arrange.roll(checked("roll", x), shift)
+        return ops.roll(checked("roll", x), shift)
     shifts = [shift] if isinstance(shift, int) else list(shift)
     axes = [axis] if isinstance(axis, int) else list(axis)
-    return arrange.roll(checked("roll", x), shifts * len(axes) if len(shifts) == 1 else shifts, axes)
+    return ops.roll(checked("roll", x), shifts * len(axes) if len(shifts) == 1 else shifts, axes)
 
 
 def tile(x: Tensor, repetitions: tuple[int, ...], /) -> Tensor:
     """x repeated along each axis."""
-    return arrange.tile(checked("tile", x), *repetitions)
+    return ops.tile(checked("tile", x), *repetitions)
 
 
 def unstack(x: Tensor, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     """The elements along axis, each without that axis."""
     if checked("unstack", x).ndim == 0:
         raise ShapeError("unstack: an array without axes has no parts")
-    return shape.unbind(x, axis)
+    return ops.unbind(x, axis)

@@ -5,9 +5,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from pydl import ops
 from pydl.errors import ArgumentError, BoundsError, DtypeError, ShapeError
-from pydl.ops import compare, index, reduce
-from pydl.ops import shape as shapes
+from pydl.ops.shape import wrap
 from pydl.tensor import Tensor
 from pydl.xp.dtypes import Scalar, checked, pair
 from pydl.xp.elementwise import array, numbers
@@ -54,12 +54,12 @@ class UniqueInverse(NamedTuple):
 
 def argmax(x: Tensor, /, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """Where the largest stands (the first of equal ones), int64; of the flat elements without axis."""
-    return _extreme("argmax", reduce.argmax, x, axis, keepdims)
+    return _extreme("argmax", ops.argmax, x, axis, keepdims)
 
 
 def argmin(x: Tensor, /, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """Where the smallest stands (the first of equal ones), int64; of the flat elements without axis."""
-    return _extreme("argmin", reduce.argmin, x, axis, keepdims)
+    return _extreme("argmin", ops.argmin, x, axis, keepdims)
 
 
 def _extreme(op: str, function: Callable[..., Tensor], x: Tensor, axis: int | None, keepdims: bool) -> Tensor:
@@ -74,7 +74,7 @@ def nonzero(x: Tensor, /) -> tuple[Tensor, ...]:
     """The positions of what is not 0: one array of int64 per axis."""
     if checked("nonzero", x).ndim == 0:
         raise ShapeError("nonzero: expected at least one axis")
-    places: tuple[Tensor, ...] = index.nonzero(x, as_tuple=True)
+    places: tuple[Tensor, ...] = ops.nonzero(x, as_tuple=True)
     return places
 
 
@@ -84,7 +84,7 @@ def where(condition: Tensor, x1: Tensor | Scalar, x2: Tensor | Scalar, /) -> Ten
     if not isinstance(x1, Tensor) and not isinstance(x2, Tensor):
         raise DtypeError("where: expected at least one array for x1 and x2")
     a, b, _ = pair("where", x1, x2)
-    y: Tensor = compare.where(condition, a, b)
+    y: Tensor = ops.where(condition, a, b)
     return y
 
 
@@ -92,7 +92,7 @@ def _order(x: Tensor, axis: int, descending: bool, stable: bool) -> np.ndarray:
     values = numbers(x)
     if x.ndim == 0:
         raise ShapeError("sort: expected at least one axis")
-    at = shapes.wrap(axis, x.ndim, "sort")
+    at = wrap(axis, x.ndim, "sort")
     kind: Literal["stable"] | None = "stable" if stable else None
     if not descending:
         return np.argsort(values, at, kind)
@@ -108,7 +108,7 @@ def argsort(x: Tensor, /, *, axis: int = -1, descending: bool = False, stable: b
 
 def sort(x: Tensor, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
     """x in order along axis; NaN counts as the largest."""
-    return index.gather(x, axis, argsort(x, axis=axis, descending=descending, stable=stable))
+    return ops.gather(x, axis, argsort(x, axis=axis, descending=descending, stable=stable))
 
 
 def searchsorted(
@@ -145,18 +145,18 @@ def take(x: Tensor, indices: Tensor, /, *, axis: int | None = None) -> Tensor:
         raise ShapeError(f"take: expected axis for shape {x.shape}")
     if checked("take", indices, "integral").ndim > 1:
         raise ShapeError(f"take: expected indices of one axis, got shape {indices.shape}")
-    at = shapes.wrap(0 if axis is None else axis, x.ndim, "take")
+    at = wrap(0 if axis is None else axis, x.ndim, "take")
     places = array(_places("take", indices, x.shape[at]).reshape(-1))
-    y = index.index_select(x, at, places)
+    y = ops.index_select(x, at, places)
     return y if indices.ndim else y.squeeze(at)
 
 
 def take_along_axis(x: Tensor, indices: Tensor, /, *, axis: int = -1) -> Tensor:
     """out[i][j] = x[i][indices[i][j]] along axis, with the other axes broadcast."""
     checked("take_along_axis", x)
-    at = shapes.wrap(axis, x.ndim, "take_along_axis")
+    at = wrap(axis, x.ndim, "take_along_axis")
     places = array(_places("take_along_axis", indices, x.shape[at] if x.ndim else 1))
-    return index.take_along_dim(x, places, at)
+    return ops.take_along_dim(x, places, at)
 
 
 # ---------------------------------------------------------------- sets

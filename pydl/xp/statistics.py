@@ -1,9 +1,8 @@
 """Sums, products, extremes and moments, over some or all axes; the axes keep the standard's names and defaults."""
 
-from pydl import _C
+from pydl import _C, ops
 from pydl.errors import DtypeError, ShapeError
-from pydl.ops import reduce
-from pydl.ops import shape as shapes
+from pydl.ops.shape import wrap
 from pydl.tensor import Tensor
 from pydl.xp.dtypes import checked, kind_of, promoted
 
@@ -41,31 +40,31 @@ def _ready(op: str, x: Tensor, dtype: Dtype) -> Tensor:
 def sum(x: Tensor, /, *, axis: Axes = None, dtype: Dtype = None, keepdims: bool = False) -> Tensor:
     """The sums over axis; of integers as int64."""
     y, axes = _ready("sum", x, dtype), _over(x, axis)
-    return reduce.sum(y, axes, keepdims).to(y.dtype) if axes else y.clone()
+    return ops.sum(y, axes, keepdims).to(y.dtype) if axes else y.clone()
 
 
 def prod(x: Tensor, /, *, axis: Axes = None, dtype: Dtype = None, keepdims: bool = False) -> Tensor:
     """The products over axis; of integers as int64."""
     y, axes = _ready("prod", x, dtype), _over(x, axis)
-    return reduce.prod(y, axes, keepdims).to(y.dtype) if axes else y.clone()
+    return ops.prod(y, axes, keepdims).to(y.dtype) if axes else y.clone()
 
 
 def max(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The largest over axis; NaN wins."""
     axes = _over(checked("max", x, "integral", "real floating"), axis)
-    return reduce.amax(x, axes, keepdims) if axes else x.clone()
+    return ops.amax(x, axes, keepdims) if axes else x.clone()
 
 
 def min(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The smallest over axis; NaN wins."""
     axes = _over(checked("min", x, "integral", "real floating"), axis)
-    return reduce.amin(x, axes, keepdims) if axes else x.clone()
+    return ops.amin(x, axes, keepdims) if axes else x.clone()
 
 
 def mean(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The means over axis."""
     axes = _over(checked("mean", x, "real floating"), axis)
-    return reduce.mean(x, axes, keepdims) if axes else x.clone()
+    return ops.mean(x, axes, keepdims) if axes else x.clone()
 
 
 def var(x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
@@ -73,7 +72,7 @@ def var(x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: b
     axes = _over(checked("var", x, "real floating"), axis)
     if not axes:
         return (x - x) / (1.0 - correction)
-    return reduce.var(x, axes, keepdim=keepdims, correction=correction)
+    return ops.var(x, axes, keepdim=keepdims, correction=correction)
 
 
 def std(x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
@@ -84,19 +83,19 @@ def std(x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: b
 def all(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Whether none over axis is 0; bool."""
     axes = _over(checked("all", x), axis)
-    return reduce.all(x, axes, keepdims) if axes else x != 0
+    return ops.all(x, axes, keepdims) if axes else x != 0
 
 
 def any(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Whether one over axis is not 0; bool."""
     axes = _over(checked("any", x), axis)
-    return reduce.any(x, axes, keepdims) if axes else x != 0
+    return ops.any(x, axes, keepdims) if axes else x != 0
 
 
 def count_nonzero(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """How many over axis are not 0; int64."""
     axes, hit = _over(checked("count_nonzero", x), axis), (x != 0).to(_C.int64)
-    return reduce.sum(hit, axes, keepdims) if axes else hit
+    return ops.sum(hit, axes, keepdims) if axes else hit
 
 
 def _running_axis(op: str, x: Tensor, axis: int | None) -> int:
@@ -104,12 +103,12 @@ def _running_axis(op: str, x: Tensor, axis: int | None) -> int:
         raise ShapeError(f"{op}: expected at least one axis")
     if axis is None and x.ndim > 1:
         raise ShapeError(f"{op}: expected axis for shape {x.shape}: only of one axis may it be left out")
-    return shapes.wrap(0 if axis is None else axis, x.ndim, op)
+    return wrap(0 if axis is None else axis, x.ndim, op)
 
 
 def _with_initial(y: Tensor, axis: int, value: float) -> Tensor:
     first = tuple([1 if i == axis else n for i, n in enumerate(y.shape)])
-    return shapes.cat([Tensor(_C.full(first, value, y.dtype, y.device)), y], axis)
+    return ops.cat([Tensor(_C.full(first, value, y.dtype, y.device)), y], axis)
 
 
 def cumulative_sum(
@@ -118,7 +117,7 @@ def cumulative_sum(
     """The sums of the elements up to each one along axis; include_initial: with a 0 in front."""
     y = _ready("cumulative_sum", x, dtype)
     at = _running_axis("cumulative_sum", x, axis)
-    y = reduce.cumsum(y, at).to(y.dtype)
+    y = ops.cumsum(y, at).to(y.dtype)
     return _with_initial(y, at, 0) if include_initial else y
 
 
@@ -128,7 +127,7 @@ def cumulative_prod(
     """The products of the elements up to each one along axis; include_initial: with a 1 in front."""
     y = _ready("cumulative_prod", x, dtype)
     at = _running_axis("cumulative_prod", x, axis)
-    y = reduce.cumprod(y, at).to(y.dtype)
+    y = ops.cumprod(y, at).to(y.dtype)
     return _with_initial(y, at, 1) if include_initial else y
 
 
@@ -143,5 +142,5 @@ def diff(
         if kind_of(part.dtype) != kind_of(d):
             raise DtypeError(f"diff: {d} and {part.dtype} do not promote: expected dtypes of one kind")
         d = promoted("diff", d, part.dtype)
-    whole = shapes.cat([p.to(d) for p in parts], at) if len(parts) > 1 else x
-    return reduce.diff(whole, n, at)
+    whole = ops.cat([p.to(d) for p in parts], at) if len(parts) > 1 else x
+    return ops.diff(whole, n, at)
