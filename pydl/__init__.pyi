@@ -164,6 +164,7 @@ from pydl.ops.activation import gelu as gelu
 from pydl.ops.products import ger as ger
 from pydl.ops.create import get_default_dtype as get_default_dtype
 from pydl.runtime import get_num_threads as get_num_threads
+from pydl.printing import get_printoptions as get_printoptions
 from pydl.ops.random import get_rng_state as get_rng_state
 from pydl.ops.activation import glu as glu
 from pydl.ops.calculus import gradient as gradient
@@ -332,6 +333,7 @@ from pydl.ops.piecewise import selu as selu
 from pydl.ops.create import set_default_dtype as set_default_dtype
 from pydl.autograd import set_grad_enabled as set_grad_enabled
 from pydl.runtime import set_num_threads as set_num_threads
+from pydl.printing import set_printoptions as set_printoptions
 from pydl.ops.random import set_rng_state as set_rng_state
 from pydl.ops.elementary import sgn as sgn
 from pydl.ops.activation import sigmoid as sigmoid
@@ -404,5 +406,6 @@ from pydl.ops.assemble import vsplit as vsplit
 from pydl.ops.arrange import vstack as vstack
 from pydl.ops.compare import where as where
 from pydl.ops.special import xlogy as xlogy
+from pydl import xp as xp
 from pydl.ops.create import zeros as zeros
 from pydl.ops.create import zeros_like as zeros_like
