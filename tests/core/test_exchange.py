@@ -23,7 +23,7 @@ def double(inbox: Any, outbox: Any) -> None:
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_queues(method: str) -> None:
-    """There and back, for all dtypes, views and parameters."""
+    """There and back, for all dtypes and views."""
     context: Any = multiprocessing.get_context(method)
     inbox, outbox = context.Queue(), context.Queue()
     process = context.Process(target=double, args=(inbox, outbox))
@@ -35,15 +35,10 @@ def test_queues(method: str) -> None:
                 inbox.put(v)
                 y, wants, kind = outbox.get(timeout=60)
                 assert y.dtype is (v + v).dtype and y.tolist() == (v + v).tolist() and not wants and kind == "Tensor"
-        inbox.put(pydl.nn.Parameter(pydl.ones(2)).detach().requires_grad_())
-        with pytest.raises(AutogradError):
-            pickle.dumps(pydl.ones(2, requires_grad=True) * 2)
     finally:
         inbox.put(None)
-        if outbox is not None and not outbox.empty():
-            outbox.get()
         process.join(60)
-    assert process.exitcode is not None
+    assert process.exitcode == 0
 
 
 def test_pool() -> None:
@@ -59,6 +54,8 @@ def test_copies(name: str) -> None:
     for made, shares in ((copy.copy(x), True), (copy.deepcopy(x), False), (pickle.loads(pickle.dumps(x)), False)):
         assert made.tolist() == x.tolist() and made.dtype is x.dtype
         assert (made.data_ptr() == x.data_ptr()) == shares
+    with pytest.raises(AutogradError, match="detach"):
+        pickle.dumps(pydl.ones(2, requires_grad=True) * 2)
     p = pydl.nn.Parameter(pydl.ones(2))
     for made in (copy.copy(p), copy.deepcopy(p), pickle.loads(pickle.dumps(p))):
         assert type(made) is pydl.nn.Parameter and made.requires_grad and made.tolist() == [1.0, 1.0]
