@@ -21,9 +21,9 @@ def double(inbox: Any, outbox: Any) -> None:
         outbox.put((x + x, x.requires_grad, type(x).__name__))
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
 def test_queues(method: str) -> None:
-    """There and back, for all dtypes and views."""
+    """There and back, for all dtypes and views, from processes that start anew (tests/core/test_fork.py forks)."""
     context: Any = multiprocessing.get_context(method)
     inbox, outbox = context.Queue(), context.Queue()
     process = context.Process(target=double, args=(inbox, outbox))
@@ -42,7 +42,7 @@ def test_queues(method: str) -> None:
 
 
 def test_pool() -> None:
-    context: Any = multiprocessing.get_context("fork")
+    context: Any = multiprocessing.get_context("forkserver")
     with context.Pool(2) as pool:
         made = pool.map(operator.neg, [pydl.full((100,), float(i)) for i in range(8)])
     assert [m[0].item() for m in made] == [-float(i) for i in range(8)]
