@@ -31,6 +31,7 @@ void bind_gemm(py::module_& m);
 void bind_conv(py::module_& m);
 void bind_random(py::module_& m);
 void bind_optim(py::module_& m);
+void bind_norm(py::module_& m);
 void bind_pool(py::module_& m);
 void bind_runtime(py::module_& m);
 

@@ -51,6 +51,7 @@ PYBIND11_MODULE(_C, m) {
   bind_conv(m);
   bind_random(m);
   bind_optim(m);
+  bind_norm(m);
   bind_pool(m);
   bind_runtime(m);
 }

@@ -28,14 +28,6 @@ void with_floating(Dtype dtype, const F& f) {
   }
 }
 
-template <class T>
-inline Wide<T> widen(T x) {
-  if constexpr (kHalf<T>)
-    return to_float(x);
-  else
-    return x;
-}
-
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Window o: its first place and how many it has.
@@ -103,7 +95,7 @@ template <class T, class Stride>
 inline void max_tap(const T* __restrict x, Stride stride, int32_t at, int64_t n, Wide<T>* __restrict best,
                     int32_t* __restrict index) {
   for (int64_t o = 0; o < n; ++o) {
-    const Wide<T> v = widen(x[o * stride]);
+    const Wide<T> v = widened(x[o * stride]);
     const bool take = (v > best[o]) | (v != v);
     best[o] = take ? v : best[o];
     index[o] = take ? at + static_cast<int32_t>(o * stride) : index[o];
@@ -112,7 +104,7 @@ inline void max_tap(const T* __restrict x, Stride stride, int32_t at, int64_t n,
 
 template <class T, class Stride>
 inline void sum_tap(const T* __restrict x, Stride stride, int64_t n, Wide<T>* __restrict sum) {
-  for (int64_t o = 0; o < n; ++o) sum[o] += widen(x[o * stride]);
+  for (int64_t o = 0; o < n; ++o) sum[o] += widened(x[o * stride]);
 }
 
 template <class T, class Stride>
@@ -183,7 +175,7 @@ void avg_plane(const PoolWindow& w, const T* g, Wide<T>* gx) {
   for (int64_t od = 0; od < D.out; ++od)
     for (int64_t oh = 0; oh < H.out; ++oh, g += W.out) {
       shares(w, od, oh, part);
-      for (int64_t o = 0; o < W.out; ++o) part[o] *= widen(g[o]);
+      for (int64_t o = 0; o < W.out; ++o) part[o] *= widened(g[o]);
       strided(W.stride, [&](auto stride) {
         for_taps(w, od, oh, stride, [&](int64_t place, int64_t lo, int64_t hi) {
           share_tap(part + lo, stride, hi - lo, gx + place + lo * stride);
@@ -270,7 +262,7 @@ void pool_place(View g, View index, View gx) {
   with_floating(g.dtype, [&](auto type) {
     using T = decltype(type);
     sum_planes<T>(gx, gx.shape[1] + 2 * m, [&](int64_t p, Wide<T>* sum) {
-      for (int64_t j = p * m; j < (p + 1) * m; ++j) sum[index.as<int32_t>()[j]] += widen(g.as<T>()[j]);
+      for (int64_t j = p * m; j < (p + 1) * m; ++j) sum[index.as<int32_t>()[j]] += widened(g.as<T>()[j]);
     });
   });
 }

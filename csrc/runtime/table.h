@@ -6,6 +6,7 @@
 #include "runtime/table/gemm.h"
 #include "runtime/table/index.h"
 #include "runtime/table/loss.h"
+#include "runtime/table/norm.h"
 #include "runtime/table/optim.h"
 #include "runtime/table/place.h"
 #include "runtime/table/pool.h"
@@ -29,7 +30,8 @@ namespace pydl {
   X(ConvKernels, PYDL_CONV_KERNELS)               \
   X(RandomKernels, PYDL_RANDOM_KERNELS)           \
   X(OptimKernels, PYDL_OPTIM_KERNELS)             \
-  X(PoolKernels, PYDL_POOL_KERNELS)
+  X(PoolKernels, PYDL_POOL_KERNELS)               \
+  X(NormKernels, PYDL_NORM_KERNELS)
 
 struct Kernels {
 #define PYDL_MEMBER(Family, list) Family of_##Family;

@@ -1,6 +1,6 @@
 """Modules: layers, losses and containers, with PyTorch's names."""
 
-from pydl.nn import functional, init, pooling, utils
+from pydl.nn import functional, init, normalization, pooling, utils
 from pydl.nn.activation import (
     CELU,
     ELU,
@@ -82,6 +82,7 @@ from pydl.nn.loss import (
     TripletMarginWithDistanceLoss,
 )
 from pydl.nn.module import Module
+from pydl.nn.normalization import *
 from pydl.nn.padding import ConstantPad1d, ConstantPad2d, ConstantPad3d, ZeroPad1d, ZeroPad2d, ZeroPad3d
 from pydl.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from pydl.nn.parameter_container import ParameterDict, ParameterList
@@ -207,4 +208,5 @@ __all__ = [
     "register_module_parameter_registration_hook",
     "utils",
 ]
+__all__ += normalization.__all__
 __all__ += pooling.__all__

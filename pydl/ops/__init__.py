@@ -24,6 +24,7 @@ from pydl.ops import (
     special,
 )
 from pydl.ops import einsum as _einsum
+from pydl.ops import norm as _norm  # before the function of that name
 from pydl.ops import softmax as _softmax
 from pydl.ops.activation import *
 from pydl.ops.arithmetic import *
@@ -65,6 +66,7 @@ __all__ += gemm.__all__
 __all__ += index.__all__
 __all__ += loss.__all__
 __all__ += matrices.__all__
+__all__ += _norm.__all__
 __all__ += piecewise.__all__
 __all__ += place.__all__
 __all__ += products.__all__

@@ -1,6 +1,6 @@
 """Layers, activations and losses as functions, with PyTorch's names."""
 
-from pydl.nn.functional import pooling
+from pydl.nn.functional import normalization, pooling
 from pydl.nn.functional.activation import (
     celu,
     elu,
@@ -65,6 +65,7 @@ from pydl.nn.functional.margin import (
     triplet_margin_with_distance_loss,
     zero_one_loss,
 )
+from pydl.nn.functional.normalization import *
 from pydl.nn.functional.pooling import *
 from pydl.nn.functional.rearrange import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from pydl.ops import (
@@ -182,4 +183,5 @@ __all__ = [
     "triplet_margin_with_distance_loss",
     "zero_one_loss",
 ]
+__all__ += normalization.__all__
 __all__ += pooling.__all__
