@@ -63,11 +63,15 @@ def run(settings: Settings, report: Report) -> None:
     )
 
 
+def _softplus(x: Tensor) -> Tensor:
+    return F.softplus(x, threshold=40)  # from the usual 20 on it is x itself, 2e-9 too little
+
+
 def _formulas(x: np.ndarray) -> dict[str, tuple[Callable[[Tensor], Tensor], np.ndarray]]:
     return {
         "sigmoid": (F.sigmoid, 1 / (1 + np.exp(-x))),
         "tanh": (F.tanh, np.tanh(x)),
-        "softplus": (F.softplus, np.log1p(np.exp(x))),
+        "softplus": (_softplus, np.log1p(np.exp(x))),
         "relu": (F.relu, np.maximum(x, 0)),
         "leaky relu": (F.leaky_relu, np.where(x > 0, x, x / 100)),
         "noisy relu, outside training": (nn.NReLU(1.0).eval(), np.maximum(x, 0)),
@@ -78,7 +82,7 @@ def _formulas(x: np.ndarray) -> dict[str, tuple[Callable[[Tensor], Tensor], np.n
 
 def _slopes(x: np.ndarray) -> list[tuple[str, Callable[[Tensor], Tensor], np.ndarray]]:
     s, t = 1 / (1 + np.exp(-x)), np.tanh(x)
-    return [("sigmoid", F.sigmoid, s * (1 - s)), ("tanh", F.tanh, 1 - t * t), ("softplus", F.softplus, s)]
+    return [("sigmoid", F.sigmoid, s * (1 - s)), ("tanh", F.tanh, 1 - t * t), ("softplus", _softplus, s)]
 
 
 def _slope(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
