@@ -63,7 +63,8 @@ Array product(const char* op, const Array& a, const Array& b, Extras extras = {}
   const int64_t m = a.size(a.ndim() - 2), n = b.size(b.ndim() - 1), k = a.size(a.ndim() - 1);
   const Shape shape = whole(m, n);
   Array c = Array::empty(shape, a.dtype(), a.device());
-  View va = expand(a, whole(m, k)), vb = expand(b, whole(k, n)), vc = c, add, bias;
+  const bool batched = lead.ndim > 0;
+  View va = batched ? expand(a, whole(m, k)) : a, vb = batched ? expand(b, whole(k, n)) : b, vc = c, add, bias;
   if (extras.add && extras.beta != 0) {
     add = expand(*extras.add, shape);
     const int64_t* strides = add.strides + add.ndim - 2;
@@ -75,7 +76,7 @@ Array product(const char* op, const Array& a, const Array& b, Extras extras = {}
   int count = 3;
   for (View* x : {&add, &bias})
     if (x->present()) views[count++] = x;
-  if (lead.ndim > 0) merge_batches(views, count);
+  if (batched) merge_batches(views, count);
   run<&GemmKernels::gemm>(c.numel() * (k / 8 + 1), c.device(), va, vb, add, bias, extras.alpha, extras.beta,
                           extras.activation, vc);
   return c;

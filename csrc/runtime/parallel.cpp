@@ -6,6 +6,7 @@
 #include <omp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -107,6 +108,17 @@ void* scratch(int slot, size_t bytes) noexcept {
     s.block[slot] = pool_allocate(bytes);
   }
   return s.block[slot];
+}
+
+int64_t second_level_cache() noexcept {
+  static const int64_t bytes = [] {
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    return std::max<int64_t>(sysconf(_SC_LEVEL2_CACHE_SIZE), 256 << 10);
+#else
+    return int64_t{256} << 10;
+#endif
+  }();
+  return bytes;
 }
 
 }  // namespace pydl

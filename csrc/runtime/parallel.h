@@ -18,6 +18,9 @@ void parallel_run(int64_t n, int64_t grain, Body body, const void* context) noex
 // until the same thread asks for the same slot again.
 void* scratch(int slot, size_t bytes) noexcept;
 
+// Bytes of a core's second level cache; 256 KiB where the system does not tell.
+int64_t second_level_cache() noexcept;
+
 #ifdef PYDL_ISA
 namespace PYDL_ISA {
 namespace {

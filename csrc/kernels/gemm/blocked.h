@@ -17,10 +17,10 @@ struct Blocking {
   // k steps per pass over c. A panel of b is then 64 KiB (avx512), 16 KiB (avx2) or 8 KiB; from the second level it
   // comes at 9 bytes per cycle of arithmetic, which costs nothing measurable. Each pass over c costs 1 % (avx512).
   static constexpr int64_t kDepth = kWide ? 512 : 256;
-  // Rows of a slab: 768 KiB of the 1 or 2 MiB that cores with avx512 have, 192 KiB of the others' 256 KiB or more.
-  static constexpr int64_t kRows = ((kWide ? 768 : 192) << 10) / (kDepth * kSize);
-  // c with at most so many columns is narrow: b, kDepth deep, is half of the slab above.
-  static constexpr int64_t kNarrow = kRows / 2;
+  // The same where few tiles pass a panel: most of the time is spent on fetching and packing the next one.
+  static constexpr int64_t kShallow = 256, kFewTiles = 4;
+  // c with at most so many columns is narrow: b, kDepth deep, is 384 KiB (avx512) or 96 KiB.
+  static constexpr int64_t kNarrow = ((kWide ? 384 : 96) << 10) / (kDepth * kSize);
   // A block of rows of a narrow c: tiles, at most, and blocks per product, if there are tiles enough.
   static constexpr int64_t kTiles = 4, kBlocks = 16;
   // Panels per item of work: the next one of an item is fetched ahead.
@@ -31,10 +31,18 @@ struct Blocking {
   static constexpr int64_t kManyCols = 768;
 };
 
+// Rows of a slab: it takes 11/16 of the second level cache, the rest is for panels of b and c.
+template <class T>
+inline int64_t slab_rows() {
+  const int64_t rows = second_level_cache() / 16 * 11 / (Blocking<T>::kDepth * Blocking<T>::kSize);
+  return rows > Tiling<T>::kRows ? rows : Tiling<T>::kRows;
+}
+
 // Blocks of k of even depth, a multiple of the micro-kernel's unrolling.
 template <class T>
-inline int64_t even_depth(int64_t k) {
-  constexpr int64_t most = Blocking<T>::kDepth;
+inline int64_t even_depth(int64_t m, int64_t k) {
+  const bool few = m <= Blocking<T>::kFewTiles * Tiling<T>::kRows;
+  const int64_t most = few ? Blocking<T>::kShallow : Blocking<T>::kDepth;
   return k <= most ? (k > 0 ? k : 1) : round_up(ceil_div(k, ceil_div(k, most)), 8);
 }
 
@@ -121,25 +129,35 @@ Panel<T> panel_of_b(const Problem<S, T>& q, const Slab& x, int64_t j) {
   return {own, width};
 }
 
-// All rows of the slab times one panel of b. The first tiles fetch the panel after it, if it is the caller's too.
+// Lets the tiles of a panel fetch the panel of b beside it, each its share: all lines of a column of lines, then those
+// of the next. A panel of many tiles does so gently.
+template <class T>
+inline void fetch_next_panel(const T* next, int64_t rs, int64_t k, int64_t index, int64_t tiles, Output<T>* out) {
+  constexpr int64_t line = 64 / Blocking<T>::kSize, lines = Tiling<T>::kCols / line;
+  const int64_t blocks = k / kUnroll - 2 * Tiling<T>::kRows;  // the others fetch c
+  const bool gently = blocks > 0 && tiles >= lines * ceil_div(k, blocks);
+  const int64_t share = gently ? blocks : k, turns = ceil_div(k, share);
+  const int64_t column = index / turns * line, row = index % turns * share;
+  if (column >= Tiling<T>::kCols) return;
+  out->ahead = next + row * rs + column;
+  out->ahead_step = rs;
+  out->gently = gently;
+}
+
+// All rows of the slab times one panel of b; `more`: the caller goes on to the next.
 template <class S, class T>
 void multiply_panel(const Problem<S, T>& q, const Slab& x, const Rows<T>& a, const Sums<T>& sums, int64_t j,
                     bool more) {
-  constexpr int64_t line = 64 / Blocking<T>::kSize;
-  const int64_t cols = least(Tiling<T>::kCols, q.n - j);
+  const int64_t cols = least(Tiling<T>::kCols, q.n - j), tiles = ceil_div(x.rows, x.tile);
   const Panel<T> b = panel_of_b(q, x, j);
   const Output<T> out = output(q, sums, x.first, x.last);
   if (x.first) fill(q, sums, x.i0, x.rows, j, cols);
-  for (int64_t i = 0; i < x.rows; i += x.tile) {
-    Output<T> tile = out.at(i, j);
+  for (int64_t t = 0; t < tiles; ++t) {
+    Output<T> tile = out.at(t * x.tile, j);
     if constexpr (std::is_same_v<S, T>) {
-      const int64_t ahead = i / x.tile * line;
-      if (more && q.b.cs == 1 && ahead < Tiling<T>::kCols) {
-        tile.ahead = q.b.at(x.p0, j + Tiling<T>::kCols + ahead);
-        tile.ahead_step = q.b.rs;
-      }
+      if (more && q.b.cs == 1) fetch_next_panel(q.b.at(x.p0, j + Tiling<T>::kCols), q.b.rs, x.k, t, tiles, &tile);
     }
-    multiply_tile(x, a, i, b.p, b.rs, cols, tile);
+    multiply_tile(x, a, t * x.tile, b.p, b.rs, cols, tile);
   }
   if (x.last) empty(q, sums, x.i0, x.rows, j, cols);
 }
@@ -150,8 +168,8 @@ inline int64_t gemm_cost(double macs) { return static_cast<int64_t>(macs / 8) + 
 template <class S, class T>
 void by_columns(const Problem<S, T>& q) {
   constexpr int64_t panel = Tiling<T>::kCols;
-  const int64_t tile = even_rows<T>(q.m), depth = even_depth<T>(q.k);
-  const int64_t slab = round_up(ceil_div(q.m, ceil_div(q.m, Blocking<T>::kRows)), tile);
+  const int64_t tile = even_rows<T>(q.m), depth = even_depth<T>(q.m, q.k);
+  const int64_t slab = round_up(ceil_div(q.m, ceil_div(q.m, slab_rows<T>())), tile);
   const int64_t a_room = in_place(q) ? 0 : round_up(slab * depth, Vec<T>::N);
   T* room = static_cast<T*>(scratch(kSharedSlot, sizeof(T) * static_cast<size_t>(a_room + sums_room(q, slab))));
   const int64_t panels = ceil_div(q.n, panel);
@@ -197,7 +215,7 @@ void multiply_rows(const Problem<S, T>& q, int64_t i0, int64_t rows, int64_t til
 template <class S, class T>
 void by_rows(const Problem<S, T>& q) {
   constexpr int64_t panel = Tiling<T>::kCols;
-  const int64_t tile = even_rows<T>(q.m), depth = even_depth<T>(q.k), width = round_up(q.n, Vec<T>::N);
+  const int64_t tile = even_rows<T>(q.m), depth = even_depth<T>(q.m, q.k), width = round_up(q.n, Vec<T>::N);
   const int64_t rows = tile * least(Blocking<T>::kTiles, ceil_div(ceil_div(q.m, tile), Blocking<T>::kBlocks));
   T* b = static_cast<T*>(scratch(kSharedSlot, sizeof(T) * static_cast<size_t>(width * q.k + 1)));
   const int64_t panels = ceil_div(q.n, panel), blocks = ceil_div(q.k, depth);

@@ -29,12 +29,14 @@ struct Output {
   T alpha, beta;  // beta 0: add is not read
   const T* bias;  // per column; null: none
   Activation activation;
-  // Memory that a later tile reads, fetched meanwhile: `ahead_step` elements per step of k. null: none.
+  // Memory that a later tile reads, fetched meanwhile: `ahead_step` elements per step of k. null: none. `gently`: one
+  // place in four steps instead, which leaves the machine's few fetches in flight to the tile's own operands.
   const T* ahead = nullptr;
   int64_t ahead_step = 0;
   const T* add = nullptr;  // null: c itself
   int64_t add_rs = 0;
   const T* row_bias = nullptr;  // per row; null: none
+  bool gently = false;
 
   // The same for the tile i rows down and j columns to the right.
   Output at(int64_t i, int64_t j) const {
@@ -99,13 +101,22 @@ inline void finish(Register<T> (&acc)[R][V], const Output<T>& out, int64_t n) {
 // How the tile's rows of a lie: one after the other for each step of k; each in one piece; or otherwise.
 enum class Lie { packed, rows, any };
 
-// acc += a (R, k) times b (k, V * N), U steps of k at a time from step p on; returns the first step not done. Known
-// strides become offsets in the instructions, and pointers move once in U steps: their additions would take a twentieth
-// of the units' time.
+constexpr int kUnroll = 4;
+
+// Memory to fetch while k runs: place after place, `step` apart in a block of kUnroll steps and `skip` from block to
+// block, for so many blocks.
+template <class T>
+struct Fetch {
+  const T* p;
+  int64_t step, skip, blocks;
+};
+
+// acc += a (R, k) times b (k, V * N), U steps of k at a time from step p on while p + U <= end; returns the first step
+// not done. Known strides become offsets in the instructions, and pointers move once in U steps: their additions would
+// take a twentieth of the units' time.
 template <class T, int R, int V, Lie lie, int U>
-inline __attribute__((always_inline)) int64_t steps(Register<T> (&acc)[R][V], int64_t p, int64_t k, const T* a,
-                                                    int64_t ars, int64_t acs, const T* b, int64_t brs, const T* ahead,
-                                                    int64_t ahead_step) {
+inline __attribute__((always_inline)) int64_t steps(Register<T> (&acc)[R][V], int64_t p, int64_t end, const T* a,
+                                                    int64_t ars, int64_t acs, const T* b, int64_t brs, Fetch<T> fetch) {
   constexpr int N = Vec<T>::N, G = (R + 3) / 4;  // four rows share a pointer, so that all fit into registers
   if constexpr (lie == Lie::packed) acs = R;
   if constexpr (lie == Lie::rows) acs = 1;
@@ -114,12 +125,10 @@ inline __attribute__((always_inline)) int64_t steps(Register<T> (&acc)[R][V], in
   for (int g = 0; g < G; ++g) group[g] = a + 4 * g * ars + p * acs;
   const int64_t offset[4] = {0, ars, 2 * ars, 3 * ars};
   b += p * brs;
-  ahead += p * ahead_step;
-  for (; p + U <= k; p += U) {
+  for (; p + U <= end; p += U) {
 #pragma GCC unroll 4
     for (int u = 0; u < U; ++u) {
-      __builtin_prefetch(ahead);
-      ahead += ahead_step;
+      if constexpr (U > 1) __builtin_prefetch(fetch.p + u * fetch.step);
       Vec<T> bv[V];
 #pragma GCC unroll 4
       for (int j = 0; j < V; ++j) bv[j] = load<T>(b + j * N);
@@ -132,24 +141,47 @@ inline __attribute__((always_inline)) int64_t steps(Register<T> (&acc)[R][V], in
         for (int j = 0; j < V; ++j) acc[i][j] = fma(av, bv[j], Vec<T>(acc[i][j])).v;
       }
     }
+    fetch.p += fetch.skip;
 #pragma GCC unroll 4
     for (int g = 0; g < G; ++g) group[g] += U * acs;
   }
   return p;
 }
 
+// What a tile fetches while k runs: its own part of c, a line of each row and then the other, and what lies ahead.
+template <class T, int R, int V>
+inline void fetches(Fetch<T> (&list)[3], int64_t k, const T* b, const Output<T>& out) {
+  constexpr int64_t lines = R;
+  const bool slowly = k >= 8 * kUnroll * lines;  // else all lines of c at once, before
+  list[0] = {out.c, 0, out.rs, slowly ? lines : 0};
+  list[1] = {out.c + V * Vec<T>::N - 1, 0, out.rs, slowly && V > 1 ? lines : 0};
+  list[2] = {out.ahead ? out.ahead : b, out.gently ? 0 : out.ahead_step,
+             out.gently ? out.ahead_step : kUnroll * out.ahead_step, k};
+  if (slowly) return;
+  const T* line = out.c;
+#pragma GCC unroll 1
+  for (int i = 0; i < R; ++i, line += out.rs) {
+    __builtin_prefetch(line, 1);
+    if (V > 1) __builtin_prefetch(line + V * Vec<T>::N - 1, 1);
+  }
+}
+
 template <class T, int R, int V>
 inline __attribute__((always_inline)) void accumulate(Register<T> (&acc)[R][V], int64_t k, const T* a, int64_t ars,
                                                       int64_t acs, const T* b, int64_t brs, const Output<T>& out) {
-  const T* const ahead = out.ahead ? out.ahead : b;
-  const int64_t ahead_step = out.ahead_step;
+  Fetch<T> list[3];
+  fetches<T, R, V>(list, k, b, out);
   int64_t p = 0;
   if (ars == 1 && acs == R) {
-    p = steps<T, R, V, Lie::packed, 4>(acc, p, k, a, 1, R, b, brs, ahead, ahead_step);
+#pragma GCC unroll 1
+    for (const Fetch<T>& f : list)
+      p = steps<T, R, V, Lie::packed, kUnroll>(acc, p, least(k, p + kUnroll * f.blocks), a, 1, R, b, brs, f);
   } else if (acs == 1) {
-    p = steps<T, R, V, Lie::rows, 4>(acc, p, k, a, ars, 1, b, brs, ahead, ahead_step);
+#pragma GCC unroll 1
+    for (const Fetch<T>& f : list)
+      p = steps<T, R, V, Lie::rows, kUnroll>(acc, p, least(k, p + kUnroll * f.blocks), a, ars, 1, b, brs, f);
   }
-  steps<T, R, V, Lie::any, 1>(acc, p, k, a, ars, acs, b, brs, ahead, ahead_step);
+  steps<T, R, V, Lie::any, 1>(acc, p, k, a, ars, acs, b, brs, list[2]);
 }
 
 // a (R, k) with any strides; b (k, V * N) with unit column stride; the first `cols` columns are kept, more than
@@ -158,12 +190,6 @@ template <class T, int R, int V>
 void micro(int64_t k, const T* a, int64_t ars, int64_t acs, const T* b, int64_t brs, int64_t cols,
            const Output<T>& out) {
   constexpr int N = Vec<T>::N;
-  const T* line = out.c;
-#pragma GCC unroll 1
-  for (int i = 0; i < R; ++i, line += out.rs) {
-    __builtin_prefetch(line, 1);
-    if (V > 1) __builtin_prefetch(line + V * N - 1, 1);
-  }
   Register<T> acc[R][V];
   each<T, R, V>(acc, [](Vec<T>, int, int) { return Vec<T>(); });
   accumulate<T, R, V>(acc, k, a, ars, acs, b, brs, out);
