@@ -77,12 +77,17 @@ def _summed(x: Tensor, labels: str, kept: set[str]) -> tuple[Tensor, str]:
     return (sum(x, gone).to(x.dtype) if gone else x), "".join(c for c in labels if c in kept)
 
 
-def _blocks(x: Tensor, labels: str, groups: Sequence[str], sizes: dict[str, int]) -> Tensor:
-    """x with the axes of each group merged into one."""
-    order = "".join(groups)
+MOST_BATCH = 6  # axes of a batch of matrices
+
+
+def _blocks(x: Tensor, labels: str, batch: str, groups: Sequence[str], sizes: dict[str, int]) -> Tensor:
+    """x with the axes of each group merged into one, after those of the batch: a product reads them as they lie."""
+    order = batch + "".join(groups)
     x = permute(x, [labels.index(c) for c in order])
     x = expand(x, [sizes[c] for c in order])
-    return reshape(x, [math.prod(sizes[c] for c in group) for group in groups])
+    merged = [math.prod(sizes[c] for c in group) for group in groups]
+    lead = [sizes[c] for c in batch]
+    return reshape(x, [*(lead if len(lead) <= MOST_BATCH else [math.prod(lead)]), *merged])
 
 
 def _product(a: Tensor, left: str, b: Tensor, right: str, later: set[str], sizes: dict[str, int]) -> tuple[Tensor, str]:
@@ -92,7 +97,7 @@ def _product(a: Tensor, left: str, b: Tensor, right: str, later: set[str], sizes
     both = [c for c in left if c in right]
     batch, inner = "".join(c for c in both if c in later), "".join(c for c in both if c not in later)
     rows, columns = "".join(c for c in left if c not in both), "".join(c for c in right if c not in both)
-    y = matmul(_blocks(a, left, (batch, rows, inner), sizes), _blocks(b, right, (batch, inner, columns), sizes))
+    y = matmul(_blocks(a, left, batch, (rows, inner), sizes), _blocks(b, right, batch, (inner, columns), sizes))
     labels = batch + rows + columns
     return reshape(y, [sizes[c] for c in labels]), labels
 
