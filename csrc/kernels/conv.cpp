@@ -3,10 +3,10 @@
 //   conv/path.h         which way a product goes     conv/micro.h        tiles of sums in registers
 //   conv/axis.h         what an output reads         conv/correlate.h    forward, and the gradient of the input
 //   conv/stage.h        images with their borders    conv/weight_grad.h  the gradient of the weights
-//   conv/strips.h       outputs as vectors
+//   conv/strips.h       outputs as vectors           conv/planes.h       channels that do not meet, or are few
 #include "runtime/table/conv.h"
 
-#include "kernels/conv/correlate.h"
+#include "kernels/conv/planes.h"
 #include "kernels/conv/views.h"
 
 namespace pydl::PYDL_ISA {
@@ -64,12 +64,36 @@ Correlation<S> backward(const View& y, const View& w, const View& bias, const Co
 }
 
 template <class S, class T>
+void run_correlation(const Correlation<S>& c) {
+  is_depthwise(c.channels, c.rows, c.groups) ? correlate_planes<S, T>(c) : correlate<S, T>(c);
+}
+
+// What no tap reaches holds the bias: with strides beyond the kernel that is most of it.
+template <class S>
+void fill_bias(const View& x, const View& bias) {
+  const int64_t outputs = x.shape[2] * x.shape[3] * x.shape[4];
+  parallel_for(x.shape[0] * x.shape[1], outputs / 4, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const S value = bias.present() ? bias.as<const S>()[i % x.shape[1] * bias.strides[0]] : S{};
+      S* to = x.as<S>() + i * outputs;
+      for (int64_t o = 0; o < outputs; ++o) to[o] = value;
+    }
+  });
+}
+
+template <class S, class T>
 void input_gradient(const View& y, const View& w, const View& bias, const ConvSpec& s, Activation f, const View& x) {
+  bool gaps = false;
+  for (int i = 0; i < kAxes; ++i) gaps = gaps || s.stride[i] > w.shape[2 + i];
+  gaps = gaps && f == Activation::none;
+  if (gaps) fill_bias<S>(x, bias);
   int64_t rest[kAxes];
   for (rest[0] = 0; rest[0] < least(s.stride[0], x.shape[2]); ++rest[0])
     for (rest[1] = 0; rest[1] < least(s.stride[1], x.shape[3]); ++rest[1])
-      for (rest[2] = 0; rest[2] < least(s.stride[2], x.shape[4]); ++rest[2])
-        correlate<S, T>(backward<S>(y, w, bias, s, f, x, rest));
+      for (rest[2] = 0; rest[2] < least(s.stride[2], x.shape[4]); ++rest[2]) {
+        const Correlation<S> c = backward<S>(y, w, bias, s, f, x, rest);
+        if (!gaps || c.taps() > 0) run_correlation<S, T>(c);
+      }
 }
 
 }  // namespace
@@ -79,7 +103,7 @@ void conv(View x, View w, View bias, ConvSpec spec, Activation activation, View 
   flatten(x, w, spec, y);
   with_types(y.dtype, [&](auto stored, auto computed) {
     using S = decltype(stored);
-    correlate<S, decltype(computed)>(forward<S>(x, w, bias, spec, activation, y));
+    run_correlation<S, decltype(computed)>(forward<S>(x, w, bias, spec, activation, y));
   });
 }
 
@@ -93,10 +117,18 @@ void conv_input_grad(View y, View w, View bias, ConvSpec spec, Activation activa
 
 void conv_path(ConvProduct product, View x, View w, ConvSpec spec, View y, ConvPath* path) {
   flatten(x, w, spec, y);
-  const int64_t taps = w.shape[2] * w.shape[3] * w.shape[4];
-  *path = ConvPath::packed;
-  if (product == ConvProduct::forward)
-    *path = make_job<float, float>(forward<float>(x, w, {}, spec, {}, y)).plan.path(taps);
+  const int64_t taps = w.shape[2] * w.shape[3] * w.shape[4], rows = y.shape[1] / spec.groups;
+  const bool forward_like = product != ConvProduct::input_grad;
+  const int64_t channels = forward_like ? w.shape[1] : rows, others = forward_like ? rows : w.shape[1];
+  const int64_t rest[kAxes] = {0, 0, 0};
+  if (product == ConvProduct::weight_grad) {
+    *path = sums_planes(channels, others) ? ConvPath::planes : taps == 1 ? ConvPath::pointwise : ConvPath::direct;
+  } else if (is_depthwise(channels, others, spec.groups)) {
+    *path = ConvPath::planes;
+  } else {
+    const auto c = forward_like ? forward<float>(x, w, {}, spec, {}, y) : backward<float>(y, w, {}, spec, {}, x, rest);
+    *path = make_job<float, float>(c).plan.path(taps);
+  }
 }
 
 }  // namespace pydl::PYDL_ISA

@@ -1,6 +1,6 @@
 // The gradient of a convolution's weights: see conv.cpp.
+#include "kernels/conv/planes.h"
 #include "kernels/conv/views.h"
-#include "kernels/conv/weight_grad.h"
 #include "runtime/table/conv.h"
 
 namespace pydl::PYDL_ISA {
@@ -29,7 +29,9 @@ void conv_weight_grad(View x, View y, ConvSpec spec, View w) {
   flatten(x, w, spec, y);
   with_types(w.dtype, [&](auto stored, auto computed) {
     using S = decltype(stored);
-    weight_gradient<S, decltype(computed)>(weight_product<S>(x, y, spec, w));
+    using T = decltype(computed);
+    const WeightGrad<S> g = weight_product<S>(x, y, spec, w);
+    sums_planes(g.channels, g.rows) ? weight_planes<S, T>(g) : weight_gradient<S, T>(g);
   });
 }
 

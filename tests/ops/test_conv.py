@@ -216,6 +216,9 @@ LARGER = [
     (2, 24, 24, 19, 23, (3, 3), 1, 1, 1, 24),
     (2, 24, 24, 19, 23, (3, 3), 2, 1, 1, 24),
     (2, 24, 48, 19, 53, (5, 3), 1, 2, 2, 24),
+    (2, 8, 8, 9, 70, (3, 3), 1, 2, 1, 8),
+    (2, 2, 3, 10, 20, (4, 4), 2, 1, 1, 1),
+    (2, 5, 7, 13, 9, (1, 1), 3, 0, 1, 1),
     (6, 1, 4, 32, 32, (5, 5), 1, 0, 1, 1),
     (6, 4, 6, 14, 14, (5, 5), 1, 0, 1, 1),
     (1, 30, 600, 3, 5, (2, 3), 1, 1, 1, 1),
@@ -482,6 +485,7 @@ def test_paths() -> None:
     assert path(2, 64, 64, 32, 3, 1) == "direct"
     assert path(2, 64, 256, 7, 3, 1) == "packed"
     assert path(2, 64, 256, 56, 1, 0) == "pointwise"
+    assert path(2, 64, 64, 8, 3, 1, groups=64) == "planes"
     with pytest.raises(ArgumentError, match="product must be forward"):
         _C.conv_path(
             "sideways", pydl.zeros(1, 1, 2, 2).array, pydl.zeros(1, 1, 1, 1).array, (1, 1), (0, 0), (1, 1), 1,

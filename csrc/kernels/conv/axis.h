@@ -26,6 +26,12 @@ struct Axis {
   int64_t reach(int64_t n) const { return (n - 1) * step + span + 1; }
 };
 
+// Bytes of one staged row.
+template <class T>
+inline int64_t axis_bytes(const Axis& x) {
+  return static_cast<int64_t>(sizeof(T)) * x.reach(x.count);
+}
+
 inline void set_span(Axis& a) {
   int64_t highest = a.taps ? a.shift[0] : 0;
   a.lowest = highest;
@@ -94,8 +100,8 @@ inline bool same_size(const Piece& a, const Piece& b) {
   return a.images == b.images && a.deep == b.deep && a.high == b.high;
 }
 
-// Cuts outputs into pieces whose images take no more than `room` bytes (one row at least), of `lanes` outputs or
-// more where that is possible, and into `pieces` of them at least where there are rows enough.
+// Cuts outputs into pieces whose images take no more than `room` bytes (one row at least), of `lanes` outputs or more
+// where that is possible, and into `pieces` of them at least where there are rows enough.
 inline Pieces cut(const Axis (&axis)[kAxes], int64_t images, int64_t row_bytes, int64_t room, int64_t lanes,
                   int64_t pieces) {
   Pieces p{images, axis[0].count, axis[1].count, {0, 0, 0, 1, axis[0].count, axis[1].count}};

@@ -143,26 +143,27 @@ void pack_panel(const Job<S, T>& q, const Task<T>& k, int64_t strip, int64_t vec
   }
 }
 
-// One panel of strips, one block of channels, all rows of the task.
+// One panel of strips, one block of channels, and `count` rows of the task from `first_row` on.
 template <class S, class T>
-void correlate_panel(const Job<S, T>& q, const Task<T>& k, int64_t block, int64_t strip, int64_t vectors) {
+void correlate_panel(const Job<S, T>& q, const Task<T>& k, int64_t block, int64_t strip, int64_t vectors,
+                     int64_t first_row, int64_t count) {
   constexpr int64_t N = Vec<T>::N;
   const T* image = k.image + block * q.plan.channels * q.layout.channel;
   Steps<T> steps{q.depth(block), nullptr, {}, q.plan.direct ? q.reads : q.packed};
   if (!q.plan.direct) pack_panel(q, k, strip, vectors, image, steps.k);
   Target<T> to{{}, {}, q.y_channel, block > 0, block + 1 == q.blocks, nullptr, q.activation};
-  T* y = reinterpret_cast<T*>(q.y) + (k.group * q.rows + k.row) * q.y_channel + k.piece.b * q.y_image +
+  T* y = reinterpret_cast<T*>(q.y) + (k.group * q.rows + k.row + first_row) * q.y_channel + k.piece.b * q.y_image +
          k.piece.z * q.grid.z + k.piece.y * q.grid.y;
   if (q.scatters) to.rs = k.strips.count * N;
   for (int64_t j = 0; j < vectors; ++j) {
     const Strip& s = k.strips.strip[strip + j];
     const Segment& first = k.strips.segment[s.first];
     steps.b[j] = q.plan.direct ? image + first.from : k.panel + j * N;
-    to.c[j] = q.scatters ? k.buffer + (strip + j) * N : y + first.to;
+    to.c[j] = q.scatters ? k.buffer + first_row * to.rs + (strip + j) * N : y + first.to;
     to.count[j] = q.scatters ? N : s.count;
   }
-  for (int64_t i = 0; i < k.rows; i += q.plan.tile) {
-    const int64_t rows = least(q.plan.tile, k.rows - i);
+  for (int64_t i = first_row; i < first_row + count; i += q.plan.tile) {
+    const int64_t rows = least(q.plan.tile, first_row + count - i);
     steps.a = q.weights_of(k.group, block, k.row + i);
     to.bias = q.bias_t ? q.bias_t + k.group * q.rows + k.row + i : nullptr;
     correlate_kernel<T>(rows, vectors)(steps, to);
@@ -205,7 +206,8 @@ const T* image_of(const Job<S, T>& q, const Task<T>& k) {
   const int64_t size = q.layout.image * p.images;
   T* image = static_cast<T*>(scratch(kImageSlot, sizeof(T) * static_cast<size_t>(size + Vec<T>::N)));
   if (q.taps() > 0) stage(q.x, q.axis, p, c0, q.channels, q.layout, image);
-  clear(image + size, Vec<T>::N);  // vectors that begin in the last row may end here
+  clear(image + size,
+        Vec<T>::N);  // vectors that begin in the last row may end here
   return image;
 }
 
@@ -229,13 +231,17 @@ void run_task(const Job<S, T>& q, Task<T>& k) {
   const int64_t buffer = q.scatters ? k.rows * k.strips.count * N : 0;
   k.panel = static_cast<T*>(scratch(kPanelSlot, sizeof(T) * static_cast<size_t>(panel + buffer + N)));
   k.buffer = k.panel + panel;
+  // Where little is summed, writing is what takes time: a tile's rows of the output are then written one vector after
+  // the other, else all rows of weights meet a panel while it is in the first-level cache.
+  const int64_t rows = q.plan.direct && q.taps() == 1 ? q.plan.tile : k.rows;
   for (int64_t block = 0; block < q.blocks; ++block)
-    for (int64_t strip = 0; strip < k.strips.count;) {
-      const int64_t left = k.strips.count - strip;
-      const int64_t vectors = left >= q.plan.vectors ? q.plan.vectors : left >= 2 ? 2 : 1;
-      correlate_panel(q, k, block, strip, vectors);
-      strip += vectors;
-    }
+    for (int64_t i = 0; i < k.rows; i += rows)
+      for (int64_t strip = 0; strip < k.strips.count;) {
+        const int64_t left = k.strips.count - strip;
+        const int64_t vectors = left >= q.plan.vectors ? q.plan.vectors : left >= 2 ? 2 : 1;
+        correlate_panel(q, k, block, strip, vectors, i, least(rows, k.rows - i));
+        strip += vectors;
+      }
   if (q.scatters) scatter(q, k);
 }
 

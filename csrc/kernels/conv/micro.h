@@ -75,13 +75,17 @@ void correlate_tile(const Steps<T>& s, const Target<T>& to) {
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i)
 #pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) acc[i][j] = Vec<T>().v;
+    for (int j = 0; j < V; ++j) {
+      acc[i][j] = Vec<T>().v;
+      __builtin_prefetch(to.c[j] + i * to.rs, 1);
+    }
   const T* a = s.a;
   const int64_t *at = s.at, *end = at + s.k;
   const T* b[V];
 #pragma GCC unroll 4
   for (int j = 0; j < V; ++j) b[j] = s.b[j];
   for (; at != end; ++at, a += R) {
+    __builtin_prefetch(a + 24 * R);  // weights come from the second level
     Vec<T> bv[V];
 #pragma GCC unroll 4
     for (int j = 0; j < V; ++j) bv[j] = load<T>(b[j] + *at);

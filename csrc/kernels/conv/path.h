@@ -8,12 +8,22 @@ namespace pydl::PYDL_ISA {
 namespace {
 
 struct ConvLimits {
-  static constexpr int64_t kDepth = 384;       // steps of k between passes over the output: as in gemm/blocked.h
+  static constexpr int64_t kDepth = 384;        // steps of k between passes over the output: as in gemm/blocked.h
+  static constexpr int64_t kDirectDepth = 640;  // the same where nothing is packed and rows of weights are few
+  static constexpr int64_t kFewRows = 256;
   static constexpr int64_t kRoom = 768 << 10;  // bytes of a staged image: with the weights, the second-level cache
   static constexpr int64_t kLanes = 256;       // outputs that share one pass over the weights, if that is possible
   static constexpr int64_t kBlockRows = 560;   // rows of weights, kDepth deep, that stay in the second level
   static constexpr int64_t kTasks = 8;         // wanted for several threads
 };
+
+// Groups of one channel on both sides, or of few: no operand is shared.
+inline bool is_depthwise(int64_t channels, int64_t rows, int64_t groups) {
+  return groups > 1 && channels == 1 && rows <= 4;
+}
+
+// Where rows and channels are few, tiles of the weights' gradient would stay empty: it takes planes one by one.
+inline bool sums_planes(int64_t channels, int64_t rows) { return channels <= 2 && rows <= 16; }
 
 struct CorrelatePlan {
   bool direct;       // vectors are read in the staged image, not packed
@@ -50,16 +60,17 @@ CorrelatePlan plan_correlation(const Axis (&axis)[kAxes], const CorrelateShape& 
   using L = ConvLimits;
   CorrelatePlan p;
   const int64_t pixels = axis[0].count * axis[1].count * axis[2].count;
-  p.in_place = s.plain && axis[2].count % N == 0;
-  // A channel's rows in place may lie a multiple of 4 KiB from the next channel's: many rows of weights pay packing.
-  p.direct = reads_direct<T>(axis[2], s.rows) && !(p.in_place && s.rows > 3 * Tiling<T>::kRows);
+  // Many channels are staged all the same: long runs of each are read in one go, and no two fall on one cache line.
+  p.in_place = s.plain && axis[2].count % N == 0 && s.channels <= 16;
+  p.direct = reads_direct<T>(axis[2], s.rows);
   const bool crosses = !p.direct && round_up(pixels, N) * 8 > pixels * 9;
   p.joining = p.direct ? Joining::row : crosses ? Joining::piece : Joining::image;
   p.tile = even_rows<T>(s.rows);
   p.vectors = s.rows <= ConvTiling<T>::kFewRows ? 4 : 2;
-  const int64_t fitting = most(1, L::kDepth / most(1, s.taps));
+  const int64_t depth = p.direct && s.rows <= L::kFewRows ? L::kDirectDepth : L::kDepth;
+  const int64_t fitting = most(1, depth / most(1, s.taps));
   p.channels = ceil_div(s.channels, most(1, ceil_div(s.channels, fitting)));
-  const int64_t row_bytes = s.channels * static_cast<int64_t>(sizeof(T)) * axis[2].reach(axis[2].count);
+  const int64_t row_bytes = s.channels * axis_bytes<T>(axis[2]);
   p.pieces = cut(axis, s.images, p.in_place ? 0 : row_bytes, L::kRoom, L::kLanes, L::kTasks);
   const int64_t tiles = ceil_div(s.rows, p.tile);
   const int64_t wanted = ceil_div(L::kTasks, p.pieces.count() * s.groups);
@@ -104,7 +115,7 @@ WeightPlan plan_weight_gradient(const Axis (&axis)[kAxes], const CorrelateShape&
   p.tile = even_rows<T>(p.even ? p.channels : p.channels * s.taps);
   const int64_t blocks = s.groups * ceil_div(s.rows, p.rows) * ceil_div(s.channels, p.channels);
   p.parts = ceil_div(ConvLimits::kTasks, blocks);
-  const int64_t row_bytes = p.channels * size * axis[2].reach(axis[2].count);
+  const int64_t row_bytes = p.channels * axis_bytes<T>(axis[2]);
   p.pieces = cut(axis, s.images, p.in_place ? 0 : row_bytes, WeightPlan::kRoom, WeightPlan::kDepth, p.parts);
   p.parts = least(p.parts, p.pieces.count());
   return p;

@@ -1,5 +1,5 @@
-// Strips: the outputs of a piece, a vector's lanes at a time. A strip's outputs need not be neighbours in the image:
-// it is made of segments, each part of one row, whose elements in the image and in the output lie evenly.
+// Strips: the outputs of a piece, a vector's lanes at a time. A strip's outputs need not be neighbours in the image: it
+// is made of segments, each part of one row, whose elements in the image and in the output lie evenly.
 #pragma once
 
 #include "kernels/conv/stage.h"

@@ -6,22 +6,35 @@
 namespace pydl::PYDL_ISA {
 namespace {
 
-// z, y and x of a 1 by 1 convolution as one axis, where all its views allow it.
+// The length of rows that an image of n elements is cut into where it need not keep its own: whole vectors, and short
+// enough that a piece of few rows fits into the cache; 0 if there is none.
+inline int64_t even_row(int64_t n) {
+  for (int64_t x = 512; x >= 64; x -= 16)
+    if (n % x == 0) return x;
+  return n <= 512 ? n : 0;
+}
+
 inline bool mergeable(const View& v) {
-  return v.strides[2] == v.shape[3] * v.strides[3] && v.strides[3] == v.shape[4] * v.strides[4];
+  return (v.shape[2] == 1 || v.strides[2] == v.shape[3] * v.strides[3]) &&
+         (v.shape[3] == 1 || v.strides[3] == v.shape[4] * v.strides[4]);
 }
 
-inline void merge(View& v) {
-  v.shape[4] *= v.shape[2] * v.shape[3];
-  v.shape[2] = v.shape[3] = 1;
+inline void set_rows(View& v, int64_t n, int64_t row) {
+  v.shape[2] = 1;
+  v.shape[3] = n / row;
+  v.shape[4] = row;
+  v.strides[3] = row * v.strides[4];
+  v.strides[2] = n * v.strides[4];
 }
 
+// A 1 by 1 convolution knows no neighbours: its rows are cut anew, where all views allow it.
 inline void flatten(View& x, const View& w, const ConvSpec& s, View& y) {
   for (int i = 0; i < kAxes; ++i)
     if (w.shape[2 + i] != 1 || s.stride[i] != 1 || s.padding[i] != 0 || x.shape[2 + i] != y.shape[2 + i]) return;
-  if (!mergeable(x) || !mergeable(y)) return;
-  merge(x);
-  merge(y);
+  const int64_t n = x.shape[2] * x.shape[3] * x.shape[4], row = even_row(n);
+  if (row == 0 || !mergeable(x) || !mergeable(y)) return;
+  set_rows(x, n, row);
+  set_rows(y, n, row);
 }
 
 template <class S>

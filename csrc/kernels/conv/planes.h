@@ -1,0 +1,326 @@
+// Groups of one input channel, where nothing is shared between channels, and gradients of few weights: no product of
+// matrices, whose tiles would stay empty. Planes are staged one after the other, a piece that stays in the first-level
+// cache at a time, and passed over in vectors along x: forward and gradient of the input sum over taps, the gradient of
+// the weights keeps a vector of sums for each tap.
+#pragma once
+
+#include "kernels/conv/correlate.h"
+#include "kernels/conv/weight_grad.h"
+
+namespace pydl::PYDL_ISA {
+namespace {
+
+constexpr int64_t kPlaneRoom = 32 << 10;  // bytes of a staged piece of a plane
+constexpr int kMostTaps = 9;              // sums of the weights' gradient that are kept in registers
+
+// One vector after the other of a row: V of them share the load of each weight.
+template <class T, int V>
+inline __attribute__((always_inline)) void sum_taps(const T* image, const T* w, const int64_t* reads, int64_t taps,
+                                                    T bias, Register<T> (&acc)[V]) {
+#pragma GCC unroll 4
+  for (int j = 0; j < V; ++j) acc[j] = Vec<T>(bias).v;
+  for (int64_t t = 0; t < taps; ++t) {
+    const Vec<T> wv(w[t]);
+    const T* from = image + reads[t];
+#pragma GCC unroll 4
+    for (int j = 0; j < V; ++j) acc[j] = fma(wv, load<T>(from + j * Vec<T>::N), Vec<T>(acc[j])).v;
+  }
+}
+
+// What the planes of one product have in common.
+template <class S, class T>
+struct PlaneJob {
+  const Correlation<S>* c;
+  Pieces pieces;
+  Layout layout;
+  const int64_t *places,
+      *reads;  // of each tap, in the weights and in the staged image
+};
+
+// The vectors of a row to where they belong: plain ones stay in registers.
+template <int V, class S, class T>
+inline __attribute__((always_inline)) void put_vectors(const Correlation<S>& c, const Register<T> (&acc)[V], int64_t n,
+                                                       S* y) {
+  constexpr int64_t N = Vec<T>::N;
+  const int64_t pitch = c.axis[2].pitch;
+  const bool relu = c.activation == Activation::relu;
+  if (pitch == 1 && (relu || c.activation == Activation::none)) {
+#pragma GCC unroll 4
+    for (int j = 0; j < V; ++j) {
+      const Vec<T> v = relu ? max(Vec<T>(acc[j]), Vec<T>()) : Vec<T>(acc[j]);
+      n - j* N >= N ? store(y + j * N, v) : store(y + j * N, v, n - j * N);
+    }
+    return;
+  }
+  T lanes[V * N];
+  for (int j = 0; j < V; ++j) store(lanes + j * N, Vec<T>(acc[j]));
+  activate(lanes, 0, 1, V * N, c.activation);
+  for (int64_t l = 0; l < n; ++l) y[l * pitch] = narrow<S>(lanes[l]);
+}
+
+template <int V, class S, class T>
+inline void write_vectors(const Correlation<S>& c, const T* image, const T* w, const int64_t* reads, T bias, int64_t n,
+                          S* y) {
+  Register<T> acc[V];
+  sum_taps<T, V>(image, w, reads, c.taps(), bias, acc);
+  put_vectors<V, S, T>(c, acc, n, y);
+}
+
+// Whether the taps are 3 rows of 3, one row of the image after the other: then each vector read serves 3 outputs.
+template <class S>
+inline bool is_three_by_three(const Correlation<S>& c) {
+  const Axis& y = c.axis[1];
+  if (c.axis[0].taps != 1 || y.taps != 3 || c.axis[2].taps != 3 || y.step != 1 || y.span != 2) return false;
+  return y.shift[0] + y.shift[2] == 2 * y.shift[1];
+}
+
+// H rows of outputs, a vector wide; w: by row of the image, then tap. step: of an image's row.
+template <class T, int H>
+inline __attribute__((always_inline)) void sum_three_by_three(const T* image, int64_t step, const int64_t (&at)[3],
+                                                              const Vec<T> (&w)[9], T bias, Register<T> (&acc)[H]) {
+#pragma GCC unroll 8
+  for (int h = 0; h < H; ++h) acc[h] = Vec<T>(bias).v;
+#pragma GCC unroll 10
+  for (int r = 0; r < H + 2; ++r) {
+    const T* row = image + r * step;
+#pragma GCC unroll 3
+    for (int k = 0; k < 3; ++k) {
+      const Vec<T> v = load<T>(row + at[k]);
+#pragma GCC unroll 8
+      for (int h = 0; h < H; ++h)
+        if (r - h >= 0 && r - h < 3) acc[h] = fma(w[3 * (r - h) + k], v, Vec<T>(acc[h])).v;
+    }
+  }
+}
+
+// All rows of a piece, H at a time.
+template <int H, class S, class T>
+int64_t write_three_by_three(const Correlation<S>& c, const Layout& l, const T* image, const T* w, const int64_t* reads,
+                             T bias, int64_t from, int64_t rows, S* y) {
+  constexpr int64_t N = Vec<T>::N;
+  const bool down = c.axis[1].shift[0] > c.axis[1].shift[2];  // the gradient reads its rows backwards
+  const int64_t first = down ? 6 : 0;
+  const int64_t at[3] = {reads[first], reads[first + 1], reads[first + 2]};
+  Vec<T> wv[9];
+  for (int t = 0; t < 9; ++t) wv[t] = Vec<T>(w[down ? 3 * (2 - t / 3) + t % 3 : t]);
+  for (; from + H <= rows; from += H)
+    for (int64_t x = 0; x < c.axis[2].count; x += N) {
+      Register<T> acc[H];
+      sum_three_by_three<T, H>(image + from * l.y + x, l.y, at, wv, bias, acc);
+      for (int h = 0; h < H; ++h) {
+        const Register<T> one[1] = {acc[h]};
+        put_vectors<1, S, T>(c, one, c.axis[2].count - x,
+                             y + (from + h) * c.axis[1].pitch * c.y_y + x * c.axis[2].pitch);
+      }
+    }
+  return from;
+}
+
+template <class S, class T>
+void write_row(const Correlation<S>& c, const T* image, const T* w, const int64_t* reads, T bias, S* y) {
+  constexpr int64_t N = Vec<T>::N;
+  for (int64_t x = 0; x < c.axis[2].count; x += 4 * N) {
+    const int64_t n = least(4 * N, c.axis[2].count - x);
+    S* to = y + x * c.axis[2].pitch;
+    switch ((n + N - 1) / N) {
+      case 1:
+        write_vectors<1>(c, image + x, w, reads, bias, n, to);
+        break;
+      case 2:
+        write_vectors<2>(c, image + x, w, reads, bias, n, to);
+        break;
+      case 3:
+        write_vectors<3>(c, image + x, w, reads, bias, n, to);
+        break;
+      default:
+        write_vectors<4>(c, image + x, w, reads, bias, n, to);
+    }
+  }
+}
+
+// The piece of plane `channel` of the image that p reads, staged.
+template <class S, class T>
+const T* stage_plane(const Image<S>& x, const Axis (&axis)[kAxes], const Piece& p, int64_t channel, const Layout& l) {
+  T* image = static_cast<T*>(scratch(kImageSlot, sizeof(T) * static_cast<size_t>(l.image + 5 * Vec<T>::N)));
+  stage(x, axis, p, channel, 1, l, image);
+  clear(image + l.image,
+        5 * Vec<T>::N);  // vectors that begin in the last row end here
+  return image;
+}
+
+template <class S, class T>
+void correlate_plane(const PlaneJob<S, T>& q, int64_t b, int64_t group) {
+  const Correlation<S>& c = *q.c;
+  const int64_t taps = c.taps();
+  T* w = static_cast<T*>(scratch(kPanelSlot, sizeof(T) * static_cast<size_t>(taps + 1)));
+  for (int64_t i = 0; i < q.pieces.count(); ++i) {
+    Piece p = q.pieces.at(i);
+    p.b = b;
+    const T* image = stage_plane<S, T>(c.x, c.axis, p, group, q.layout);
+    for (int64_t r = 0; r < c.rows; ++r) {
+      const int64_t m = group * c.rows + r;
+      const T bias = c.bias ? widen<T>(c.bias[m * c.bias_stride]) : T(0);
+      for (int64_t t = 0; t < taps; ++t) w[t] = widen<T>(c.w.p[group * c.w.group + r * c.w.row + q.places[t]]);
+      S* to = c.y + b * c.y_image + m * c.y_channel + (c.axis[0].start + p.z * c.axis[0].pitch) * c.y_z +
+              (c.axis[1].start + p.y * c.axis[1].pitch) * c.y_y + c.axis[2].start;
+      for (int64_t z = 0; z < p.deep; ++z, to += c.axis[0].pitch * c.y_z) {
+        const T* plane = image + z * c.axis[0].step * q.layout.z;
+        int64_t y = 0;
+        if (is_three_by_three(c)) {
+          y = write_three_by_three<4>(c, q.layout, plane, w, q.reads, bias, y, p.high, to);
+          y = write_three_by_three<1>(c, q.layout, plane, w, q.reads, bias, y, p.high, to);
+        }
+        for (; y < p.high; ++y)
+          write_row(c, plane + y * c.axis[1].step * q.layout.y, w, q.reads, bias, to + y * c.axis[1].pitch * c.y_y);
+      }
+    }
+  }
+}
+
+// The tables of a plane's taps.
+template <class S, class T>
+PlaneJob<S, T> plane_job(const Correlation<S>& c, int64_t split) {
+  PlaneJob<S, T> q{&c, {}, {}, nullptr, nullptr};
+  const int64_t row_bytes = axis_bytes<T>(c.axis[2]), taps = c.taps();
+  q.pieces = cut(c.axis, 1, row_bytes, kPlaneRoom, 1, 1);
+  q.layout = layout<T>(c.axis, q.pieces.full, 1, split);
+  int64_t* places = static_cast<int64_t*>(scratch(kTableSlot, sizeof(int64_t) * static_cast<size_t>(2 * taps + 1)));
+  int64_t *reads = places + taps, t = 0;
+  for (int64_t z = 0; z < c.axis[0].taps; ++z)
+    for (int64_t y = 0; y < c.axis[1].taps; ++y)
+      for (int64_t x = 0; x < c.axis[2].taps; ++x, ++t) {
+        places[t] = c.axis[0].tap[z] * c.w.z + c.axis[1].tap[y] * c.w.y + c.axis[2].tap[x] * c.w.x;
+        reads[t] = tap_offset(c.axis, q.layout, z, y, x);
+      }
+  q.places = places;
+  q.reads = reads;
+  return q;
+}
+
+template <class S, class T>
+void correlate_planes(const Correlation<S>& c) {
+  for (const Axis& a : c.axis)
+    if (a.count <= 0) return;
+  const PlaneJob<S, T> q = plane_job<S, T>(c, c.axis[2].step);
+  const int64_t outputs = c.axis[0].count * c.axis[1].count * c.axis[2].count;
+  parallel_for(c.images * c.groups, outputs * c.rows * (c.taps() / 8 + 2), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) correlate_plane(q, i / c.groups, i % c.groups);
+  });
+}
+
+// ---------------------------------------------------------------- the gradient
+// of the weights
+
+// sums[t] += g times what tap t reads, for P taps and all rows of a piece.
+template <int P, class S, class T>
+void sum_products(const Axis (&axis)[kAxes], const Layout& l, const Piece& p, const T* image, const T* g,
+                  const int64_t* reads, Vec<T>* sums) {
+  constexpr int64_t N = Vec<T>::N;
+  const int64_t count = axis[2].count, whole = count / N * N;
+  Register<T> acc[P];
+#pragma GCC unroll 9
+  for (int t = 0; t < P; ++t) acc[t] = sums[t].v;
+  for (int64_t z = 0; z < p.deep; ++z)
+    for (int64_t y = 0; y < p.high; ++y, g += count) {
+      const T* row = image + z * axis[0].step * l.z + y * axis[1].step * l.y;
+      for (int64_t x = 0; x < whole; x += N) {
+        const Vec<T> gv = load<T>(g + x);
+#pragma GCC unroll 9
+        for (int t = 0; t < P; ++t) acc[t] = fma(gv, load<T>(row + reads[t] + x), Vec<T>(acc[t])).v;
+      }
+      if (whole == count) continue;
+      const Vec<T> gv = load<T>(g + whole, count - whole);
+#pragma GCC unroll 9
+      for (int t = 0; t < P; ++t) acc[t] = fma(gv, load<T>(row + reads[t] + whole, count - whole), Vec<T>(acc[t])).v;
+    }
+#pragma GCC unroll 9
+  for (int t = 0; t < P; ++t) sums[t] = Vec<T>(acc[t]);
+}
+
+template <class S, class T, int... I>
+void sum_products(int64_t taps, const Axis (&axis)[kAxes], const Layout& l, const Piece& p, const T* image, const T* g,
+                  const int64_t* reads, Vec<T>* sums, std::integer_sequence<int, I...>) {
+  using Sum = void (*)(const Axis(&)[kAxes], const Layout&, const Piece&, const T*, const T*, const int64_t*, Vec<T>*);
+  static constexpr Sum table[] = {sum_products<I + 1, S, T>...};
+  for (int64_t t = 0; t < taps; t += kMostTaps)
+    table[least(kMostTaps, taps - t) - 1](axis, l, p, image, g, reads + t, sums + t);
+}
+
+// The rows of g that belong to a piece, dense and in T.
+template <class S, class T>
+const T* gradient_rows(const Image<S>& g, const Axis& x, const Piece& p, int64_t channel, T* to) {
+  for (int64_t z = 0; z < p.deep; ++z)
+    for (int64_t y = 0; y < p.high; ++y)
+      copy_row(g.p + p.b * g.image + channel * g.channel + (p.z + z) * g.z + (p.y + y) * g.y, g.x, x.count,
+               to + (z * p.high + y) * x.count);
+  return to;
+}
+
+template <class S, class T>
+const T* gradient_of(const Image<S>& g, const Axis (&axis)[kAxes], const Piece& p, int64_t channel, T* room) {
+  if constexpr (std::is_same_v<S, T>) {
+    if (g.x == 1 && g.y == axis[2].count && (p.deep == 1 || g.z == p.high * g.y))
+      return g.p + p.b * g.image + channel * g.channel + p.z * g.z + p.y * g.y;
+  }
+  return gradient_rows(g, axis[2], p, channel, room);
+}
+
+// What a task of the weights' gradient sums: some images, for all rows and channels of a group.
+template <class S, class T>
+void sum_images(const WeightGrad<S>& w, const PlaneJob<S, T>& q, int64_t group, int64_t first, int64_t last,
+                Vec<T>* sums) {
+  const int64_t taps = w.taps(), count = w.axis[2].count;
+  const int64_t piece = q.pieces.full.deep * q.pieces.full.high * count;
+  T* rows = static_cast<T*>(scratch(kPanelSlot, sizeof(T) * static_cast<size_t>(piece + 1)));
+  for (int64_t t = 0; t < w.rows * w.channels * taps; ++t) sums[t] = Vec<T>();
+  for (int64_t i = first * q.pieces.count(); i < last * q.pieces.count(); ++i) {
+    Piece p = q.pieces.at(i % q.pieces.count());
+    p.b = i / q.pieces.count();
+    for (int64_t c = 0; c < w.channels; ++c) {
+      const T* image = stage_plane<S, T>(w.x, w.axis, p, group * w.channels + c, q.layout);
+      for (int64_t r = 0; r < w.rows; ++r)
+        sum_products<S, T>(taps, w.axis, q.layout, p, image, gradient_of(w.g, w.axis, p, group * w.rows + r, rows),
+                           q.reads, sums + (r * w.channels + c) * taps, std::make_integer_sequence<int, kMostTaps>{});
+    }
+  }
+}
+
+// A task for each group, or, where these are few, for each and a part of the images; parts are added in order.
+template <class S, class T>
+void weight_planes(const WeightGrad<S>& w) {
+  Correlation<S> c{{w.axis[0], w.axis[1], w.axis[2]},
+                   w.images,
+                   1,
+                   w.rows,
+                   w.groups,
+                   w.x,
+                   {},
+                   nullptr,
+                   0,
+                   0,
+                   0,
+                   0,
+                   nullptr,
+                   0,
+                   Activation::none};
+  const PlaneJob<S, T> q = plane_job<S, T>(c, c.axis[2].step);
+  const int64_t outputs = c.axis[0].count * c.axis[1].count * c.axis[2].count, size = w.rows * w.channels * c.taps();
+  const int64_t each = even_share(w.images, most(1, w.images * w.groups / ConvLimits::kTasks));
+  const int64_t parts = ceil_div(w.images, each);
+  Vec<T>* sums =
+      static_cast<Vec<T>*>(scratch(kWeightSlot, sizeof(Vec<T>) * static_cast<size_t>(w.groups * parts * size)));
+  parallel_for(w.groups * parts, each * outputs * size / 8 + 64, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t first = t % parts * each;
+      sum_images(w, q, t / parts, first, least(w.images, first + each), sums + t * size);
+    }
+  });
+  for (int64_t i = 0; i < w.groups * size; ++i) {
+    Vec<T> total = sums[i / size * parts * size + i % size];
+    for (int64_t p = 1; p < parts; ++p) total = total + sums[(i / size * parts + p) * size + i % size];
+    w.w[i] = narrow<S>(sum(total));
+  }
+}
+
+}  // namespace
+}  // namespace pydl::PYDL_ISA
