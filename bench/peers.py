@@ -5,7 +5,7 @@ import importlib.util
 import os
 from dataclasses import dataclass, field
 
-from bench.workload import Library
+from bench.workload import ChannelsLast, Library
 
 _KEEP = "4000000000"  # malloc gives nothing back to the kernel: what a caching allocator would do for torch
 
@@ -25,6 +25,7 @@ PEERS = {
     "replay": Peer("pydl", "replay"),
     "torch": Peer("torch", "torch"),
     "torch_keep": Peer("torch", "torch", {"MALLOC_TRIM_THRESHOLD_": _KEEP, "MALLOC_MMAP_THRESHOLD_": _KEEP}),
+    "torch_cl": Peer("torch", "channels_last"),
     "compile": Peer("torch", "compile", {"TORCHINDUCTOR_COMPILE_THREADS": "1"}),
     "jax": Peer("jax", "jax", {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}),
     "numpy": Peer("numpy", "numpy"),
@@ -65,6 +66,8 @@ def load(name: str, threads: int) -> Library:
         ns.set_num_threads(threads)
     if peer.kind == "replay":
         return Library(ns, threads, capture=ns.capture)
+    if peer.kind == "channels_last":
+        return ChannelsLast(ns, threads)
     if peer.kind == "compile":
         return Library(ns, threads, fuse=lambda f: ns.compile(f, dynamic=False))
     return Library(ns, threads)

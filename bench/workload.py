@@ -37,6 +37,16 @@ class Library:
         return made.requires_grad_(True) if grad else made
 
 
+@dataclass(frozen=True)
+class ChannelsLast(Library):
+    """torch with images and kernels in channels_last memory, the faster layout for many convolutions."""
+
+    def tensor(self, array: Array, grad: bool = False) -> Any:
+        made = self.ns.tensor(array)
+        made = made.contiguous(memory_format=self.ns.channels_last) if made.ndim == 4 else made
+        return made.requires_grad_(True) if grad else made
+
+
 Maker = Callable[[Library], Job]
 
 
