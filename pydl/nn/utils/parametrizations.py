@@ -1,6 +1,6 @@
 """Parametrizations of weights: orthogonal, of given length, of spectral norm 1."""
 
-from pydl import linalg, ops
+from pydl import ops
 from pydl.autograd.mode import no_grad
 from pydl.errors import ArgumentError, ShapeError
 from pydl.nn.functional.distance import normalize
@@ -92,6 +92,8 @@ def spectral_norm(
 
 def _orthonormal(x: Tensor) -> Tensor:
     """The orthogonal factor of x (..., n, k), n >= k, whose triangular factor has a positive diagonal."""
+    from pydl import linalg  # imported when it is first needed
+
     q, r = linalg.qr(x)
     signs = ops.where(ops.diagonal(r, 0, -2, -1) < 0, -1.0, 1.0)
     made: Tensor = q * signs.to(q.dtype).unsqueeze(-2)
@@ -121,6 +123,8 @@ class _Orthogonal(Module):
 
     def _rotated(self, x: Tensor) -> Tensor:
         """exp(A), or (1 - A/2)^-1 (1 + A/2); its first k columns."""
+        from pydl import linalg
+
         n, k = x.shape[-2:]
         low = ops.tril(x)
         if n != k:
@@ -136,6 +140,8 @@ class _Orthogonal(Module):
 
     def _reflected(self, x: Tensor) -> Tensor:
         """The product of reflections by the columns below the diagonal; the signs on the diagonal turn its columns."""
+        from pydl import linalg
+
         below = ops.tril(x, -1)
         q = linalg.householder_product(below, 2.0 / (1.0 + (below * below).sum(-2)))
         signs = ops.diagonal(x, 0, -2, -1).detach()
