@@ -1,6 +1,6 @@
 """Data: datasets, samplers, the loader, synthetic problems. Names and defaults are those of torch.utils.data."""
 
-from pydl.data import datasets, synthetic
+from pydl.data import datasets, synthetic, transforms
 from pydl.data.collate import default_collate, default_convert
 from pydl.data.dataset import (
     ChainDataset,
@@ -52,4 +52,5 @@ __all__ = [
     "random_split",
     "read_idx",
     "synthetic",
+    "transforms",
 ]
