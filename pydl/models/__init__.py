@@ -1,5 +1,56 @@
-"""Architectures."""
+"""Architectures, and their fine-tuning."""
 
+from pydl.models.alexnet import AlexNet, OverFeat, ZFNet, alexnet, overfeat, zfnet
+from pydl.models.finetune import freeze, head_name, param_groups, replace_head, transfer, unfreeze
+from pydl.models.googlenet import GoogLeNet, GoogLeNetOutputs, SmallInception, auxiliary_loss, googlenet
+from pydl.models.lenet import LeNet, LeNet5
 from pydl.models.mlp import MLP
+from pydl.models.resnet import BasicBlock, Bottleneck, ResNet, resnet18, resnet34, resnet50, resnet101, resnet152
+from pydl.models.resnet_cifar import CifarResNet, resnet20, resnet32, resnet44, resnet56, resnet110
+from pydl.models.vgg import VGG, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
 
-__all__ = ["MLP"]
+__all__ = [
+    "MLP",
+    "VGG",
+    "AlexNet",
+    "BasicBlock",
+    "Bottleneck",
+    "CifarResNet",
+    "GoogLeNet",
+    "GoogLeNetOutputs",
+    "LeNet",
+    "LeNet5",
+    "OverFeat",
+    "ResNet",
+    "SmallInception",
+    "ZFNet",
+    "alexnet",
+    "auxiliary_loss",
+    "freeze",
+    "googlenet",
+    "head_name",
+    "overfeat",
+    "param_groups",
+    "replace_head",
+    "resnet18",
+    "resnet20",
+    "resnet32",
+    "resnet34",
+    "resnet44",
+    "resnet50",
+    "resnet56",
+    "resnet101",
+    "resnet110",
+    "resnet152",
+    "transfer",
+    "unfreeze",
+    "vgg11",
+    "vgg11_bn",
+    "vgg13",
+    "vgg13_bn",
+    "vgg16",
+    "vgg16_bn",
+    "vgg19",
+    "vgg19_bn",
+    "zfnet",
+]

@@ -30,6 +30,7 @@ from pydl.nn.activation import (
     Threshold,
 )
 from pydl.nn.adaptive import AdaptiveLogSoftmaxWithLoss
+from pydl.nn.blocks import AuxHead, BasicConv2d, ResidualBlock
 from pydl.nn.container import ModuleDict, ModuleList, Sequential
 from pydl.nn.conv import (
     Conv1d,
@@ -89,6 +90,7 @@ from pydl.nn.parameter_container import ParameterDict, ParameterList
 from pydl.nn.pooling import *
 from pydl.nn.rearrange import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from pydl.nn.softmax import GLU, LogSoftmax, Softmax, Softmax2d, Softmin
+from pydl.nn.stochastic_depth import DropPath, StochasticDepth
 from pydl.nn.surrogate import ExpLoss, HingeLoss, LogisticLoss, PerceptronLoss, ZeroOneLoss
 
 __all__ = [
@@ -99,8 +101,10 @@ __all__ = [
     "SELU",
     "AdaptiveLogSoftmaxWithLoss",
     "AlphaDropout",
+    "AuxHead",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "BasicConv2d",
     "Bilinear",
     "Buffer",
     "ChannelShuffle",
@@ -116,6 +120,7 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "DropPath",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
@@ -172,6 +177,7 @@ __all__ = [
     "RReLU",
     "ReLU",
     "ReLU6",
+    "ResidualBlock",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -185,6 +191,7 @@ __all__ = [
     "Softshrink",
     "Softsign",
     "Step",
+    "StochasticDepth",
     "Tanh",
     "Tanhshrink",
     "Threshold",
