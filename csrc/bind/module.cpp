@@ -47,6 +47,7 @@ PYBIND11_MODULE(_C, m) {
   bind_place(m);
   bind_softmax(m);
   bind_loss(m);
+  bind_sort(m);
   bind_gemm(m);
   bind_conv(m);
   bind_random(m);

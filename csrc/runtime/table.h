@@ -14,6 +14,7 @@
 #include "runtime/table/reduce.h"
 #include "runtime/table/shape.h"
 #include "runtime/table/softmax.h"
+#include "runtime/table/sort.h"
 
 namespace pydl {
 
@@ -26,6 +27,7 @@ namespace pydl {
   X(ShapeKernels, PYDL_SHAPE_KERNELS)             \
   X(SoftmaxKernels, PYDL_SOFTMAX_KERNELS)         \
   X(LossKernels, PYDL_LOSS_KERNELS)               \
+  X(SortKernels, PYDL_SORT_KERNELS)               \
   X(GemmKernels, PYDL_GEMM_KERNELS)               \
   X(ConvKernels, PYDL_CONV_KERNELS)               \
   X(RandomKernels, PYDL_RANDOM_KERNELS)           \
