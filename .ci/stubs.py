@@ -140,8 +140,10 @@ def tensor() -> str:
             Qualify().visit(node)
     imports = (
         "import builtins\nfrom collections.abc import Sequence\nfrom pydl.ops import random\n"
+        "from pydl.ops.count import Histogram\n"
         "from pydl.ops.random import Generator\n"
         "from pydl.ops.scalar import Number\n"
+        "from pydl.ops.sort import Ranked\n"
     )
     aliases = "Operand = Tensor | Number\nDims = int | Sequence[int] | None\n"
     return HEADER + imports + ast.unparse(ast.Module(tree.body[1:], [])) + "\n\n" + aliases

@@ -8,6 +8,7 @@ from pydl.ops import (
     calculus,
     compare,
     conv,
+    count,
     create,
     elementary,
     gemm,
@@ -20,12 +21,14 @@ from pydl.ops import (
     random,
     reduce,
     rounding,
+    scan,
     shape,
     special,
 )
 from pydl.ops import einsum as _einsum
 from pydl.ops import norm as _norm  # before the function of that name
 from pydl.ops import softmax as _softmax
+from pydl.ops import sort as _sort
 from pydl.ops.activation import *
 from pydl.ops.arithmetic import *
 from pydl.ops.arrange import *
@@ -33,6 +36,7 @@ from pydl.ops.assemble import *
 from pydl.ops.calculus import *
 from pydl.ops.compare import *
 from pydl.ops.conv import *
+from pydl.ops.count import *
 from pydl.ops.create import *
 from pydl.ops.einsum import *
 from pydl.ops.elementary import *
@@ -46,8 +50,10 @@ from pydl.ops.products import *
 from pydl.ops.random import *
 from pydl.ops.reduce import *
 from pydl.ops.rounding import *
+from pydl.ops.scan import *
 from pydl.ops.shape import *
 from pydl.ops.softmax import *
+from pydl.ops.sort import *
 from pydl.ops.special import *
 from pydl.ops.typed import wrap
 
@@ -59,6 +65,7 @@ __all__ += assemble.__all__
 __all__ += calculus.__all__
 __all__ += compare.__all__
 __all__ += conv.__all__
+__all__ += count.__all__
 __all__ += create.__all__
 __all__ += _einsum.__all__
 __all__ += elementary.__all__
@@ -73,8 +80,10 @@ __all__ += products.__all__
 __all__ += random.__all__
 __all__ += reduce.__all__
 __all__ += rounding.__all__
+__all__ += scan.__all__
 __all__ += shape.__all__
 __all__ += special.__all__
 __all__ += _softmax.__all__
+__all__ += _sort.__all__
 
 wrap(globals(), __all__)

@@ -1,5 +1,6 @@
 """Attaches the functions of pydl.ops to Tensor: methods of the same name, and the operators."""
 
+from importlib import import_module
 from typing import Any
 
 from pydl import _C
@@ -13,6 +14,7 @@ from pydl.ops import (
     calculus,
     compare,
     convert,
+    count,
     create,
     elementary,
     gemm,
@@ -24,6 +26,7 @@ from pydl.ops import (
     random,
     reduce,
     rounding,
+    scan,
     shape,
     special,
     subscript,
@@ -56,6 +59,9 @@ _METHODS = {
     "slice_scatter diagonal_scatter",
     index: "index_select gather take take_along_dim scatter_add index_add nonzero nonzero_static argwhere "
     "masked_select masked_fill",
+    import_module("pydl.ops.sort"): "sort argsort msort topk kthvalue mode median nanmedian quantile nanquantile",
+    count: "unique unique_consecutive bincount histc histogram isin",
+    scan: "cummax cummin logcumsumexp",
     gemm: "matmul mm bmm mv dot outer addmm baddbmm inner",
     products: "addbmm addmv addr cross dist ger kron vdot",
     matrices: "det slogdet logdet inverse pinverse cholesky cholesky_solve cholesky_inverse triangular_solve qr svd "
