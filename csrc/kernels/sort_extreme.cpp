@@ -9,12 +9,6 @@ namespace {
 
 constexpr int64_t kColumns = 64;  // columns in one block
 
-template <class T>
-inline Wide<T> read(T x) {
-  if constexpr (kHalf<T>) return to_float(x);
-  if constexpr (!kHalf<T>) return x;
-}
-
 // Whether `next` takes the place of `best`.
 template <bool largest, class A>
 inline bool takes(A next, A best) {
@@ -30,7 +24,7 @@ void extremes(const T* x, T* y, int64_t* at, int64_t n, int64_t inner, int64_t c
   for (int64_t i = 0; i < n; ++i)
     for (int64_t j = 0; j < columns; ++j) {
       const T next = x[i * inner + j];
-      const bool wins = takes<largest>(read(next), read(best[j]));
+      const bool wins = takes<largest>(widened(next), widened(best[j]));
       best[j] = wins ? next : best[j];
       where[j] = wins ? i : where[j];
       y[i * inner + j] = best[j];

@@ -12,12 +12,6 @@ constexpr int64_t kAbreast = 8;           // searches that wait for memory toget
 constexpr int64_t kCountChunk = 1 << 17;  // elements counted apart from the others
 constexpr int64_t kMostBins = 1 << 15;    // of a count of one chunk
 
-template <class T>
-inline Wide<T> read(T x) {
-  if constexpr (kHalf<T>) return to_float(x);
-  if constexpr (!kHalf<T>) return x;
-}
-
 // ---- runs
 
 // starts: the numbers of the slices that differ from the one before, count of them; NaN differs from NaN.
@@ -28,7 +22,7 @@ void run_starts_as(const View& x, int64_t* starts, int64_t* count) {
   int64_t found = 0;
   for (int64_t i = 0; i < n; ++i) {
     bool differs = i == 0;
-    for (int64_t j = 0; j < m && !differs; ++j) differs = read(p[i * m + j]) != read(p[(i - 1) * m + j]);
+    for (int64_t j = 0; j < m && !differs; ++j) differs = widened(p[i * m + j]) != widened(p[(i - 1) * m + j]);
     starts[found] = i;
     found += differs;
   }
@@ -42,9 +36,9 @@ template <bool right, class T>
 inline void search_some(const T* edges, const int64_t* order, int64_t m, const T* x, int64_t count, int64_t* found) {
   int64_t at[kAbreast]{};
   Wide<T> value[kAbreast]{};
-  for (int64_t j = 0; j < kAbreast; ++j) value[j] = read(x[j < count ? j : 0]);
+  for (int64_t j = 0; j < kAbreast; ++j) value[j] = widened(x[j < count ? j : 0]);
   const auto beyond = [&](int64_t i, Wide<T> v) {  // NaN is beyond every edge
-    const Wide<T> edge = read(edges[order ? order[i] : i]);
+    const Wide<T> edge = widened(edges[order ? order[i] : i]);
     return v != v || (right ? edge <= v : edge < v);
   };
   int64_t left = m;
