@@ -1,5 +1,8 @@
 #include "runtime/table/sort.h"
 
+#include <algorithm>
+#include <limits>
+
 #include "bind/common.h"
 
 namespace pydl::bind {
@@ -132,6 +135,19 @@ Array search(const Array& edges, const Array& x, bool right, bool narrow, const 
   return y;
 }
 
+// How many bins a vector of integers fills, at least `least`; also the check that no integer is negative.
+int64_t bincount_bins(const Array& x, int64_t least) {
+  if (x.numel() == 0) return least;
+  int64_t bounds[2];
+  View found;
+  found.data = bounds;
+  run<&SortKernels::integer_bounds>(x.numel(), x.device(), contiguous(x).view(), found);
+  if (bounds[0] < 0) fail<ValueError>("bincount: expected no negative integers, got ", bounds[0]);
+  if (bounds[1] == std::numeric_limits<int64_t>::max()) fail<ValueError>("bincount: ", bounds[1], " is too large");
+  return std::max(least, bounds[1] + 1);
+}
+
+// x: within [0, bins).
 Array bincount(const Array& x, int64_t bins) {
   Array y = Array::empty({bins}, Dtype::i64, x.device());
   run<&SortKernels::bincount>(x.numel(), x.device(), contiguous(x).view(), y.view());
@@ -167,6 +183,7 @@ void bind_sort(py::module_& m) {
   m.def("spread_runs", &spread_runs, py::arg("starts"), py::arg("order"), py::arg("n"));
   m.def("search", &search, py::arg("edges"), py::arg("x"), py::arg("right"), py::arg("narrow"),
         py::arg("order") = py::none());
+  m.def("bincount_bins", &bincount_bins, py::arg("x"), py::arg("least"));
   m.def("bincount", &bincount, py::arg("x"), py::arg("bins"));
   m.def(
       "cummax", [](const Array& x, int64_t dim) { return cumulative_extreme("cummax", true, x, dim); }, py::arg("x"),

@@ -32,9 +32,32 @@ void extremes(const T* x, T* y, int64_t* at, int64_t n, int64_t inner, int64_t c
     }
 }
 
+// One row, whose extreme and its place stay in registers.
+template <bool largest, class T>
+void extremes_row(const T* x, T* y, int64_t* at, int64_t n) {
+  Wide<T> best = widened(x[0]);
+  T own = x[0];
+  int64_t where = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const Wide<T> next = widened(x[i]);
+    if (takes<largest>(next, best)) {
+      best = next;
+      own = x[i];
+      where = i;
+    }
+    y[i] = own;
+    at[i] = where;
+  }
+}
+
 template <bool largest, class T>
 void extremes_as(const View& x, const View& y, const View& at) {
   const int64_t outer = x.shape[0], n = x.shape[1], inner = x.shape[2];
+  if (inner == 1)
+    return parallel_for(outer, 4 * n, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r)
+        extremes_row<largest>(x.as<const T>() + r * n, y.as<T>() + r * n, at.as<int64_t>() + r * n, n);
+    });
   const int64_t blocks = (inner + kColumns - 1) / kColumns;
   parallel_for(outer * blocks, 4 * n * (inner < kColumns ? inner : kColumns), [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {

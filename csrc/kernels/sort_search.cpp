@@ -31,20 +31,23 @@ void run_starts_as(const View& x, int64_t* starts, int64_t* count) {
 
 // ---- search
 
-// How many edges are less than (right: at most) each of kAbreast values; every search takes the same steps.
-template <bool right, class T>
-inline void search_some(const T* edges, const int64_t* order, int64_t m, const T* x, int64_t count, int64_t* found) {
+// How many edges are less than (right: at most) each of kAbreast values; every search takes the same steps, without
+// branches. NaN is beyond every edge.
+template <bool right, class T, class Edge>
+inline void search_some(const Edge& edge, int64_t m, const T* x, int64_t count, int64_t* found) {
   int64_t at[kAbreast]{};
-  Wide<T> value[kAbreast]{};
+  Wide<T> value[kAbreast];
   for (int64_t j = 0; j < kAbreast; ++j) value[j] = widened(x[j < count ? j : 0]);
-  const auto beyond = [&](int64_t i, Wide<T> v) {  // NaN is beyond every edge
-    const Wide<T> edge = widened(edges[order ? order[i] : i]);
-    return v != v || (right ? edge <= v : edge < v);
-  };
+  const auto beyond = [&](int64_t i, Wide<T> v) -> int64_t { return right ? edge(i) <= v : edge(i) < v; };
   int64_t left = m;
-  for (; left > 1; left -= left / 2)
-    for (int64_t j = 0; j < kAbreast; ++j) at[j] += beyond(at[j] + left / 2 - 1, value[j]) ? left / 2 : 0;
-  for (int64_t j = 0; j < count; ++j) found[j] = at[j] + (m > 0 && beyond(at[j], value[j]));
+  for (; left > 1; left -= left / 2) {
+    const int64_t half = left / 2;
+    for (int64_t j = 0; j < kAbreast; ++j) at[j] += -beyond(at[j] + half - 1, value[j]) & half;
+  }
+  for (int64_t j = 0; j < count; ++j) {
+    found[j] = m > 0 ? at[j] + beyond(at[j], value[j]) : 0;
+    if (value[j] != value[j]) found[j] = m;
+  }
 }
 
 template <bool right, class T, class Y>
@@ -59,8 +62,13 @@ void search_rows(const View& edges, const View& order, const View& x, const View
       const int64_t r = item / groups, first = item % groups * kAbreast, own = shared ? 0 : r * m;
       const int64_t count = k - first < kAbreast ? k - first : kAbreast;
       int64_t found[kAbreast];
-      search_some<right>(edges.as<const T>() + own, order.present() ? order.as<const int64_t>() + own : nullptr, m,
-                         x.as<const T>() + r * k + first, count, found);
+      const T *row = edges.as<const T>() + own, *from = x.as<const T>() + r * k + first;
+      if (order.present()) {
+        const int64_t* places = order.as<const int64_t>() + own;
+        search_some<right>([&](int64_t i) { return widened(row[places[i]]); }, m, from, count, found);
+      } else {
+        search_some<right>([&](int64_t i) { return widened(row[i]); }, m, from, count, found);
+      }
       for (int64_t j = 0; j < count; ++j) y.as<Y>()[r * k + first + j] = static_cast<Y>(found[j]);
     }
   });
@@ -85,6 +93,31 @@ void count_chunk(const T* x, int64_t n, uint32_t* count, int64_t bins) {
     for (int64_t j = 0; j < 4; ++j) ++count[j * bins + static_cast<int64_t>(x[i + j])];
   for (; i < n; ++i) ++count[static_cast<int64_t>(x[i])];
   for (int64_t b = 0; b < bins; ++b) count[b] += count[bins + b] + count[2 * bins + b] + count[3 * bins + b];
+}
+
+// The least and the greatest of at least one integer.
+template <class T>
+void bounds_as(const T* x, int64_t n, int64_t* low_high) {
+  const int64_t chunks = (n + kCountChunk - 1) / kCountChunk;
+  T* part = static_cast<T*>(scratch(0, static_cast<size_t>(2 * chunks) * sizeof(T)));
+  parallel_for(chunks, kCountChunk, [&](int64_t begin, int64_t end) {
+    for (int64_t c = begin; c < end; ++c) {
+      const int64_t first = c * kCountChunk, last = first + kCountChunk < n ? first + kCountChunk : n;
+      T low = x[first], high = x[first];
+      for (int64_t i = first; i < last; ++i) {
+        low = smaller(x[i], low);
+        high = larger(x[i], high);
+      }
+      part[2 * c] = low;
+      part[2 * c + 1] = high;
+    }
+  });
+  for (int64_t c = 1; c < chunks; ++c) {
+    part[0] = smaller(part[0], part[2 * c]);
+    part[1] = larger(part[1], part[2 * c + 1]);
+  }
+  low_high[0] = static_cast<int64_t>(part[0]);
+  low_high[1] = static_cast<int64_t>(part[1]);
 }
 
 template <class T>
@@ -138,6 +171,13 @@ void search(View edges, View order, View x, View y, bool right) {
     PYDL_DTYPES(PYDL_CASE)
 #undef PYDL_CASE
   }
+}
+
+void integer_bounds(View x, View low_high) {
+  int64_t* to = low_high.as<int64_t>();
+  if (x.dtype == Dtype::u8) return bounds_as(x.as<const uint8_t>(), x.shape[0], to);
+  if (x.dtype == Dtype::i32) return bounds_as(x.as<const int32_t>(), x.shape[0], to);
+  bounds_as(x.as<const int64_t>(), x.shape[0], to);
 }
 
 void bincount(View x, View y) {

@@ -122,11 +122,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         raise ShapeError(f"bincount: expected a vector and weights of its size, got {x.shape}{with_}")
     if minlength < 0:
         raise ArgumentError(f"bincount: expected minlength >= 0, got {minlength}")
-    bins = minlength
-    if x.numel():
-        if x.array.dtype is not _C.uint8 and (least := int(x.min())) < 0:
-            raise ArgumentError(f"bincount: expected no negative integers, got {least}")
-        bins = max(bins, int(x.max()) + 1)
+    bins = _C.bincount_bins(x.array, minlength)
     if weights is None:
         return Tensor(_C.bincount(x.array, bins))
     w = weights if weights.dtype is _C.float32 else weights.to(_C.float64)

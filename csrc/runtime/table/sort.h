@@ -22,6 +22,7 @@ enum class Nan : uint8_t { last, result, skip };
   X(run_starts,   (View x, View starts, View count))  /* x (n, m): where a slice differs from the one before */ \
   X(spread_runs,  (View starts, View order, View run, View size))  /* which run each element is in; order optional */ \
   X(search,       (View edges, View order, View x, View y, bool right))  /* (rows, m) and (rows, k); order optional */ \
+  X(integer_bounds, (View x, View low_high))  /* x (n) with n > 0, low_high (2) int64 */ \
   X(bincount,     (View x, View y))  /* x (n) in [0, bins), y (bins) int64 */ \
   X(cumulative_extreme, (bool largest, View x, View y, View at))  /* (outer, n, inner) dense */
 // clang-format on
