@@ -41,12 +41,15 @@ class Ranked(NamedTuple):
 
 def taken(input: Tensor, dim: int, made: tuple[Any, Any], keepdim: bool = True) -> Ranked:
     """Values that a kernel took from input at indices along dim: in the graph, gather took them."""
-    values, places = Tensor(made[0]), Tensor(made[1])
+    values, places = made
+    recorded = None
     if input.requires_grad and grad_mode.enabled:
-        values = Gather.record(values.array, (input, places), (), {"dim": dim})
+        recorded = Gather.record(values, (input, Tensor(places)), (), {"dim": dim})
     if keepdim or not input.ndim:
-        return Ranked(values, places)
-    return Ranked(squeeze(values, dim), squeeze(places, dim))
+        return Ranked(Tensor(values) if recorded is None else recorded, Tensor(places))
+    shape = [s for i, s in enumerate(input.shape) if i != dim]
+    places = Tensor(_C.reshape(places, shape))
+    return Ranked(Tensor(_C.reshape(values, shape)) if recorded is None else reshape(recorded, shape), places)
 
 
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Ranked:
