@@ -3,6 +3,7 @@
 from pydl.train import diagnostics
 from pydl.train.callbacks import Callback, Checkpoint, Progress
 from pydl.train.diagnostics import overfit_batch
+from pydl.train.lr_finder import LRCurve, find_lr
 from pydl.train.metrics import MSE, Accuracy, MeanLoss, Metric
 from pydl.train.trainer import Trainer
 
@@ -11,10 +12,12 @@ __all__ = [
     "Accuracy",
     "Callback",
     "Checkpoint",
+    "LRCurve",
     "MeanLoss",
     "Metric",
     "Progress",
     "Trainer",
     "diagnostics",
+    "find_lr",
     "overfit_batch",
 ]
