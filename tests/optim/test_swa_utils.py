@@ -152,6 +152,18 @@ def test_goes_on_from_a_state():
     assert (through(fresh, layer, path[12:]) == whole[12:]).all()
 
 
+def test_lists_of_all_kinds():
+    """Mixed dtypes, other memory orders and whole numbers in one list."""
+    f = swa_utils.get_ema_multi_avg_fn(0.75)
+    ones = [pydl.ones(3), pydl.ones(2, dtype=pydl.float64), pydl.ones(2, dtype=pydl.bfloat16), pydl.ones(4, 2).t()]
+    averages = [*ones, pydl.tensor([8])]
+    f(averages, [*(pydl.zeros_like(a) for a in ones), pydl.tensor([5])], 1)
+    for a in averages[:4]:
+        assert (a == 0.75).all()
+    assert averages[4].item() == 7  # 7.25
+    f([], [], 1)
+
+
 def test_batch_statistics():
     torch = pytest.importorskip("torch")
     a, b = model(pydl), model(torch)
