@@ -54,6 +54,7 @@ PYBIND11_MODULE(_C, m) {
   bind_optim(m);
   bind_norm(m);
   bind_pool(m);
+  bind_resample(m);
   bind_runtime(m);
 }
 

@@ -33,6 +33,7 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 // Window o: its first place and how many it has.
 int64_t begin(const PoolAxis& a, int64_t o) { return a.adaptive ? o * a.n / a.out : o * a.stride - a.pad; }
 int64_t taps(const PoolAxis& a, int64_t o) {
+  if (a.out == 0) return 0;
   return a.adaptive ? ceil_div((o + 1) * a.n, a.out) - begin(a, o) : a.size;
 }
 

@@ -12,6 +12,7 @@
 #include "runtime/table/pool.h"
 #include "runtime/table/random.h"
 #include "runtime/table/reduce.h"
+#include "runtime/table/resample.h"
 #include "runtime/table/shape.h"
 #include "runtime/table/softmax.h"
 #include "runtime/table/sort.h"
@@ -33,7 +34,8 @@ namespace pydl {
   X(RandomKernels, PYDL_RANDOM_KERNELS)           \
   X(OptimKernels, PYDL_OPTIM_KERNELS)             \
   X(PoolKernels, PYDL_POOL_KERNELS)               \
-  X(NormKernels, PYDL_NORM_KERNELS)
+  X(NormKernels, PYDL_NORM_KERNELS)               \
+  X(ResampleKernels, PYDL_RESAMPLE_KERNELS)
 
 struct Kernels {
 #define PYDL_MEMBER(Family, list) Family of_##Family;

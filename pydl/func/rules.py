@@ -13,7 +13,7 @@ from pydl import _C
 from pydl.errors import AutogradError
 from pydl.func.batch import compute
 from pydl.nn.functional.embedding import Embedding
-from pydl.ops import activation, arithmetic, conv, elementary, gemm, index, place, pool, reduce, shape
+from pydl.ops import activation, arithmetic, conv, elementary, gemm, index, place, pool, reduce, resample, shape
 from pydl.ops.compare import Where
 from pydl.ops.softmax import LogSoftmax, LogSoftmaxGrad, Softmax, SoftmaxGrad
 
@@ -243,6 +243,11 @@ def pool_rule(op: Any, arrays: list[Any], has: list[bool], attrs: dict[str, Any]
     return folded_rule(op, ready, [True] * len(ready), attrs, n)
 
 
+def maps_rule(op: Any, arrays: list[Any], has: list[bool], attrs: dict[str, Any], n: int) -> Any:
+    """Maps along the last axes: whatever is in front of them."""
+    return compute(op, arrays, attrs)
+
+
 def along_rule(op: Any, arrays: list[Any], has: list[bool], attrs: dict[str, Any], n: int) -> Any:
     """Operations along one axis whose inputs all have that axis: cumsum, gather, scatter_add."""
     if any(per_example(a, h) == 0 for a, h in zip(arrays, has, strict=True)):
@@ -318,6 +323,8 @@ _RULES: dict[Any, Rule] = {
     conv.ConvInputGrad: conv_rule,
     conv.ConvWeightGrad: one_by_one,
     **dict.fromkeys((pool.MaxPool, pool.PoolPick, pool.PoolPlace, pool.AvgPool, pool.AvgPoolGrad), pool_rule),
+    resample.Resample: maps_rule,
+    **dict.fromkeys((resample.Unfold, resample.Fold), folded_rule),
     gemm.MatMul: matmul_rule,
     gemm.AddMM: addmm_rule,
     gemm.Linear: linear_rule,

@@ -1,6 +1,6 @@
 """Modules: layers, losses and containers, with PyTorch's names."""
 
-from pydl.nn import functional, init, normalization, pooling, utils
+from pydl.nn import functional, init, normalization, padding, pooling, upsampling, utils
 from pydl.nn.activation import (
     CELU,
     ELU,
@@ -49,6 +49,7 @@ from pydl.nn.conv import (
 from pydl.nn.distance import CosineSimilarity, PairwiseDistance
 from pydl.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from pydl.nn.embedding import Embedding, EmbeddingBag
+from pydl.nn.fold import Fold, Unfold
 from pydl.nn.global_hooks import (
     register_module_buffer_registration_hook,
     register_module_forward_hook,
@@ -84,7 +85,7 @@ from pydl.nn.loss import (
 )
 from pydl.nn.module import Module
 from pydl.nn.normalization import *
-from pydl.nn.padding import ConstantPad1d, ConstantPad2d, ConstantPad3d, ZeroPad1d, ZeroPad2d, ZeroPad3d
+from pydl.nn.padding import *
 from pydl.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from pydl.nn.parameter_container import ParameterDict, ParameterList
 from pydl.nn.pooling import *
@@ -92,6 +93,7 @@ from pydl.nn.rearrange import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from pydl.nn.softmax import GLU, LogSoftmax, Softmax, Softmax2d, Softmin
 from pydl.nn.stochastic_depth import DropPath, StochasticDepth
 from pydl.nn.surrogate import ExpLoss, HingeLoss, LogisticLoss, PerceptronLoss, ZeroOneLoss
+from pydl.nn.upsampling import *
 
 __all__ = [
     "CELU",
@@ -108,9 +110,6 @@ __all__ = [
     "Bilinear",
     "Buffer",
     "ChannelShuffle",
-    "ConstantPad1d",
-    "ConstantPad2d",
-    "ConstantPad3d",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -130,6 +129,7 @@ __all__ = [
     "ExpLoss",
     "FeatureAlphaDropout",
     "Flatten",
+    "Fold",
     "GaussianNLLLoss",
     "Hardshrink",
     "Hardsigmoid",
@@ -198,12 +198,10 @@ __all__ = [
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "Unflatten",
+    "Unfold",
     "UninitializedBuffer",
     "UninitializedParameter",
     "ZeroOneLoss",
-    "ZeroPad1d",
-    "ZeroPad2d",
-    "ZeroPad3d",
     "functional",
     "init",
     "register_module_buffer_registration_hook",
@@ -216,4 +214,6 @@ __all__ = [
     "utils",
 ]
 __all__ += normalization.__all__
+__all__ += padding.__all__
 __all__ += pooling.__all__
+__all__ += upsampling.__all__

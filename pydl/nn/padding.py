@@ -1,4 +1,4 @@
-"""Padding with one value as layers. padding: one number for all sides, or (before, after) of the last axis, then of the
+"""Padding as layers. padding: one number for all sides, or (before, after) of the last axis, then of the
 one before it, ...; negative numbers cut away."""
 
 from collections.abc import Sequence
@@ -8,18 +8,48 @@ from pydl.nn import functional as F
 from pydl.nn.module import Module
 from pydl.tensor import Tensor
 
-__all__ = ["ConstantPad1d", "ConstantPad2d", "ConstantPad3d", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d"]
+__all__ = [
+    "CircularPad1d",
+    "CircularPad2d",
+    "CircularPad3d",
+    "ConstantPad1d",
+    "ConstantPad2d",
+    "ConstantPad3d",
+    "ReflectionPad1d",
+    "ReflectionPad2d",
+    "ReflectionPad3d",
+    "ReplicationPad1d",
+    "ReplicationPad2d",
+    "ReplicationPad3d",
+    "ZeroPad1d",
+    "ZeroPad2d",
+    "ZeroPad3d",
+]
 
 
-class _ConstantPad(Module):
+class _Pad(Module):
     axes: int  # how many are padded
+    mode: str
 
-    def __init__(self, padding: int | Sequence[int], value: float) -> None:
+    def __init__(self, padding: int | Sequence[int]) -> None:
         super().__init__()
         count = 2 * self.axes
         self.padding = (padding,) * count if isinstance(padding, int) else tuple(padding)
         if len(self.padding) != count:
             raise ShapeError(f"{type(self).__name__}: padding {self.padding}: expected one number or {count}")
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The last axes grown by their padding."""
+        return F.pad(input, self.padding, self.mode)
+
+    def extra_repr(self) -> str:
+        """The padding."""
+        return f"{self.padding}"
+
+
+class _ConstantPad(_Pad):
+    def __init__(self, padding: int | Sequence[int], value: float) -> None:
+        super().__init__(padding)
         self.value = value
 
     def forward(self, input: Tensor) -> Tensor:
@@ -74,3 +104,57 @@ class ZeroPad3d(_ZeroPad):
     """(..., d, h, w): zeros around the last 3 axes."""
 
     axes = 3
+
+
+class ReflectionPad1d(_Pad):
+    """(n, c, w), with or without n: the image mirrored at its edges, which are not repeated."""
+
+    axes, mode = 1, "reflect"
+
+
+class ReflectionPad2d(_Pad):
+    """(n, c, h, w), with or without n: the image mirrored at its edges, which are not repeated."""
+
+    axes, mode = 2, "reflect"
+
+
+class ReflectionPad3d(_Pad):
+    """(n, c, d, h, w), with or without n: the image mirrored at its edges, which are not repeated."""
+
+    axes, mode = 3, "reflect"
+
+
+class ReplicationPad1d(_Pad):
+    """(n, c, w), with or without n: the edges repeated."""
+
+    axes, mode = 1, "replicate"
+
+
+class ReplicationPad2d(_Pad):
+    """(n, c, h, w), with or without n: the edges repeated."""
+
+    axes, mode = 2, "replicate"
+
+
+class ReplicationPad3d(_Pad):
+    """(n, c, d, h, w), with or without n: the edges repeated."""
+
+    axes, mode = 3, "replicate"
+
+
+class CircularPad1d(_Pad):
+    """(n, c, w), with or without n: the image repeated."""
+
+    axes, mode = 1, "circular"
+
+
+class CircularPad2d(_Pad):
+    """(n, c, h, w), with or without n: the image repeated."""
+
+    axes, mode = 2, "circular"
+
+
+class CircularPad3d(_Pad):
+    """(n, c, d, h, w), with or without n: the image repeated."""
+
+    axes, mode = 3, "circular"

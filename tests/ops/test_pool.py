@@ -199,3 +199,12 @@ def test_wrong_dtypes() -> None:
         F.max_pool2d(pydl.ones(1, 1, 4, 4, dtype=pydl.int64), 2)
     with pytest.raises(ArgumentError, match="divisor_override"):
         F.avg_pool2d(pydl.ones(1, 1, 4, 4), 2, divisor_override=0)
+
+
+def test_nothing_is_asked_for() -> None:
+    x = pydl.ones(1, 2, 3, 3, requires_grad=True)
+    for pool in (F.adaptive_avg_pool2d, F.adaptive_max_pool2d):
+        y = pool(x, (0, 2))
+        assert y.shape == (1, 2, 0, 2)
+        (grad,) = pydl.autograd.grad(y.sum(), [x])
+        np.testing.assert_array_equal(grad.numpy(), np.zeros((1, 2, 3, 3)))

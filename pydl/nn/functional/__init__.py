@@ -30,7 +30,7 @@ from pydl.nn.functional.classification import (
     nll_loss,
 )
 from pydl.nn.functional.conv import conv_out_size
-from pydl.nn.functional.distance import bilinear, cosine_similarity, normalize, pad, pairwise_distance, pdist
+from pydl.nn.functional.distance import bilinear, cosine_similarity, normalize, pairwise_distance, pdist
 from pydl.nn.functional.dropout import (
     alpha_dropout,
     dropout,
@@ -40,7 +40,9 @@ from pydl.nn.functional.dropout import (
     feature_alpha_dropout,
 )
 from pydl.nn.functional.embedding import embedding, embedding_bag
+from pydl.nn.functional.fold import fold, unfold
 from pydl.nn.functional.inplace import celu_, elu_, hardtanh_, leaky_relu_, relu_, rrelu_, selu_, threshold_
+from pydl.nn.functional.interpolate import affine_grid, grid_sample, interpolate
 from pydl.nn.functional.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -66,6 +68,7 @@ from pydl.nn.functional.margin import (
     zero_one_loss,
 )
 from pydl.nn.functional.normalization import *
+from pydl.nn.functional.padding import pad
 from pydl.nn.functional.pooling import *
 from pydl.nn.functional.rearrange import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from pydl.ops import (
@@ -92,6 +95,7 @@ from pydl.ops import (
 )
 
 __all__ = [
+    "affine_grid",
     "alpha_dropout",
     "bilinear",
     "binary_cross_entropy",
@@ -119,9 +123,11 @@ __all__ = [
     "embedding_bag",
     "exp_loss",
     "feature_alpha_dropout",
+    "fold",
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "grid_sample",
     "gumbel_softmax",
     "hardshrink",
     "hardsigmoid",
@@ -131,6 +137,7 @@ __all__ = [
     "hinge_embedding_loss",
     "hinge_loss",
     "huber_loss",
+    "interpolate",
     "kl_div",
     "l1_loss",
     "leaky_relu",
@@ -181,6 +188,7 @@ __all__ = [
     "threshold_",
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
+    "unfold",
     "zero_one_loss",
 ]
 __all__ += normalization.__all__

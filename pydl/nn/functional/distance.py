@@ -1,4 +1,4 @@
-"""Distances, normalisation to unit length and padding."""
+"""Distances and normalisation to unit length."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from pydl import ops
 from pydl.errors import ArgumentError, ShapeError
 from pydl.tensor import Tensor
 
-__all__ = ["bilinear", "cosine_similarity", "normalize", "pad", "pairwise_distance", "pdist"]
+__all__ = ["bilinear", "cosine_similarity", "normalize", "pairwise_distance", "pdist"]
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: int | Sequence[int] = 1, eps: float = 1e-12) -> Tensor:
@@ -61,34 +61,3 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     left = ops.matmul(input1, weight.permute(1, 0, 2).reshape(i, k * j)).reshape(*input1.shape[:-1], k, j)
     y = ops.matmul(left, input2.unsqueeze(-1)).squeeze(-1)
     return y if bias is None else y + bias
-
-
-def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
-    """input with value (0) around it.
-
-    Args:
-        pad: (before, after) of the last axis, then of the one before it, ...; negative numbers cut away.
-        mode: 'constant'.
-    """
-    if mode != "constant":
-        raise ArgumentError(f"pad: mode must be 'constant', got {mode!r}")
-    if len(pad) % 2 or len(pad) > 2 * input.ndim:
-        raise ShapeError(f"pad: {tuple(pad)} does not fit shape {input.shape}: expected pairs for at most all axes")
-    y = input
-    for i in range(len(pad) // 2):
-        y = _pad_axis(y, input.ndim - 1 - i, int(pad[2 * i]), int(pad[2 * i + 1]), 0.0 if value is None else value)
-    return y
-
-
-def _pad_axis(x: Tensor, axis: int, before: int, after: int, value: float) -> Tensor:
-    size = x.shape[axis] + min(before, 0) + min(after, 0)
-    if size < 0:
-        raise ShapeError(f"pad: ({before}, {after}) cuts more than the size {x.shape[axis]} of axis {axis}")
-    if before < 0 or after < 0:
-        x = ops.narrow(x, axis, max(-before, 0), size)
-    parts = [x]
-    for count, first in ((before, True), (after, False)):
-        if count > 0:
-            edge = ops.full([count if i == axis else s for i, s in enumerate(x.shape)], value, dtype=x.dtype)
-            parts = [edge, *parts] if first else [*parts, edge]
-    return x if len(parts) == 1 else ops.cat(parts, axis)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pydl import _C, ops
 from pydl.errors import ArgumentError, DtypeError, ShapeError
-from pydl.nn.functional.distance import pad
+from pydl.nn.functional.padding import pad
 from pydl.nn.functional.pooling import avg_pool1d
 from pydl.ops.norm import BatchNorm, ChannelAffine, row_norm, rows_before
 from pydl.tensor import Tensor
