@@ -9,7 +9,7 @@ import numpy as np
 
 from pydl import _C
 from pydl.autograd.op import Op
-from pydl.errors import ArgumentError, ShapeError
+from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.ops.arrange import diag, meshgrid, ravel, tril, triu
 from pydl.ops.index import IndexAdd, index_select, nonzero
 from pydl.ops.place import put
@@ -129,22 +129,25 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
 
 
 def _each(tensors: tuple[Any, ...], raise_rank: Any) -> Any:
-    if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
-        return tuple(raise_rank(t) for t in tensors[0])
-    return raise_rank(tensors[0]) if len(tensors) == 1 else tuple(raise_rank(t) for t in tensors)
+    one = len(tensors) == 1 and isinstance(tensors[0], Tensor)
+    listed = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+    for t in listed:
+        if not isinstance(t, Tensor):
+            raise DtypeError(f"atleast: expected tensors, got {type(t).__name__}")
+    return raise_rank(listed[0]) if one else tuple(raise_rank(t) for t in listed)
 
 
-def atleast_1d(*tensors: Any) -> Any:
+def atleast_1d(*tensors: Tensor | Sequence[Tensor]) -> Any:
     """Numbers as vectors of one; a tensor, or a tuple of several."""
     return _each(tensors, lambda x: x if x.ndim else reshape(x, [1]))
 
 
-def atleast_2d(*tensors: Any) -> Any:
+def atleast_2d(*tensors: Tensor | Sequence[Tensor]) -> Any:
     """Vectors as rows."""
     return _each(tensors, lambda x: x if x.ndim > 1 else reshape(x, [1, x.numel()]))
 
 
-def atleast_3d(*tensors: Any) -> Any:
+def atleast_3d(*tensors: Tensor | Sequence[Tensor]) -> Any:
     """(n,) as (1, n, 1), (n, m) as (n, m, 1)."""
 
     def raised(x: Tensor) -> Tensor:
@@ -153,7 +156,7 @@ def atleast_3d(*tensors: Any) -> Any:
     return _each(tensors, raised)
 
 
-def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
+def broadcast_shapes(*shapes: int | Sequence[int]) -> tuple[int, ...]:
     """The shape that these broadcast to; a number stands for one axis. Raises: ShapeError."""
     return broadcast_shape("broadcast_shapes", *[(s,) if isinstance(s, int) else tuple(s) for s in shapes])
 

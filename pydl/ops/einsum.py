@@ -120,7 +120,7 @@ def _from_lists(operands: list[Any]) -> tuple[str, list[Any]]:
     return equation, [x for x, _ in pairs]
 
 
-def einsum(equation: str | Tensor, *operands: Any) -> Tensor:
+def einsum(equation: str | Tensor, *operands: Tensor | Sequence[Any]) -> Tensor:
     """Sums of products by named axes: einsum('bij,bjk->bik', a, b) is a batch of matrix products.
 
     Labels are letters, '...' the axes that have none; without '->' the output has the labels that occur once, in the

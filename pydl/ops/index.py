@@ -1,6 +1,7 @@
 """Reading at positions, and the additions that are its gradients."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from pydl import _C
@@ -166,7 +167,7 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     return cat([found, rest], 0)
 
 
-def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
+def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, ...]:
     """Flat positions in a tensor of this shape as one index per axis, each in the shape of indices.
 
     Raises: BoundsError for a position outside the shape.

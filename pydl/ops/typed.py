@@ -21,7 +21,7 @@ _INT64 = range(-(2**63), 2**63)
 
 
 # These check their operands themselves, and are called so often on small tensors that a wrapper would be felt.
-_LEAN = "add sub mul div pow neg exp log sqrt square maximum minimum relu sigmoid tanh matmul linear"
+_LEAN = "add sub mul div pow neg exp log sqrt square maximum minimum relu sigmoid tanh matmul"
 
 
 def typed(function: Function) -> Function:
