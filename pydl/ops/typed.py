@@ -5,6 +5,7 @@ costs nothing but the `try`.
 """
 
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,7 +27,7 @@ _LEAN = "add sub mul div pow neg exp log sqrt square maximum minimum relu sigmoi
 
 def typed(function: Function) -> Function:
     """function, whose errors over arguments of a wrong type are DtypeErrors that say which and what would fit."""
-    if function.__name__ in _LEAN.split():
+    if function.__name__ in _LEAN.split() or hasattr(function, "__wrapped__"):
         return function
 
     @wraps(function)
@@ -48,6 +49,10 @@ def wrap(namespace: dict[str, Any], names: Iterable[str]) -> None:
     """Replaces the functions of these names in a namespace; two names of one function stay two names of one."""
     functions = {name: namespace[name] for name in names if inspect.isfunction(namespace[name])}
     made = {function: typed(function) for function in functions.values()}
+    for function, wrapped in made.items():  # there too: other processes look a function up where it was written
+        home = sys.modules[function.__module__]
+        if getattr(home, function.__name__, None) is function:
+            setattr(home, function.__name__, wrapped)
     namespace.update({name: made[function] for name, function in functions.items()})
 
 
