@@ -93,14 +93,14 @@ ROWS = [
         name="cartesian_prod",
         kinds="fff",
         shapes=[((2,), (3,), (4,)), ((0,), (1,), (2,))],
-        errors=[(((2, 2), (3,)), ShapeError, "cartesian_prod: expected vectors, got shape (2, 2)")],
+        errors=[(((2, 2), (3,)), ShapeError, "cartesian_prod: expected vectors, got shape")],
     ),
     move(
         ops.combinations,
         via("combinations"),
         shapes=[(4,), (1,)],
         kwargs=[{}, {"r": 3}, {"with_replacement": True}],
-        errors=[(((2, 2),), ShapeError, "combinations: expected a vector, got shape (2, 2)")],
+        errors=[(((2, 2),), pydl.errors.ArgumentError, "combinations: expected a vector")],
     ),
     move(ops.split_with_sizes, via("split_with_sizes"), shapes=[(5, 2)], kwargs=[{"split_sizes": [1, 4]}]),
     splits(
