@@ -32,6 +32,14 @@ inline F function([[maybe_unused]] const Context& context) {
     return F{};
 }
 
+// The elements before the first of y that is aligned to a vector, at most n.
+template <class T>
+inline int64_t to_boundary(const T* y, int64_t n) {
+  const uintptr_t over = reinterpret_cast<uintptr_t>(y) % kVecBytes;
+  const int64_t count = over == 0 ? 0 : static_cast<int64_t>((kVecBytes - over) / sizeof(T));
+  return count < n ? count : n;
+}
+
 // S: float type of the inputs. Y: the same, or bool where F gives a mask.
 template <class F, class S, class Y>
 inline void float_row(char* const* p, const int64_t* step, int64_t n, [[maybe_unused]] const Context& context) {
@@ -42,6 +50,15 @@ inline void float_row(char* const* p, const int64_t* step, int64_t n, [[maybe_un
   const int64_t dx = step[0] * N;
   const F f = function<F>(context);
   int64_t i = 0;
+  if constexpr (std::is_same_v<Y, T>) {
+    if (context.stream) {
+      i = to_boundary(y, n);
+      if (i > 0) store(y, f.run(load<T>(x, i)), i);
+      x += step[0] * i;
+      for (; i + N <= n; i += N, x += dx) stream(y + i, f.run(load<T>(x)));
+      stream_fence();
+    }
+  }
   for (; i + N <= n; i += N, x += dx) write(y + i, f.run(load<T>(x)), N);
   if (i < n) write(y + i, f.run(load<T>(x, n - i)), n - i);
 }
@@ -56,6 +73,16 @@ inline void float_row2(char* const* p, const int64_t* step, int64_t n, [[maybe_u
   const int64_t da = step[0] * N, db = step[1] * N;
   const F f = function<F>(context);
   int64_t i = 0;
+  if constexpr (std::is_same_v<Y, T>) {
+    if (context.stream) {
+      i = to_boundary(y, n);
+      if (i > 0) store(y, f.run(load<T>(a, i), load<T>(b, i)), i);
+      a += step[0] * i;
+      b += step[1] * i;
+      for (; i + N <= n; i += N, a += da, b += db) stream(y + i, f.run(load<T>(a), load<T>(b)));
+      stream_fence();
+    }
+  }
   for (; i + N <= n; i += N, a += da, b += db) write(y + i, f.run(load<T>(a), load<T>(b)), N);
   if (i < n) write(y + i, f.run(load<T>(a, n - i), load<T>(b, n - i)), n - i);
 }

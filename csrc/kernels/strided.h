@@ -275,10 +275,23 @@ inline void run_tiles(const Nest& nest, RowFn fn, int64_t cost, const Context& c
   });
 }
 
+// Whether the output is so large that nobody will find it in a cache, in rows long enough to have few lines that are
+// written in part, and not in the place of an input: then its lines need not be fetched before they are written.
+constexpr int64_t kStreamBytes = int64_t(24) << 20;
+constexpr int64_t kStreamRow = 1024;
+inline bool streams(const Nest& nest) {
+  const Operand& output = nest.operand[nest.count - 1];
+  int64_t bytes = output.size;
+  for (int axis = 0; axis < nest.ndim; ++axis) bytes *= nest.shape[axis];
+  bool in_place = false;
+  for (int k = 0; k < nest.count - 1; ++k) in_place |= nest.operand[k].data == output.data;
+  return bytes >= kStreamBytes && nest.shape[nest.ndim - 1] >= kStreamRow && !in_place;
+}
+
 // Runs fn over all elements of views of one shape, the output last; `cost` is the work of one in the units of
 // parallel_for.
 inline void run(const View* const* views, int count, RowFn fn, int64_t cost, const double* numbers = nullptr) {
-  Context context{numbers, false};
+  const Context context{numbers, false};
   Nest nest;
   if (!make_nest(views, count, nest)) return;
   if (nest.ndim == 0) add_axis(nest, 1);
@@ -289,7 +302,8 @@ inline void run(const View* const* views, int count, RowFn fn, int64_t cost, con
     const int64_t s = nest.stride(k, last);
     if (s != 1 && (s != 0 || k == nest.count - 1)) strided = k;
   }
-  if (strided < 0 && (nest.shape[last] > kShortRow || nest.ndim == 1)) return run_rows(nest, fn, cost, context);
+  if (strided < 0 && (nest.shape[last] > kShortRow || nest.ndim == 1))
+    return run_rows(nest, fn, cost, {numbers, streams(nest)});
   if (nest.ndim == 1) {
     add_axis(nest, 0);
     move_axis(nest, 0, 1);

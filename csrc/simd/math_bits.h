@@ -45,10 +45,10 @@ inline Vec<T> not_a_number() {
 }
 
 // c[0] + c[1] x + ... + c[n-1] x^(n-1), by Horner's rule.
-template <class T, size_t n>
-inline Vec<T> poly(Vec<T> x, const T (&c)[n]) {
-  Vec<T> r(c[n - 1]);
-  for (size_t i = n - 1; i-- > 0;) r = fma(r, x, Vec<T>(c[i]));
+template <class T, class C, size_t n>
+inline Vec<T> poly(Vec<T> x, const C (&c)[n]) {
+  Vec<T> r = T(c[n - 1]);
+  for (size_t i = n - 1; i-- > 0;) r = fma(r, x, Vec<T>(T(c[i])));
   return r;
 }
 

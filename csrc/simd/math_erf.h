@@ -6,17 +6,17 @@
 namespace pydl::PYDL_ISA {
 namespace {
 
-// erf(x) = x + x S(x^2) for |x| <= 1; exp(a^2) erfc(a) = t E(t), t = 1 / (1 + k a), from kTailFrom up to underflow.
-// All by Remez: relative errors 2^-30 and 2^-29 in float32, 2^-63 and 2^-64 in float64.
+// erf(x) = x + x S(x^2) for |x| <= 1; exp(a^2) erfc(a) = t E(t - kMiddle), t = 1 / (1 + k a), from kTailFrom up to
+// underflow. All by Remez: relative errors 2^-30 and 2^-29 in float32, 2^-63 and 2^-64 in float64.
 template <class T>
 struct Erf;
 template <>
 struct Erf<float> {
   static constexpr float kSmall[] = {0x1.06eba8p-3f, -0x1.81273ep-2f,  0x1.ce2d20p-4f, -0x1.b7fbb4p-6f,
                                      0x1.5419f2p-8f, -0x1.a485d0p-11f, 0x1.4ae484p-14f};
-  static constexpr float kTail[] = {0x1.e552p-3f,    0x1.e49a68p-3f, 0x1.c22862p-3f,  0x1.3431dep-3f, 0x1.b2f6aep-3f,
-                                    -0x1.8ebe64p-3f, 0x1.bc41c6p-2f, -0x1.efac4cp-2f, 0x1.d622b8p-3f, -0x1.4f3276p-5f};
-  static constexpr float kScale = 0.42f, kMax = 10.3f, kTailFrom = 0.0f;
+  static constexpr float kTail[] = {0x1.947040p-2f,  0x1.1e80cap-1f,  0x1.3294b2p-1f, 0x1.b9e598p-2f, 0x1.01f84ep-3f,
+                                    -0x1.b34920p-4f, -0x1.be35d4p-4f, 0x1.f7fa0ep-6f, 0x1.2a36a2p-4f, -0x1.4f3276p-5f};
+  static constexpr float kScale = 0.42f, kMiddle = 0x1.b3dfd6p-2f, kMax = 10.3f, kTailFrom = 0.0f;
 };
 template <>
 struct Erf<double> {
@@ -31,7 +31,7 @@ struct Erf<double> {
       -0x1.0a753110687c7p-8, 0x1.e097921a21080p-9,  -0x1.6de7215488d91p-5, 0x1.0693260d09b69p-3,  -0x1.4370ede8bab97p-2,
       0x1.3a45fb881ef89p-1,  -0x1.dcdb4ee159df2p-1, 0x1.1d3ec4a171604p+0,  -0x1.06eef64aa85cap+0, 0x1.68728d7485179p-1,
       -0x1.61036c9cc406fp-2, 0x1.d28b2ca39a84ap-4,  -0x1.75756c3acf3d9p-6, 0x1.124aae5eb5176p-9};
-  static constexpr double kScale = 0.3, kMax = 27.4, kTailFrom = 0.48;
+  static constexpr double kScale = 0.3, kMiddle = 0, kMax = 27.4, kTailFrom = 0.48;
 };
 
 template <class T>
@@ -39,37 +39,49 @@ inline Vec<T> erf_small(Vec<T> x) {
   return fma(x, poly(x * x, Erf<T>::kSmall), x);
 }
 
-// exp(a^2) erfc(a). A Newton step takes the rounding errors out of t, which the function would enlarge.
-template <class T>
-inline Vec<T> erfc_times_exp(Vec<T> a) {
-  const Vec<T> k(Erf<T>::kScale), one(T(1));
+// exp(b^2) erfc(b) for b = factor a. A Newton step takes the rounding errors out of t, which the function would
+// enlarge.
+template <class Table, class T>
+inline Vec<T> erfc_times_exp_by(Vec<T> a, long double factor) {
+  const long double scale = Table::kScale * factor;
+  const Vec<T> k(static_cast<T>(scale)), k_low(static_cast<T>(scale - static_cast<T>(scale))), one(T(1));
   const Vec<T> d = fma(k, a, one);
   const Vec<T> t0 = reciprocal_estimate(d);
-  const Vec<T> lost = fma(k, a, one - d);
+  const Vec<T> lost = fma(k_low, a, fma(k, a, one - d));
   const Vec<T> e = fma(-t0, lost, fma(-t0, d, one));
-  const Vec<T> t = fma(t0, fma(e, e, e), t0);
-  return t * poly(t, Erf<T>::kTail);
+  const Vec<T> rest = t0 * fma(e, e, e);
+  return (t0 + rest) * poly((t0 - T(Table::kMiddle)) + rest, Table::kTail);
+}
+inline Vec<double> erfc_times_exp(Vec<double> a, long double factor = 1) {
+  return erfc_times_exp_by<Erf<double>>(a, factor);
+}
+// Where there is no fma, this alone would lose 3 of the 4 ulp that the results may lose: there in float64.
+inline Vec<float> erfc_times_exp(Vec<float> a, long double factor = 1) {
+  if constexpr (kFusedFma) return erfc_times_exp_by<Erf<float>>(a, factor);
+  return in_double(a, [factor](Vec<double> d) { return erfc_times_exp_by<Erf<float>>(d, factor); });
 }
 
-// exp(-factor * a^2), with the rounding error of a^2 taken into account; factor is 1 or 1/2.
+// g exp(-factor * a^2), with the rounding error of a^2 taken into account; factor is 1 or 1/2.
 template <class T>
-inline Vec<T> exp_minus_square(Vec<T> a, T factor) {
+inline Vec<T> times_exp_minus_square(Vec<T> g, Vec<T> a, T factor) {
   const Vec<T> s = a * a;
   const Vec<T> lost = product_error(a, a, s);
-  return exp_bounded(-factor * s, -factor * lost);
+  return times_exp(g, -factor * s, -factor * lost);
 }
+
+constexpr long double kRootHalf = 0.707106781186547524400844362104849039L;
 
 template <class T>
 inline Vec<T> erfc(Vec<T> x) {
   const Vec<T> a = fast_min(Vec<T>(Erf<T>::kMax), abs(x));
-  const Vec<T> tail = exp_minus_square(a, T(1)) * erfc_times_exp(a);
+  const Vec<T> tail = times_exp_minus_square(erfc_times_exp(a), a, T(1));
   const Vec<T> y = select(a < T(0.5), T(1) - erf_small(a), tail);
   return select(x < T(0), T(2) - y, y);
 }
 
 inline Vec<double> erf(Vec<double> x) {
   const Vec<double> a = fast_min(Vec<double>(Erf<double>::kMax), abs(x));
-  const Vec<double> tail = 1.0 - exp_minus_square(a, 1.0) * erfc_times_exp(a);
+  const Vec<double> tail = 1.0 - times_exp_minus_square(erfc_times_exp(a), a, 1.0);
   return copysign(select(a < 1.0, erf_small(a), tail), x);
 }
 
@@ -89,20 +101,25 @@ inline Vec<float> erf(Vec<float> x) {
 template <class T>
 inline Vec<T> gelu(Vec<T> x) {
   const Vec<T> a = fast_min(Vec<T>(T(1.4142135623730950) * Erf<T>::kMax), abs(x));
-  const Vec<T> b = a * T(0.70710678118654752);
-  Vec<T> tail = exp_minus_square(a, T(0.5)) * erfc_times_exp(b);
-  if constexpr (Erf<T>::kTailFrom > T(0)) tail = select(b < T(0.5), T(1) - erf_small(b), tail);
-  return fast_max(Vec<T>(), x) - T(0.5) * a * tail;
+  const Vec<T> half = T(0.5) * a;
+  Vec<T> loss = times_exp_minus_square(half * erfc_times_exp(a, kRootHalf), a, T(0.5));
+  if constexpr (Erf<T>::kTailFrom > T(0)) {
+    const Vec<T> b = a * T(kRootHalf);
+    loss = select(b < T(0.5), half * (T(1) - erf_small(b)), loss);
+  }
+  return fast_max(Vec<T>(), x) - loss;
 }
 
 // The slope of gelu: Phi(x) + x phi(x), by the same exp(-x^2 / 2).
 template <class T>
 inline Vec<T> gelu_slope(Vec<T> x) {
   const Vec<T> a = fast_min(Vec<T>(T(1.4142135623730950) * Erf<T>::kMax), abs(x));
-  const Vec<T> b = a * T(0.70710678118654752);
-  const Vec<T> e = exp_minus_square(a, T(0.5));
-  Vec<T> tail = e * erfc_times_exp(b);
-  if constexpr (Erf<T>::kTailFrom > T(0)) tail = select(b < T(0.5), T(1) - erf_small(b), tail);
+  const Vec<T> e = times_exp_minus_square(Vec<T>(T(1)), a, T(0.5));
+  Vec<T> tail = e * erfc_times_exp(a, kRootHalf);
+  if constexpr (Erf<T>::kTailFrom > T(0)) {
+    const Vec<T> b = a * T(kRootHalf);
+    tail = select(b < T(0.5), T(1) - erf_small(b), tail);
+  }
   const Vec<T> bump = a * e * T(0.39894228040143268) - T(0.5) * tail;  // of |x|, less 1
   return select(x < T(0), -bump, T(1) + bump);
 }

@@ -58,13 +58,28 @@ inline Vec<T> reduce_ln2(Vec<T> x, Vec<T>& n) {
   return fma(n, Vec<T>(-F::kLn2Low), fma(n, Vec<T>(-F::kLn2High), x));
 }
 
+// The same of x + extra, for an extra that is small beside x.
+template <class T>
+inline Vec<T> reduce_ln2(Vec<T> x, Vec<T> extra, Vec<T>& n) {
+  using F = Format<T>;
+  n = fma(x, Vec<T>(T(1.4426950408889634)), Vec<T>(F::kRound)) - F::kRound;
+  return fma(n, Vec<T>(-F::kLn2High), x) + fma(n, Vec<T>(-F::kLn2Low), extra);
+}
+
 // exp(x + extra) for a small extra, where |x| is at most some ten percent above the range of exp.
 template <class T>
 inline Vec<T> exp_bounded(Vec<T> x, Vec<T> extra) {
-  using F = Format<T>;
-  const Vec<T> n = fma(x, Vec<T>(T(1.4426950408889634)), Vec<T>(F::kRound)) - F::kRound;
-  const Vec<T> r = fma(n, Vec<T>(-F::kLn2High), x) + fma(n, Vec<T>(-F::kLn2Low), extra);
+  Vec<T> n;
+  const Vec<T> r = reduce_ln2(x, extra, n);
   return scale(exp_near_0(r), n);
+}
+
+// g exp(x + extra), rounded less often than exp_bounded and a product: g + g (exp(r) - 1).
+template <class T>
+inline Vec<T> times_exp(Vec<T> g, Vec<T> x, Vec<T> extra) {
+  Vec<T> n;
+  const Vec<T> r = reduce_ln2(x, extra, n);
+  return scale(fma(g, expm1_near_0(r), g), n);
 }
 
 // exp(x) / 2, which is finite where exp(x) just is not, for x >= 0.

@@ -28,8 +28,8 @@ inline Vec<float> erfcx(Vec<float> x) {
 template <class T>
 inline Vec<T> two_tails(Vec<T> x) {
   const Vec<T> a = fast_min(Vec<T>(T(1.4142135623730950) * Erf<T>::kMax), abs(x));
-  const Vec<T> b = a * T(0.70710678118654752);
-  const Vec<T> tail = exp_minus_square(a, T(0.5)) * erfc_times_exp(b);
+  const Vec<T> b = a * T(kRootHalf);
+  const Vec<T> tail = times_exp_minus_square(erfc_times_exp(a, kRootHalf), a, T(0.5));
   return select(b < T(0.5), T(1) - erf_small(b), tail);
 }
 

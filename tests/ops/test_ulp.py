@@ -1,6 +1,8 @@
 """The vector mathematics in units in the last place: random bit patterns, and where each function is hard.
 
-LIMITS holds the worst error allowed in float32 and in float64, on every instruction set.
+Claimed on every instruction set: 4 ulp or less in float32 for every function here; 2 ulp in float64 for the elementary
+functions and erf, except tan, asin, sinh, tanh, acosh and atanh (3). What is made of erfc claims more in float64, see
+the last test.
 """
 
 from typing import Any
@@ -65,12 +67,12 @@ def test_elementary(name: str) -> None:
 
 # From here on only float32, against SciPy's float64, where that is good enough; and not where results are subnormal.
 SINGLE = {
-    "erf": (ops.erf, sp.erf, 2), "erfc": (ops.erfc, sp.erfc, 6), "ndtr": (special.ndtr, sp.ndtr, 6.5),
+    "erf": (ops.erf, sp.erf, 2), "erfc": (ops.erfc, sp.erfc, 4), "ndtr": (special.ndtr, sp.ndtr, 4),
     "sigmoid": (ops.sigmoid, sp.expit, 4), "logsigmoid": (ops.logsigmoid, sp.log_expit, 4),
     "softplus": (lambda x: ops.softplus(x, 1.0, np.inf), lambda x: np.logaddexp(0, x), 4),
     "silu": (ops.silu, lambda x: x * sp.expit(x), 4),
-    "gelu": (ops.gelu, lambda x: 0.5 * x * sp.erfc(-x * np.sqrt(0.5)), 6),
-    "mish": (ops.mish, lambda x: x * np.tanh(np.logaddexp(0, x)), 6),
+    "gelu": (ops.gelu, lambda x: 0.5 * x * sp.erfc(-x * np.sqrt(0.5)), 4),
+    "mish": (ops.mish, lambda x: x * np.tanh(np.logaddexp(0, x)), 4),
     "log_ndtr": (special.log_ndtr, sp.log_ndtr, 0.52), "erfinv": (ops.erfinv, sp.erfinv, 0.52),
     "ndtri": (special.ndtri, sp.ndtri, 0.52), "erfcx": (special.erfcx, sp.erfcx, 0.52),
     "i0e": (special.i0e, sp.i0e, 0.52), "i1e": (special.i1e, sp.i1e, 0.52),
