@@ -91,7 +91,78 @@ _ROWS = normals((4096, 1024))
 _LN, _BN, _SM, _CE, _MP = 4096 * 768, 32 * 64 * 32 * 32, 4096 * 1024, 4096 * 32000, 64 * 32 * 64 * 64
 _TABLE, _ROWS_READ = 32000 * 512, 4096 * 512
 
+_ROW, _COLUMN, _SQUARE = (1024,), (4096, 1), (2048, 2048)
+_THREE_8M = normals(*[(_EIGHT,)] * 3)
+
+# Shapes that broadcast, operands that lie otherwise than their result, and formulas of three operands.
+LAYOUTS = [
+    *pair(
+        "add_row_4096x1024",
+        "add",
+        normals((4096, 1024), _ROW),
+        lambda ns: ns.add,
+        lambda jax: jax.numpy.add,
+        (2 * _SM, 3 * _SM),
+        numpy=lambda np, *_: np.add,
+    ),
+    *pair(
+        "mul_column_4096x1024",
+        "mul",
+        normals((4096, 1024), _COLUMN),
+        lambda ns: ns.mul,
+        lambda jax: jax.numpy.multiply,
+        (2 * _SM, 4 * _SM),
+        numpy=lambda np, *_: np.multiply,
+    ),
+    *pair(
+        "add_outer_4096x1024",
+        "add",
+        normals(_COLUMN, _ROW),
+        lambda ns: ns.add,
+        lambda jax: jax.numpy.add,
+        (_SM,),
+        numpy=lambda np, *_: np.add,
+    ),
+    *pair(
+        "add_transposed_2048",
+        "add",
+        normals(_SQUARE, _SQUARE),
+        lambda ns: lambda a, b: a + b.T,
+        lambda jax: lambda a, b: a + b.T,
+        (3 * 2048**2,),
+        numpy=lambda np, *_: lambda a, b: a + b.T,
+    ),
+    *pair(
+        "relu_every_second_4096x1024",
+        "relu",
+        _ROWS,
+        lambda ns: lambda x: ns.relu(x[:, ::2]),
+        lambda jax: lambda x: jax.nn.relu(x[:, ::2]),
+        (1.5 * _SM,),
+        numpy=lambda np, _: lambda x: np.maximum(x[:, ::2], 0),
+    ),
+    *pair(
+        "lerp_8M",
+        "lerp",
+        _THREE_8M,
+        lambda ns: ns.lerp,
+        lambda jax: lambda a, b, w: a + w * (b - a),
+        (4 * _EIGHT,),
+        numpy=lambda np, *_: lambda a, b, w: a + w * (b - a),
+    ),
+    *pair(
+        "addcmul_8M",
+        "addcmul",
+        _THREE_8M,
+        lambda ns: ns.addcmul,
+        lambda jax: lambda a, b, c: a + b * c,
+        (4 * _EIGHT,),
+        numpy=lambda np, *_: lambda a, b, c: a + b * c,
+    ),
+]
+
 WORKLOADS = [
+    *LAYOUTS,
     *pair(
         "layernorm_4096x768",
         "layer_norm",
