@@ -16,6 +16,7 @@ __all__ = [
     "MissingExtraError",
     "PydlError",
     "ShapeError",
+    "StorageError",
     "require",
 ]
 
@@ -30,6 +31,10 @@ class AttributeMissingError(PydlError, AttributeError):
 
 class FileFormatError(PydlError, ValueError):
     """A file is truncated, of the wrong kind, or does not hold what it says."""
+
+
+class StorageError(PydlError, OSError):
+    """A file could not be written; what was there before is unchanged."""
 
 
 class CheckpointError(PydlError, RuntimeError):
