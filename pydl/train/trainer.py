@@ -4,26 +4,27 @@ import copy
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Literal
 
 from pydl.autograd import no_grad
-from pydl.errors import ArgumentError, CheckpointError
+from pydl.errors import ArgumentError
 from pydl.nn import Module
-from pydl.nn.utils import clip_grad_norm_
-from pydl.ops import as_tensor, cat, get_rng_state, set_rng_state
+from pydl.ops import as_tensor, cat
 from pydl.optim import Optimizer
-from pydl.optim.lr_scheduler import LRScheduler
-from pydl.serialize import load, save
+from pydl.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from pydl.serialize import load
 from pydl.tensor import Tensor
-from pydl.train.callbacks import Callback, Progress
-from pydl.train.loaders import as_loader, cursor, length, resumed, size_of
+from pydl.train.callbacks.callback import Callback, heard, last
+from pydl.train.callbacks.checkpoint import newest
+from pydl.train.callbacks.progress import Progress
+from pydl.train.gradients import Gradients
+from pydl.train.loaders import as_loader, length, resumed, size_of
 from pydl.train.metrics import MeanLoss, Metric
+from pydl.train.state import load_into, set_rng, state_of, write
 
 __all__ = ["Trainer"]
-
-_STATE_KEYS = {"model", "optimizer", "scheduler", "rng", "loader", "began", "epoch", "batch", "step", "running",
-               "history", "callbacks"}  # fmt: skip
 
 
 class Trainer:
@@ -33,13 +34,23 @@ class Trainer:
         model: called as model(x).
         loss: called as loss(prediction, target), the mean over the batch.
         optimizer: of the model's parameters.
-        scheduler: steps at the end of each epoch.
+        scheduler: a schedule of the learning rate, which steps at the end of each epoch, or after each step of the
+            optimizer with schedule="step". `ReduceLROnPlateau` is given the number that `monitor` names in the
+            history; None: "val_loss" with validation data, else "loss".
         metrics: computed for training and validation; a list, or a dict with the names in the history.
-        clip_norm: gradients are scaled down to this norm.
+        penalty: called as penalty(model); what is differentiated is the loss plus it. The history has the loss alone.
+        clip_norm, clip_value: gradients are scaled down to this norm; each of their elements is cut off.
+        accumulate: batches per step of the optimizer; the gradient is that of the mean over all their examples.
+        autocast: a context, e.g. `pydl.amp.autocast`, around the model and the loss.
+        scaler: a `pydl.amp.GradScaler` that keeps gradients of float16 from vanishing.
+        closure: the optimizer's step takes a function that computes loss and gradients, as L-BFGS and SAM do.
     Attributes:
         history: one list per name, one number per epoch: "loss", the metrics; "val_loss", ... of the validation data.
         epoch, step: finished epochs and steps. batch: batches so far in this epoch, of `batches` (None: not known).
-        running: the metrics of the epoch under way, "loss" among them.
+        current: the batch under way. running: the metrics of the epoch under way, "loss" among them.
+        evaluated: the model that validation, `evaluate` and `predict` use: `model` or an average of it.
+        average: the average that a callback keeps, or None.
+        finished: whether the newest `fit` came to its end: to its last epoch, or to a stop at the end of one.
     """
 
     def __init__(
@@ -49,24 +60,43 @@ class Trainer:
         optimizer: Optimizer,
         *,
         scheduler: LRScheduler | None = None,
+        schedule: Literal["epoch", "step"] = "epoch",
+        monitor: str | None = None,
         metrics: Sequence[Metric] | Mapping[str, Metric] = (),
+        penalty: Callable[[Module], Tensor] | None = None,
         clip_norm: float | None = None,
+        clip_value: float | None = None,
+        accumulate: int = 1,
+        autocast: AbstractContextManager[Any] | None = None,
+        scaler: Any = None,
+        closure: bool = False,
     ) -> None:
-        if clip_norm is not None and not clip_norm > 0:
-            raise ArgumentError(f"Trainer: clip_norm must be > 0, got {clip_norm}")
+        if schedule not in ("epoch", "step"):
+            raise ArgumentError(f'Trainer: schedule must be "epoch" or "step", got {schedule!r}')
+        if schedule == "step" and isinstance(scheduler, ReduceLROnPlateau):
+            raise ArgumentError('Trainer: ReduceLROnPlateau looks at epochs: schedule must be "epoch"')
+        if closure and (accumulate != 1 or scaler is not None):
+            raise ArgumentError("Trainer: closure excludes accumulate and scaler")
         self.model, self.loss, self.optimizer, self.scheduler = model, loss, optimizer, scheduler
-        self.clip_norm = clip_norm
+        self.schedule, self.monitor, self.penalty, self.closure = schedule, monitor, penalty, closure
+        self.autocast = nullcontext() if autocast is None else autocast
+        self.gradients = Gradients(model, optimizer, accumulate, scaler, clip_norm, clip_value)
         self.metrics = dict(metrics) if isinstance(metrics, Mapping) else {m.name: m for m in metrics}
         if len(self.metrics) != len(metrics) or "loss" in self.metrics:
             raise ArgumentError("Trainer: metrics need different names, none of them 'loss': pass a dict")
         self.running = self._meters()
-        self.history: dict[str, list[float]] = {}
+        self.history: dict[str, list[Any]] = {}
         self.epoch = self.step = self.batch = 0
         self.batches: int | None = None
+        self.current: Any = None
+        self.evaluated = model
+        self.average: Module | None = None
+        self.finished = False
         self._began = 0
         self._stopped = False
         self._loader: Iterable[Any] = ()
         self._callbacks: list[Callback] = []
+        self._events = heard([])
         self._resume: dict[str, Any] | None = None
 
     def fit(
@@ -79,7 +109,7 @@ class Trainer:
         shuffle: bool = True,
         callbacks: Sequence[Callback] = (),
         progress: bool | None = None,
-    ) -> dict[str, list[float]]:
+    ) -> dict[str, list[Any]]:
         """Trains for a number of epochs.
 
         Args:
@@ -94,21 +124,19 @@ class Trainer:
                 batches = self._epoch_batches()
                 self._call("on_epoch_start")
                 self.model.train()
-                for batch in batches:
-                    self.optimizer.zero_grad()
-                    loss, prediction, target = self.compute(batch)
-                    loss.backward()
-                    if self.clip_norm is not None:
-                        clip_grad_norm_(self.model.parameters(), self.clip_norm)
-                    self.optimizer.step()
-                    self._count(batch, loss, prediction, target)
-                    self._call("on_step_end")
-                    if self._stopped:
-                        break
+                for self.current in batches:
+                    self._call("on_batch_start")
+                    self._add_gradients()
+                    self._call("on_batch_end")
+                    if self.gradients.full:
+                        self._take_step()
+                        if self._stopped:
+                            break
                 else:
                     self._finish_epoch(validation, batch_size)
-                    self._call("on_epoch_end")
+            self.finished = self.batch == 0
         finally:
+            self.current = None
             self._call("on_fit_end")
         return self.history
 
@@ -122,13 +150,14 @@ class Trainer:
         """Ends the training after the step under way. An epoch cut off by it is finished by a resumed `fit` only."""
         self._stopped = True
 
-    def evaluate(self, data: Any, *, batch_size: int = 32) -> dict[str, float]:
+    def evaluate(self, data: Any, *, batch_size: int = 32) -> dict[str, Any]:
         """The loss and the metrics on data, given as to `fit`, with the model in evaluation mode."""
         meters = self._meters()
-        with _evaluating(self.model):
+        with _evaluating(self):
             for batch in as_loader(data, batch_size, False, "evaluate"):
-                loss, prediction, target = self.compute(batch)
-                _update(meters, batch, loss, prediction, target)
+                with self.autocast:
+                    loss, prediction, target = self.compute(batch)
+                _update(meters, size_of(batch), loss, prediction, target)
         if not meters["loss"].count:
             raise ArgumentError("evaluate: there is no data")
         return {name: meter.compute() for name, meter in meters.items()}
@@ -143,11 +172,20 @@ class Trainer:
         else:
             whole = as_tensor(x)
             batches = (whole[i : i + batch_size] for i in range(0, max(whole.shape[0], 1), batch_size))
-        with _evaluating(self.model):
+        with _evaluating(self), self.autocast:
             outputs = [self.model(batch) for batch in batches]
         if not outputs:
             raise ArgumentError("predict: there is no data")
         return cat(outputs)
+
+    def models(self) -> dict[str, Module]:
+        """What learns: "model", and "average" where a callback keeps one."""
+        return {"model": self.model} if self.average is None else {"model": self.model, "average": self.average}
+
+    @property
+    def resuming(self) -> bool:
+        """Whether a loaded state waits to be gone on with; in on_fit_start, whether this call of fit does so."""
+        return self._resume is not None
 
     # ---- what the loop does between the lines
 
@@ -155,11 +193,14 @@ class Trainer:
         """A new call of fit, or the rest of an interrupted one."""
         if epochs < 0:
             raise ArgumentError(f"fit: epochs must be >= 0, got {epochs}")
-        self._stopped = False
+        self._events = heard(callbacks)
+        self._stopped = self.finished = False
         self._loader, self._callbacks = loader, callbacks
+        self.evaluated, self.average = self.model, None
         self.batches = length(loader)
         if self._resume is None:
             self._began = self.epoch
+            self.gradients.pending = 0
         else:
             saved = list(self._resume["callbacks"])
             for callback in callbacks:  # each takes the first state of its class
@@ -169,7 +210,7 @@ class Trainer:
                     callback.load_state_dict(found[1])
         self._call("on_fit_start")
         if self._resume is not None:
-            set_rng_state(self._resume["rng"])
+            set_rng(self._resume["rng"])
 
     def _epoch_batches(self) -> Iterator[Any]:
         """The batches of the epoch, or those that an interrupted one had left."""
@@ -181,17 +222,53 @@ class Trainer:
                 meter.reset()
         return iter(self._loader) if resume is None else resumed(self._loader, resume["loader"], self.batch)
 
-    def _count(self, batch: Any, loss: Tensor, prediction: Tensor, target: Tensor) -> None:
-        self.step += 1
+    def _objective(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What is differentiated; loss, predictions and targets of the current batch."""
+        with self.autocast:
+            loss, prediction, target = self.compute(self.current)
+        return loss if self.penalty is None else loss + self.penalty(self.model), loss, prediction, target
+
+    def _add_gradients(self) -> None:
+        size = size_of(self.current)
         self.batch += 1
-        _update(self.running, batch, loss, prediction, target)
+        if self.closure:
+            self.gradients.pending = 1  # they come in the step
+            return
+        objective, *found = self._objective()
+        self.gradients.add(objective, size)
+        _update(self.running, size, *found)
+
+    def _take_step(self) -> None:
+        """A step of the optimizer and what belongs to it: the schedule, saving."""
+        stepped = self._step_by_closure() if self.closure else self.gradients.finish(self._look)
+        self.step += 1
+        if stepped and self.schedule == "step" and self.scheduler is not None:
+            self.scheduler.step()
+        self._call("on_step_end")
+        self._call("on_save")
+
+    def _step_by_closure(self) -> bool:
+        """The optimizer computes losses itself; the first one, from before the step, counts."""
+        found: list[Any] = []
+
+        def objective() -> Tensor:
+            value, *seen = self._objective()
+            found.extend(() if found else seen)
+            return value
+
+        self.gradients.finish_by_closure(objective, self._look)
+        _update(self.running, size_of(self.current), *found)
+        return True
+
+    def _look(self) -> None:
+        self._call("on_gradients")
 
     def _finish_epoch(self, validation: Any, batch_size: int) -> None:
-        """Puts the epoch into the history; from here on it counts as finished."""
+        """Puts the epoch into the history, from where on it counts as finished, and lets the schedule see it."""
         if self.batch == 0:
             raise ArgumentError("fit: there are no batches to train on (an iterator can be used for one epoch only)")
-        if self.scheduler is not None:
-            self.scheduler.step()
+        if self.gradients.pending:
+            self._take_step()
         record = {name: meter.compute() for name, meter in self.running.items()}
         if validation is not None:
             found = self.evaluate(validation, batch_size=batch_size)
@@ -200,10 +277,18 @@ class Trainer:
             self.history.setdefault(name, []).append(value)
         self.epoch += 1
         self.batch = 0
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(
+                last("Trainer", self, self.monitor or ("val_loss" if validation is not None else "loss"))
+            )
+        elif self.scheduler is not None and self.schedule == "epoch":
+            self.scheduler.step()
+        self._call("on_epoch_end")
+        self._call("on_save")
 
     def _call(self, event: str) -> None:
-        for callback in self._callbacks:
-            getattr(callback, event)(self)
+        for method in self._events[event]:
+            method(self)
 
     def _meters(self) -> dict[str, Metric]:
         meters: dict[str, Metric] = {"loss": MeanLoss(), **copy.deepcopy(self.metrics)}
@@ -214,53 +299,37 @@ class Trainer:
     # ---- saving
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the rest of the training depends on, as a tree for `pydl.save`."""
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
-            "rng": get_rng_state(),
-            "loader": cursor(self._loader),
-            "began": self._began,
-            "epoch": self.epoch,
-            "batch": self.batch,
-            "step": self.step,
-            "running": {name: meter.state_dict() for name, meter in self.running.items()},
-            "history": self.history,
-            "callbacks": [[type(c).__name__, c.state_dict()] for c in self._callbacks],
-        }
+        """Everything that the rest of the training depends on, as a tree for `pydl.save`.
+
+        Its tensors are those of the training: copy them if it goes on before they are used.
+        """
+        return state_of(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """The next `fit` goes on where state was taken, to the same bits, given the same data and callbacks.
 
-        Raises: CheckpointError if it is the state of something else.
+        Raises: CheckpointError, which lists what differs, if it is the state of something else; then nothing changed.
         """
-        if not isinstance(state, Mapping) or set(state) != _STATE_KEYS:
-            raise CheckpointError(f"Trainer: expected a state with the entries {sorted(_STATE_KEYS)}")
-        if set(state["running"]) != set(self.running):
-            raise CheckpointError(
-                f"Trainer: the state has the metrics {list(state['running'])}, not {list(self.running)}"
-            )
-        if (state["scheduler"] is None) != (self.scheduler is None):
-            raise CheckpointError("Trainer: either the state or the trainer has a scheduler, the other one not")
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.scheduler is not None:
-            self.scheduler.load_state_dict(state["scheduler"])
-        for name, meter in self.running.items():
-            meter.load_state_dict(state["running"][name])
-        self.history = {name: list(values) for name, values in state["history"].items()}
-        self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
-        self._began = state["began"]
+        load_into(self, state)
         self._resume = {name: state[name] for name in ("rng", "loader", "callbacks")}
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the state to a file; see `pydl.save`."""
-        save(self.state_dict(), path)
+        """Writes the state to a file, which is replaced as a whole once the new one is on disk; see `pydl.save`.
+
+        Raises: StorageError, an OSError, if it cannot be written; the old file is then unchanged.
+        """
+        write(self, path)
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Reads the state from a file of `save`. Raises: FileFormatError, CheckpointError."""
         self.load_state_dict(load(path))
+
+    def resume(self, path: str | os.PathLike[str]) -> bool:
+        """Loads the newest file that `Checkpoint(path)` has saved. Returns: whether there was one."""
+        found = newest(path)
+        if found is not None:
+            self.load(found)
+        return found is not None
 
 
 def _bar(progress: bool | None) -> list[Callback]:
@@ -270,27 +339,29 @@ def _bar(progress: bool | None) -> list[Callback]:
     return [Progress()] if progress else []
 
 
-def _update(meters: Mapping[str, Metric], batch: Any, loss: Tensor, prediction: Tensor, target: Tensor) -> None:
+def _update(meters: Mapping[str, Metric], size: int, loss: Tensor, prediction: Tensor, target: Tensor) -> None:
     for meter in meters.values():
         if isinstance(meter, MeanLoss):
-            meter.add_batch(loss.item(), size_of(batch))
+            meter.add_batch(loss.item(), size)
         else:
             meter.update(prediction, target)
 
 
 class _evaluating:
-    """Within it the model is in evaluation mode and nothing is recorded; after it each part is as it was."""
+    """Within it the evaluated model is in evaluation mode and nothing is recorded; after it each part is as it was."""
 
-    def __init__(self, model: Module) -> None:
-        self.model = model
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
         self.recording = no_grad()
 
     def __enter__(self) -> None:
-        self.were_training = [m for m in self.model.modules() if m.training]
+        self.model, self.trainer.model = self.trainer.model, self.trainer.evaluated
+        self.were_training = [m for m in self.trainer.model.modules() if m.training]
         self.recording.__enter__()
-        self.model.eval()
+        self.trainer.model.eval()
 
     def __exit__(self, *exc: Any) -> None:
+        self.trainer.model = self.model
         for module in self.were_training:
             module.training = True
         self.recording.__exit__(*exc)

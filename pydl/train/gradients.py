@@ -1,0 +1,123 @@
+"""From the losses of batches to one step of the optimizer: accumulation, loss scaling, clipping."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydl.errors import ArgumentError, CheckpointError
+from pydl.nn import Module
+from pydl.nn.utils import clip_grad_norm_, clip_grad_value_
+from pydl.optim import Optimizer
+from pydl.tensor import Tensor
+
+
+class Gradients:
+    """Gathers gradients and takes steps with them.
+
+    Args:
+        accumulate: batches per step. The gradient is that of the mean over all their examples, whatever their sizes.
+        scaler: a `pydl.amp.GradScaler`, or None.
+        clip_norm, clip_value: limits of the norm of all gradients and of each element, or None.
+    Attributes: pending: batches whose gradients wait for a step.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        optimizer: Optimizer,
+        accumulate: int = 1,
+        scaler: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> None:
+        if not isinstance(accumulate, int) or accumulate < 1:
+            raise ArgumentError(f"Trainer: accumulate must be >= 1, got {accumulate}")
+        for name, limit in (("clip_norm", clip_norm), ("clip_value", clip_value)):
+            if limit is not None and not limit > 0:
+                raise ArgumentError(f"Trainer: {name} must be > 0, got {limit}")
+        self.model, self.optimizer, self.accumulate, self.scaler = model, optimizer, accumulate, scaler
+        self.clip_norm, self.clip_value = clip_norm, clip_value
+        self.pending = self.first = self.examples = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether a step is due."""
+        return self.pending >= self.accumulate
+
+    def add(self, loss: Tensor, size: int) -> None:
+        """The gradients of a loss, the mean over `size` examples.
+
+        Each batch weighs size / (size of the first one), so that batches of one size are added up as they are.
+        """
+        if self.pending == 0:
+            self.optimizer.zero_grad()
+            self.first, self.examples = size, 0
+        elif size != self.first:
+            loss = loss * (size / self.first)
+        if self.scaler is not None:
+            loss = self.scaler.scale(loss)
+        loss.backward()
+        self.pending += 1
+        self.examples += size
+
+    def finish(self, look: Callable[[], None]) -> bool:
+        """Takes a step. Args: look: called when the gradients are whole, before they are clipped.
+
+        Returns: whether the optimizer made one; a scaler leaves out those with infinite gradients.
+        """
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer)
+        if self.examples != self.first:
+            for p in self.model.parameters():
+                if p.grad is not None:
+                    p.grad = p.grad * (self.first / self.examples)
+        self.pending = 0
+        self._prepare(look)
+        if self.scaler is None:
+            self.optimizer.step()
+            return True
+        before = self.scaler.get_scale()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return bool(self.scaler.get_scale() >= before)
+
+    def finish_by_closure(self, loss: Callable[[], Tensor], look: Callable[[], None]) -> None:
+        """Takes a step with an optimizer that computes losses itself, as often as it needs."""
+
+        def closure() -> Tensor:
+            self.optimizer.zero_grad()
+            value = loss()
+            value.backward()
+            self._prepare(look)
+            return value
+
+        self.pending = 0
+        self.optimizer.step(closure)
+
+    def _prepare(self, look: Callable[[], None]) -> None:
+        look()
+        if self.clip_value is not None:
+            clip_grad_value_(self.model.parameters(), self.clip_value)
+        if self.clip_norm is not None:
+            clip_grad_norm_(self.model.parameters(), self.clip_norm)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The gradients that wait, and those of the scaler."""
+        waiting = {name: p.grad for name, p in self.model.named_parameters()} if self.pending else {}
+        return {
+            "pending": self.pending,
+            "first": self.first,
+            "examples": self.examples,
+            "waiting": waiting,
+            "scaler": None if self.scaler is None else self.scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a state of `state_dict`. Raises: CheckpointError if only one of both has a scaler."""
+        if (state["scaler"] is None) != (self.scaler is None):
+            raise CheckpointError("Trainer: either the state or the trainer has a scaler, the other one not")
+        if self.scaler is not None:
+            self.scaler.load_state_dict(state["scaler"])
+        self.pending, self.first, self.examples = state["pending"], state["first"], state["examples"]
+        for name, p in self.model.named_parameters():
+            if self.pending:
+                p.grad = state["waiting"][name]
