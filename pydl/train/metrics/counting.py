@@ -37,7 +37,7 @@ class Accuracy(MeanMetric):
     def update(self, prediction: Any, target: Any) -> None:
         """Adds one batch."""
         found, right = chosen(prediction, target, "Accuracy", None, self.threshold, self.ignore_index)
-        self.add(np.count_nonzero(found == right), right.size)
+        self.add(int(np.count_nonzero(found == right)), right.size)
 
 
 class TopKAccuracy(MeanMetric):
