@@ -1,6 +1,6 @@
 """Data: datasets, samplers, the loader, synthetic problems. Names and defaults are those of torch.utils.data."""
 
-from pydl.data import datasets, synthetic, transforms
+from pydl.data import datasets, synthetic, text, transforms
 from pydl.data.collate import default_collate, default_convert
 from pydl.data.dataset import (
     ChainDataset,
@@ -12,9 +12,10 @@ from pydl.data.dataset import (
     TensorDataset,
     random_split,
 )
-from pydl.data.datasets import MNIST, Digits, FashionMNIST
+from pydl.data.datasets import MNIST, Digits, FashionMNIST, Sunspots, TinyShakespeare
 from pydl.data.idx import read_idx
 from pydl.data.loader import DataLoader
+from pydl.data.padding import BucketBatchSampler, PadCollate, key_padding_mask
 from pydl.data.sampler import (
     BatchSampler,
     RandomSampler,
@@ -23,11 +24,14 @@ from pydl.data.sampler import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
+from pydl.data.windows import BPTTBatches, SlidingWindows, TokenWindows
 from pydl.data.worker import WorkerInfo, batch_rng, get_worker_info
 
 __all__ = [
     "MNIST",
+    "BPTTBatches",
     "BatchSampler",
+    "BucketBatchSampler",
     "ChainDataset",
     "ConcatDataset",
     "DataLoader",
@@ -35,13 +39,18 @@ __all__ = [
     "Digits",
     "FashionMNIST",
     "IterableDataset",
+    "PadCollate",
     "RandomSampler",
     "Sampler",
     "SequentialSampler",
+    "SlidingWindows",
     "StackDataset",
     "Subset",
     "SubsetRandomSampler",
+    "Sunspots",
     "TensorDataset",
+    "TinyShakespeare",
+    "TokenWindows",
     "WeightedRandomSampler",
     "WorkerInfo",
     "batch_rng",
@@ -49,8 +58,10 @@ __all__ = [
     "default_collate",
     "default_convert",
     "get_worker_info",
+    "key_padding_mask",
     "random_split",
     "read_idx",
     "synthetic",
+    "text",
     "transforms",
 ]

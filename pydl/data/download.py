@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydl.errors import require
+from pydl.errors import FileFormatError, require
 
 
 def cache_dir() -> Path:
@@ -42,3 +43,31 @@ def fetch(urls: Sequence[str], folder: Path, name: str, sha256: str) -> Path:
         except (OSError, ValueError) as error:  # no connection, or a file with another checksum
             reasons.append(f"{url}: {error}")
     raise ConnectionError(f"{name}: could not be downloaded:\n  " + "\n  ".join(reasons))
+
+
+def checked_file(
+    owner: str,
+    folder: str,
+    name: str,
+    root: str | os.PathLike[str] | None,
+    urls: Sequence[str],
+    sha256: str,
+    download: bool,
+) -> Path:
+    """The file `name` of a data set: in $PYDL_DATA/folder, root/folder or root (the cache without a root), or fetched.
+
+    Raises: FileFormatError for another checksum; FileNotFoundError when missing and download=False; and as `fetch`.
+    """
+    home = cache_dir() if root is None else Path(root)
+    folders = [home / folder, home]
+    if shared := os.environ.get("PYDL_DATA"):
+        folders.insert(0, Path(shared) / folder)
+    found = find_file(folders, name)
+    if found is None:
+        if not download:
+            raise FileNotFoundError(f"{owner}: no {name} in {', '.join(map(str, folders))}: pass download=True")
+        return fetch(urls, home / folder, name, sha256)
+    digest = hashlib.sha256(found.read_bytes()).hexdigest()
+    if digest != sha256:
+        raise FileFormatError(f"{owner}: {found} is damaged: its sha256 is {digest}, expected {sha256}")
+    return found
