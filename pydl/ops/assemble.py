@@ -227,6 +227,8 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
 
 # ---------------------------------------------------------------- parts
 
+_MOST_SECTIONS = 1 << 20  # beyond the size of the axis: each empty one costs memory too
+
 
 def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """Pieces of these sizes along dim; views."""
@@ -243,6 +245,10 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     if isinstance(given, int):
         if given < 1:
             raise ArgumentError(f"tensor_split: expected at least one section, got {given}")
+        if given > max(size, _MOST_SECTIONS):
+            raise ArgumentError(
+                f"tensor_split: {given} sections of an axis of size {size}: expected at most {_MOST_SECTIONS}"
+            )
         each, more = divmod(size, given)
         return split(input, [each + (i < more) for i in range(given)], at)
     cuts = [0, *[slice(None, c).indices(size)[1] for c in given], size]

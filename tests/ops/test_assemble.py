@@ -230,3 +230,10 @@ def test_indices_of_triangles(name: str, offset: int) -> None:
         np.testing.assert_array_equal(ours.numpy(), np.stack(getattr(np, name)(rows, offset, columns)))
     with pytest.raises(ArgumentError, match=f"{name}: expected sizes"):
         getattr(ops, name)(-1, 2)
+
+
+def test_sections_that_no_machine_can_hold() -> None:
+    for split in (ops.tensor_split, ops.hsplit):
+        with pytest.raises(ArgumentError, match=r"tensor_split: .* sections of an axis of size 0"):
+            split(pydl.ones(0), 2**40)
+    assert len(ops.tensor_split(pydl.ones(2), 100)) == 100

@@ -5,6 +5,9 @@ the first check, and from anything at all otherwise.
 """
 
 import inspect
+import os
+import resource
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -112,6 +115,18 @@ def attempt(name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
         return
     except PydlError as error:
         assert str(error).strip(), "an error without words"
+
+
+@pytest.fixture(autouse=True)
+def _little_memory() -> Iterator[None]:
+    """What asks for very much memory is refused it, before the machine is short of it; sanitizers reserve terabytes."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    if "PYDL_SANITIZED" not in os.environ and os.path.exists("/proc/self/statm"):
+        with open("/proc/self/statm") as statm:
+            used = int(statm.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + (2 << 30), before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @pytest.mark.parametrize("name", NAMES)
