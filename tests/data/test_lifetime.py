@@ -11,8 +11,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LOOP = """
-import os, sys
+import os, signal, sys
 from pydl.data import DataLoader
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born deaf to it
 loader = DataLoader(range(100000), 2, num_workers=2, worker_kind={kind!r}, persistent_workers={persistent})
 batches = iter(loader)
 next(batches)
@@ -66,9 +67,11 @@ def test_workers_do_not_outlive_a_killed_program(how):
 
 
 def test_interrupt_reaches_the_caller_only():
-    loop = "try:\n    while True: next(batches)\nexcept KeyboardInterrupt:\n    print('stopped')"
+    body = "    print('started', flush=True)\n    while True: next(batches)\n"
+    loop = f"try:\n{body}except KeyboardInterrupt:\n    print('stopped')"
     with start("process", loop) as program:
         pids = [int(p) for p in program.stdout.readline().split()]
+        assert program.stdout.readline() == "started\n"  # from here on an interrupt is caught
         for pid in [*pids, program.pid]:  # as the terminal does it: the whole group
             os.kill(pid, signal.SIGINT)
         out, err = program.communicate(timeout=30)
