@@ -1,12 +1,15 @@
-"""Architectures, and their fine-tuning."""
+"""Architectures, their fine-tuning, and text from language models."""
 
 from pydl.models.alexnet import AlexNet, OverFeat, ZFNet, alexnet, overfeat, zfnet
+from pydl.models.beam import BeamResult, beam_search
 from pydl.models.finetune import freeze, head_name, param_groups, replace_head, transfer, unfreeze
+from pydl.models.generation import LanguageModel, Uncached, generate, stream
 from pydl.models.googlenet import GoogLeNet, GoogLeNetOutputs, SmallInception, auxiliary_loss, googlenet
 from pydl.models.lenet import LeNet, LeNet5
 from pydl.models.mlp import MLP
 from pydl.models.resnet import BasicBlock, Bottleneck, ResNet, resnet18, resnet34, resnet50, resnet101, resnet152
 from pydl.models.resnet_cifar import CifarResNet, resnet20, resnet32, resnet44, resnet56, resnet110
+from pydl.models.text_generation import generate_text, stream_text
 from pydl.models.vgg import VGG, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
 
 __all__ = [
@@ -14,19 +17,25 @@ __all__ = [
     "VGG",
     "AlexNet",
     "BasicBlock",
+    "BeamResult",
     "Bottleneck",
     "CifarResNet",
     "GoogLeNet",
     "GoogLeNetOutputs",
+    "LanguageModel",
     "LeNet",
     "LeNet5",
     "OverFeat",
     "ResNet",
     "SmallInception",
+    "Uncached",
     "ZFNet",
     "alexnet",
     "auxiliary_loss",
+    "beam_search",
     "freeze",
+    "generate",
+    "generate_text",
     "googlenet",
     "head_name",
     "overfeat",
@@ -42,6 +51,8 @@ __all__ = [
     "resnet101",
     "resnet110",
     "resnet152",
+    "stream",
+    "stream_text",
     "transfer",
     "unfreeze",
     "vgg11",

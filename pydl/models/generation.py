@@ -1,0 +1,291 @@
+"""Text from a language model: one token after the other, chosen by its probability.
+
+What a model must offer is `LanguageModel`. Axes: b sequences, t tokens so far, v vocabulary.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from pydl import _C, ops
+from pydl.autograd.mode import no_grad
+from pydl.errors import ArgumentError, DtypeError, ShapeError
+from pydl.nn import functional as F
+from pydl.nn.module import Module
+from pydl.ops.random import Generator
+from pydl.tensor import Tensor
+
+__all__ = ["LanguageModel", "Uncached", "generate", "stream"]
+
+
+@runtime_checkable
+class LanguageModel(Protocol):
+    """What generation asks of a model.
+
+    A model that has an attribute `context`, the number of tokens that it can look back on, is given the last `context`
+    tokens afresh once there are more; None or no such attribute: there is no limit. Any other callable that maps ids
+    (b, t) to logits (b, t, v), or to a tuple that begins with them, is taken too, and is run over all tokens each time.
+    """
+
+    def decode(self, ids: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """The next token's logits, and the state to go on with.
+
+        Args:
+            ids: int64 (b, t), the tokens behind those that `state` has seen.
+            state: what the last call returned; None: nothing was seen.
+        Returns: logits (b, v) and the new state.
+        """
+
+    def select(self, state: Any, rows: Tensor) -> Any:
+        """The state of the sequences `rows`, int64 (b',), in that order; some may come twice."""
+
+
+class Uncached:
+    """A LanguageModel of a function without a state: its state is all tokens so far.
+
+    Args:
+        model: ids (b, t) -> logits (b, t, v), or a tuple that begins with them.
+    """
+
+    def __init__(self, model: Callable[[Tensor], Any]) -> None:
+        self.model = model
+        self.context: int | None = getattr(model, "context", None)
+
+    def decode(self, ids: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """(b, t) -> (b, v) and all ids."""
+        seen = ids if state is None else ops.cat([state, ids], 1)
+        made = self.model(seen)
+        logits = made[0] if isinstance(made, tuple) else made
+        if logits.ndim != 3 or logits.shape[:2] != seen.shape:
+            raise ShapeError(f"Uncached: ids {seen.shape} gave logits {logits.shape}: expected (b, t, v)")
+        return logits[:, -1], seen
+
+    def select(self, state: Any, rows: Tensor) -> Any:
+        """Those rows of the ids."""
+        return state[rows]
+
+
+class Decoder:
+    """A model on its way through some sequences, without gradients, as outside training.
+
+    Attributes: ids: int64 (b, t), all tokens so far.
+    """
+
+    def __init__(self, model: LanguageModel | Callable[[Tensor], Any], prompt: Tensor) -> None:
+        self.model = model if isinstance(model, LanguageModel) else Uncached(model)
+        module = self.model.model if isinstance(self.model, Uncached) else self.model
+        self._module = module if isinstance(module, Module) else None
+        self._context: int | None = getattr(self.model, "context", None)
+        self._state: Any = None
+        self.ids = prompt[:, :0]
+        self._new = prompt
+
+    def advance(self, new: Tensor | None = None) -> Tensor:
+        """Logits (b, v) behind the tokens so far and `new`, (b, t)."""
+        new = self._new if new is None else new
+        self.ids = ops.cat([self.ids, new], 1)
+        if self._context is not None and self.ids.shape[1] > self._context:
+            self._state, new = None, self.ids[:, -self._context :]
+        with no_grad(), evaluating(self._module):
+            logits, self._state = self.model.decode(new, self._state)
+        return logits.detach()
+
+    def select(self, rows: Tensor) -> None:
+        """Goes on with these of the sequences."""
+        self.ids, self._state = self.ids[rows], self.model.select(self._state, rows)
+
+
+@contextmanager
+def evaluating(module: Module | None) -> Iterator[None]:
+    """Parts that are in training are as outside training meanwhile."""
+    training = [part for part in module.modules() if part.training] if module is not None else []
+    for part in training:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is drawn from its logits."""
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    repetition_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < float("inf"):
+            raise ArgumentError(f"generate: temperature must be finite and >= 0, got {self.temperature}")
+        if self.top_k is not None and (type(self.top_k) is not int or self.top_k < 1):
+            raise ArgumentError(f"generate: top_k must be an integer >= 1, got {self.top_k!r}")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise ArgumentError(f"generate: top_p must be above 0 and at most 1, got {self.top_p}")
+        if not 0 < self.repetition_penalty < float("inf"):
+            raise ArgumentError(f"generate: repetition_penalty must be finite and > 0, got {self.repetition_penalty}")
+
+    def probabilities(self, logits: Tensor, ids: Tensor) -> Tensor:
+        """(b, v) logits behind tokens (b, t) -> (b, v) float64, 0 where a token is ruled out."""
+        scores = self.penalised(logits.to(_C.float64), ids)
+        scores = scores - scores.amax(-1, keepdim=True)
+        if self.temperature == 0:
+            return F.one_hot(scores.argmax(-1), scores.shape[-1]).to(_C.float64)
+        scores = scores / max(self.temperature, 1e-300)
+        if self.top_k is not None and self.top_k < scores.shape[-1]:
+            least = scores.topk(self.top_k, -1)[0][:, -1:]
+            scores = scores.masked_fill(scores < least, float("-inf"))
+        p = F.softmax(scores, -1)
+        return p if self.top_p is None or self.top_p == 1 else self._nucleus(p)
+
+    def penalised(self, scores: Tensor, ids: Tensor) -> Tensor:
+        """Scores (b, v) of tokens that have come already are divided (or, below 0, multiplied) by the penalty."""
+        if self.repetition_penalty == 1:
+            return scores
+        old = scores.gather(1, ids)
+        new = ops.where(old < 0, old * self.repetition_penalty, old / self.repetition_penalty)
+        return scores.scatter(1, ids, new)
+
+    def _nucleus(self, p: Tensor) -> Tensor:
+        """The fewest most probable tokens that together have top_p."""
+        ordered, places = p.sort(-1, descending=True, stable=True)
+        before = ordered.cumsum(-1) - ordered
+        kept = ordered.masked_fill(before >= self.top_p, 0.0)
+        return ops.zeros_like(p).scatter(1, places, kept)
+
+    def choose(self, logits: Tensor, ids: Tensor, generator: Generator | None) -> Tensor:
+        """(b, v) logits -> int64 (b, 1) tokens."""
+        if self.temperature == 0:  # no draw: the generator stays where it is
+            return self.penalised(logits, ids).argmax(-1, keepdim=True)
+        return ops.multinomial(self.probabilities(logits, ids), 1, replacement=True, generator=generator)
+
+
+def generate(
+    model: LanguageModel | Callable[[Tensor], Any],
+    prompt: Tensor | Sequence[Any],
+    max_new_tokens: int,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    repetition_penalty: float = 1.0,
+    stop_tokens: int | Sequence[int] = (),
+    pad_id: int | None = None,
+    generator: Generator | None = None,
+) -> Tensor:
+    """prompt int64 (b, t) or (t,) -> (b, t + n) or (t + n,): the prompt and up to max_new_tokens tokens behind it.
+
+    The steps, as in transformers: the penalty, the temperature, top_k, top_p, a draw.
+
+    Args:
+        model: see `LanguageModel`. It is used without gradients and as outside training.
+        temperature: logits are divided by it; 0: always the most probable token (greedy), nothing is drawn.
+        top_k: only the k most probable tokens (and those as probable as the k-th).
+        top_p: of these the fewest that together have this probability, the most probable first.
+        repetition_penalty: logits of tokens that have come, in the prompt too, are divided by it, negative ones
+            multiplied; 1: no penalty.
+        stop_tokens: a sequence ends with the first of these; when all have ended, generation does.
+        pad_id: fills up sequences that ended before others; default the first of stop_tokens.
+        generator: where the draws come from; default pydl's.
+    Raises: ArgumentError, ShapeError, DtypeError.
+    Source: top_p: Holtzman et al. 2020 (arXiv:1904.09751); top_k: Fan, Lewis & Dauphin 2018; the penalty: Keskar et al.
+        2019 (arXiv:1909.05858).
+    """
+    sampling = Sampling(temperature, top_k, top_p, repetition_penalty)
+    ids = as_prompt("generate", prompt)
+    stops = as_stops("generate", stop_tokens)
+    fill = pad_id if pad_id is not None else (stops[0] if stops else 0)
+    rows = ids if ids.ndim == 2 else ids.unsqueeze(0)
+    ended = ops.zeros(rows.shape[0], dtype=_C.bool, device=rows.device)
+    out = [rows]
+    for new in _tokens(model, rows, as_count("generate", max_new_tokens), sampling, generator):
+        new = new.masked_fill(ended.unsqueeze(1), fill)
+        out.append(new)
+        ended = ended | _is_one_of(new[:, 0], stops)
+        if stops and bool(ended.all()):
+            break
+    made = ops.cat(out, 1)
+    return made if ids.ndim == 2 else made[0]
+
+
+def stream(
+    model: LanguageModel | Callable[[Tensor], Any],
+    prompt: Tensor | Sequence[Any],
+    max_new_tokens: int,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    repetition_penalty: float = 1.0,
+    stop_tokens: int | Sequence[int] = (),
+    generator: Generator | None = None,
+) -> Iterator[int]:
+    """The tokens behind a prompt (t,), each as soon as it is chosen; arguments and errors as of `generate`.
+
+    With the same generator the tokens are those of `generate`. A stop token is the last that comes.
+    """
+    sampling = Sampling(temperature, top_k, top_p, repetition_penalty)
+    ids = as_prompt("stream", prompt)
+    if ids.ndim != 1:
+        raise ShapeError(f"stream: expected one prompt (t,), got {ids.shape}")
+    stops, count = as_stops("stream", stop_tokens), as_count("stream", max_new_tokens)
+    return _one_by_one(_tokens(model, ids.unsqueeze(0), count, sampling, generator), stops)
+
+
+def _one_by_one(tokens: Iterator[Tensor], stops: tuple[int, ...]) -> Iterator[int]:
+    for new in tokens:
+        token = int(new)
+        yield token
+        if token in stops:
+            return
+
+
+def _tokens(
+    model: LanguageModel | Callable[[Tensor], Any],
+    rows: Tensor,
+    count: int,
+    sampling: Sampling,
+    generator: Generator | None,
+) -> Iterator[Tensor]:
+    """`count` times the next tokens (b, 1) of sequences (b, t)."""
+    decoder, new = Decoder(model, rows), None
+    for _ in range(count):
+        logits = decoder.advance(new)
+        new = sampling.choose(logits, decoder.ids, generator)
+        yield new
+
+
+def _is_one_of(tokens: Tensor, stops: tuple[int, ...]) -> Tensor:
+    """(b,) -> bool (b,)."""
+    found = ops.zeros(tokens.shape, dtype=_C.bool, device=tokens.device)
+    for stop in stops:
+        found = found | (tokens == stop)
+    return found
+
+
+def as_prompt(name: str, prompt: Tensor | Sequence[Any]) -> Tensor:
+    """int64 (b, t) or (t,), not empty."""
+    ids = prompt.detach() if isinstance(prompt, Tensor) else ops.as_tensor(prompt)
+    if ids.ndim not in (1, 2) or 0 in ids.shape:
+        raise ShapeError(f"{name}: prompt {ids.shape}: expected (t,) or (b, t) with at least one token each")
+    if ids.dtype.is_floating_point or ids.dtype is _C.bool:
+        raise DtypeError(f"{name}: prompt must be integers, got {ids.dtype}")
+    return ids.to(_C.int64)
+
+
+def as_stops(name: str, stop_tokens: int | Sequence[int]) -> tuple[int, ...]:
+    """A tuple of tokens."""
+    stops = (stop_tokens,) if isinstance(stop_tokens, int) else tuple(stop_tokens)
+    if any(type(stop) is not int for stop in stops):
+        raise DtypeError(f"{name}: stop_tokens must be integers, got {stops}")
+    return stops
+
+
+def as_count(name: str, max_new_tokens: int) -> int:
+    """max_new_tokens, if it is one."""
+    if type(max_new_tokens) is not int or max_new_tokens < 0:
+        raise ArgumentError(f"{name}: max_new_tokens must be an integer >= 0, got {max_new_tokens!r}")
+    return max_new_tokens
