@@ -26,11 +26,12 @@ void put_back(const Arrays& copies, const Arrays& arrays) {
 }
 
 // What a list of arrays is to the step: it decides which dtypes fit a parameter of dtype p.
-enum class Role { parameter, gradient, state };
+enum class Role { parameter, gradient, state, change };
 
 bool fits(Role role, Dtype x, Dtype p) {
   const bool narrow = p == Dtype::f16 || p == Dtype::bf16;  // may have a state of float32
-  return x == p || (role == Role::state && narrow && x == Dtype::f32);
+  const bool wider = role == Role::state || role == Role::change;
+  return x == p || (wider && narrow && x == Dtype::f32);
 }
 
 // The flat memory of each array; `like` gives the expected count, sizes and dtypes.
@@ -49,7 +50,8 @@ std::vector<Span> spans(const char* op, const char* what, const Arrays& arrays, 
       fail<DtypeError>(op, ": ", what, " of dtype ", x.dtype(), " do not match a parameter of dtype ", like[i].dtype());
     if (!x.dense()) fail<ValueError>(op, ": ", what, " must be contiguous");
     const Array& owner = role == Role::parameter ? like[i] : x;  // a parameter with gaps is a copy here
-    if (role != Role::gradient && owner.storage()->read_only())
+    const bool written = role == Role::parameter || role == Role::state;
+    if (written && owner.storage()->read_only())
       fail<ValueError>(op, ": ", what, " lies in read-only memory");
     out.push_back({x.view().data, x.numel(), x.dtype()});
   }
@@ -73,26 +75,43 @@ void check_hyper(const char* op, const Array& hyper, int64_t count) {
     fail<ValueError>(op, ": expected ", count, " float64 hyperparameters, got shape ", hyper.shape());
 }
 
-void sgd(const Arrays& p, const Arrays& g, const Arrays& momentum, const Array& hyper) {
-  check_hyper("sgd", hyper, sgd_hyper::count);
-  const Arrays dp = dense(p), dg = dense(g);
-  const auto sp = spans("sgd", "parameters", dp, p, Role::parameter);
-  const auto sg = spans("sgd", "gradients", dg, p, Role::gradient);
-  const auto sm = spans("sgd", "momentum buffers", momentum, p, Role::state);
-  run<&OptimKernels::sgd>(4 * total(sp), {}, list(sp), list(sg), list(sm), hyper.view());
-  put_back(dp, p);
-  bump(p);
+// One optimizer: its name, how many hyperparameters it reads, and what its lists of state are.
+struct Rule {
+  const char* name;
+  int64_t hypers;
+  std::vector<const char*> state;
+};
+
+using Flat = std::vector<Span>;
+
+// The state of a parameter is of one dtype, because a kernel is compiled for pairs.
+void check_alike(const char* op, const std::vector<Flat>& state) {
+  const Flat* first = nullptr;
+  for (const Flat& list : state) {
+    if (list.empty()) continue;
+    if (first == nullptr) first = &list;
+    for (size_t i = 0; i < list.size(); ++i)
+      if (list[i].dtype != (*first)[i].dtype)
+        fail<DtypeError>(op, ": the state of a parameter must be of one dtype, got ", list[i].dtype, " and ",
+                         (*first)[i].dtype);
+  }
 }
 
-void adam(const Arrays& p, const Arrays& g, const Arrays& m, const Arrays& v, const Arrays& vmax, const Array& hyper) {
-  check_hyper("adam", hyper, adam_hyper::count);
+template <auto slot>
+void step(const Rule& rule, const Arrays& p, const Arrays& g, const std::vector<Arrays>& state, const Array& hyper) {
+  const char* op = rule.name;
+  check_hyper(op, hyper, rule.hypers);
+  if (state.size() != rule.state.size())
+    fail<ValueError>(op, ": expected ", rule.state.size(), " lists of state, got ", state.size());
   const Arrays dp = dense(p), dg = dense(g);
-  const auto sp = spans("adam", "parameters", dp, p, Role::parameter);
-  const auto sg = spans("adam", "gradients", dg, p, Role::gradient);
-  const auto sm = spans("adam", "first moments", m, p, Role::state);
-  const auto sv = spans("adam", "second moments", v, p, Role::state);
-  const auto sx = spans("adam", "largest second moments", vmax, p, Role::state);
-  run<&OptimKernels::adam>(8 * total(sp), {}, list(sp), list(sg), list(sm), list(sv), list(sx), hyper.view());
+  const Flat sp = spans(op, "parameters", dp, p, Role::parameter);
+  const Flat sg = spans(op, "gradients", dg, p, Role::gradient);
+  if (sg.size() != sp.size()) fail<ValueError>(op, ": expected ", sp.size(), " gradients, got none");
+  std::vector<Flat> flat(3);
+  for (size_t k = 0; k < state.size(); ++k) flat[k] = spans(op, rule.state[k], state[k], p, Role::state);
+  check_alike(op, flat);
+  run<slot>(static_cast<int64_t>(4 + 2 * state.size()) * total(sp), {}, list(sp), list(sg), list(flat[0]),
+            list(flat[1]), list(flat[2]), hyper.view());
   put_back(dp, p);
   bump(p);
 }
@@ -114,13 +133,64 @@ void scale(const Arrays& x, double factor) {
   bump(x);
 }
 
+// x *= factor; whether an element was not finite.
+bool unscale(const Arrays& x, double factor) {
+  const Arrays dx = dense(x);
+  const Flat s = spans("unscale", "tensors", dx, x, Role::parameter);
+  const Array f = filled({1}, Dtype::f64, factor), found = filled({1}, Dtype::f64, 0);
+  run<&OptimKernels::unscale>(2 * total(s), {}, list(s), f.view(), found.view());
+  put_back(dx, x);
+  bump(x);
+  return *found.view().as<double>() != 0;
+}
+
+// x[i] += factors[i] y[i]
+void add_scaled(const Arrays& x, const Arrays& y, const std::vector<double>& factors) {
+  const Arrays dx = dense(x), dy = dense(y);
+  const Flat sx = spans("add_scaled", "tensors", dx, x, Role::parameter);
+  const Flat sy = spans("add_scaled", "changes", dy, x, Role::change);
+  if (sy.size() != sx.size() || factors.size() != sx.size())
+    fail<ValueError>("add_scaled: expected ", sx.size(), " changes and factors, got ", sy.size(), " and ",
+                     factors.size());
+  const Array f = Array::empty({static_cast<int64_t>(factors.size())}, Dtype::f64);
+  for (size_t i = 0; i < factors.size(); ++i) f.view().as<double>()[i] = factors[i];
+  run<&OptimKernels::add_scaled>(3 * total(sx), {}, list(sx), list(sy), f.view());
+  put_back(dx, x);
+  bump(x);
+}
+
+template <auto slot>
+void bind_step(py::module_& m, Rule rule) {
+  m.def(
+      rule.name,
+      [rule](const Arrays& p, const Arrays& g, const std::vector<Arrays>& state, const Array& hyper) {
+        step<slot>(rule, p, g, state, hyper);
+      },
+      py::arg("p"), py::arg("g"), py::arg("state"), py::arg("hyper"));
+}
+
 }  // namespace
 
 void bind_optim(py::module_& m) {
-  m.def("sgd", &sgd, py::arg("p"), py::arg("g"), py::arg("momentum"), py::arg("hyper"));
-  m.def("adam", &adam, py::arg("p"), py::arg("g"), py::arg("m"), py::arg("v"), py::arg("vmax"), py::arg("hyper"));
+  using K = OptimKernels;
+  const char* const first = "first moments";
+  const char* const second = "second moments";
+  bind_step<&K::sgd>(m, {"sgd", sgd_hyper::count, {"momentum buffers"}});
+  bind_step<&K::asgd>(m, {"asgd", asgd_hyper::count, {"averages"}});
+  bind_step<&K::rprop>(m, {"rprop", rprop_hyper::count, {"last gradients", "step sizes"}});
+  bind_step<&K::lion>(m, {"lion", lion_hyper::count, {first}});
+  bind_step<&K::adagrad>(m, {"adagrad", adagrad_hyper::count, {"sums of squares"}});
+  bind_step<&K::adadelta>(m, {"adadelta", adadelta_hyper::count, {"mean squares", "mean squared steps"}});
+  bind_step<&K::rmsprop>(m, {"rmsprop", rmsprop_hyper::count, {"mean squares", "momentum buffers", "means"}});
+  bind_step<&K::adam>(m, {"adam", adam_hyper::count, {first, second, "largest second moments"}});
+  bind_step<&K::adamax>(m, {"adamax", adamax_hyper::count, {first, "infinity norms"}});
+  bind_step<&K::nadam>(m, {"nadam", nadam_hyper::count, {first, second}});
+  bind_step<&K::radam>(m, {"radam", radam_hyper::count, {first, second}});
+  bind_step<&K::lamb_direction>(m, {"lamb_direction", lamb_hyper::count, {first, second, "directions"}});
   m.def("sum_squares", &sum_squares, py::arg("x"));
   m.def("scale", &scale, py::arg("x"), py::arg("factor"));
+  m.def("unscale", &unscale, py::arg("x"), py::arg("factor"));
+  m.def("add_scaled", &add_scaled, py::arg("x"), py::arg("y"), py::arg("factors"));
 }
 
 }  // namespace pydl::bind

@@ -1,14 +1,12 @@
 """Adam, and with decoupled weight decay AdamW."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydl import _C
-from pydl.errors import ArgumentError
 from pydl.optim.fused import FusedOptimizer, Launch
 from pydl.optim.optimizer import Group, Params, reject_differentiable
-from pydl.tensor import Tensor
 
-_STEP = 8  # its place among the hyperparameters
+_STEP = 9  # its place among the hyperparameters
 
 
 class Adam(FusedOptimizer):
@@ -30,7 +28,8 @@ class Adam(FusedOptimizer):
 
     _kernel = _C.adam
     _slots = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
-    _hypers = 9
+    _hypers = 10
+    _scalars: ClassVar[dict[str, int]] = {"step": _STEP}
 
     def __init__(
         self,
@@ -59,25 +58,14 @@ class Adam(FusedOptimizer):
     def _check(self, group: Group) -> None:
         reject_differentiable(self, group)
         self._range(group, "lr", "eps", "weight_decay")
-        if len(group["betas"]) != 2 or not all(0.0 <= float(beta) < 1.0 for beta in group["betas"]):
-            raise ArgumentError(f"{self._name}: betas must be two numbers in [0, 1), got {group['betas']}")
+        self._check_betas(group)
 
     def _used(self, group: Group) -> tuple[str, ...]:
         return self._slots if group["amsgrad"] else self._slots[:2]
 
-    def _begin(self, launch: Launch) -> None:
-        """Every parameter's step is a view of the one number that the kernel reads."""
-        launch.numbers[_STEP] = launch.age
-        step = Tensor(_C.view(_C.slice(launch.hyper, (_STEP,), (1,), (1,)), ()))
-        for p in launch.params:
-            self.state[p]["step"] = step
-
     def _write(self, group: Group, launch: Launch) -> None:
         beta1, beta2 = group["betas"]
         launch.write(
-            (
-                float(group["lr"]), beta1, beta2, group["eps"], group["weight_decay"],
-                group["decoupled_weight_decay"], group["maximize"], group["eps_inside"],
-            )
-        )  # fmt: skip
+            (*self._common(group), float(beta1), float(beta2), group["eps"], group["eps_inside"], group["amsgrad"])
+        )
         launch.numbers[_STEP] = launch.age + 1

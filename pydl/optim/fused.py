@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pydl import _C
-from pydl.optim.optimizer import Group, Optimizer
+from pydl.optim.optimizer import Group, Optimizer, state_dtype
 from pydl.tensor import Tensor
 
 
@@ -21,13 +21,18 @@ class Launch:
     """Parameters of one age, the arrays of their state in the order of the kernel, and the kernel's hyperparameters.
 
     A kernel reads `hyper` when it runs, also when it is replayed; `numbers` is NumPy's view of it.
+
+    Attributes:
+        age: steps taken. carried: the other scalars of the state as the last step left them.
+        coming: what `carried` becomes when the step is done.
     """
 
-    __slots__ = ("age", "buffers", "hyper", "numbers", "params", "values")
+    __slots__ = ("age", "buffers", "carried", "coming", "hyper", "numbers", "params", "values")
 
-    def __init__(self, params: list[Tensor], age: int, count: int) -> None:
+    def __init__(self, params: list[Tensor], age: int, carried: tuple[float, ...], count: int) -> None:
         self.params = params
         self.age = age
+        self.carried = self.coming = carried
         self.buffers: list[list[_C.Array]] = []
         self.hyper = _C.full((count,), 0, _C.float64, _C.device("cpu"))
         self.numbers: np.ndarray[Any, np.dtype[np.float64]] = _C.to_numpy(self.hyper)
@@ -55,8 +60,9 @@ class Plan:
 class FusedOptimizer(Optimizer, ABC):
     """An optimizer with one kernel for all parameters of a group.
 
-    A subclass names the kernel, called as kernel(parameters, gradients, *buffers, hyper); the state that the buffers
-    are, in that order; and the number of hyperparameters.
+    A subclass names the kernel, called as kernel(parameters, gradients, buffers, hyper); the state that the buffers
+    are, in that order; the number of hyperparameters; and the places among them of the scalars of the state, "step"
+    first. Parameters whose scalars agree share them and a launch.
     """
 
     _kernel: ClassVar[Callable[..., None]]
@@ -75,8 +81,14 @@ class FusedOptimizer(Optimizer, ABC):
         """The number of steps a parameter has taken, as far as it matters."""
         return int(state.get("step", 0))
 
-    def _begin(self, launch: Launch) -> None:
-        """A launch was built."""
+    def _start(self, group: Group, name: str) -> float:
+        """What an entry of the state begins with."""
+        return 0.0
+
+    def _common(self, group: Group) -> tuple[Any, ...]:
+        """The hyperparameters that all rules have, in their places."""
+        decoupled = group.get("decoupled_weight_decay", False)
+        return float(group["lr"]), float(group.get("weight_decay", 0)), decoupled, group["maximize"]
 
     @abstractmethod
     def _write(self, group: Group, launch: Launch) -> None:
@@ -89,19 +101,20 @@ class FusedOptimizer(Optimizer, ABC):
             plan = self._plans.get(number)
             used = self._used(group)
             if plan is None or not plan.fits(params, used):
-                plan = self._plans[number] = self._planned(params, used)
+                plan = self._plans[number] = self._planned(group, params, used)
             for launch in plan.launches:
                 params = launch.params
                 self._write(group, launch)
-                kernel([p.array for p in params], [p.grad.array for p in params], *launch.buffers, launch.hyper)  # type: ignore[union-attr]
+                kernel([p.array for p in params], [p.grad.array for p in params], launch.buffers, launch.hyper)  # type: ignore[union-attr]
                 launch.age += 1
+                launch.carried = launch.coming
             if len(plan.launches) > 1 and self._alike(plan):
                 del self._plans[number]
 
     def _alike(self, plan: Plan) -> bool:
         """Whether launches can be merged."""
-        ages = {self._age(self.state[launch.params[0]]) for launch in plan.launches}
-        return len(ages) < len(plan.launches)
+        kinds = {(self._age(self.state[launch.params[0]]), launch.carried) for launch in plan.launches}
+        return len(kinds) < len(plan.launches)
 
     def advance(self) -> None:
         """Writes the hyperparameters of the next step and counts it: a replayed step needs this before it."""
@@ -109,25 +122,40 @@ class FusedOptimizer(Optimizer, ABC):
             for launch in plan.launches:
                 self._write(self.param_groups[number], launch)
                 launch.age += 1
+                launch.carried = launch.coming
 
-    def _planned(self, params: list[Tensor], used: tuple[str, ...]) -> Plan:
-        """The parameters sorted into launches by age, with state for those that have none."""
-        by_age: dict[int, list[Tensor]] = {}
+    def _planned(self, group: Group, params: list[Tensor], used: tuple[str, ...]) -> Plan:
+        """The parameters sorted into launches by their scalars, with state for those that have none."""
+        kinds: dict[tuple[int, tuple[float, ...]], list[Tensor]] = {}
         for p in params:
-            by_age.setdefault(self._age(self.state[p]) if used else 0, []).append(p)
-        launches = [Launch(same, age, self._hypers) for age, same in by_age.items()]
+            kinds.setdefault(self._kind(group, self.state[p]) if used else (0, ()), []).append(p)
+        launches = [Launch(same, age, carried, self._hypers) for (age, carried), same in kinds.items()]
         for launch in launches:
-            self._begin(launch)
-            for name in self._slots:
-                launch.buffers.append([self._buffer(p, name) for p in launch.params] if name in used else [])
+            self._share(launch)
+            launch.buffers = [
+                [self._buffer(group, p, name) for p in launch.params] if name in used else [] for name in self._slots
+            ]
         return Plan(params, used, launches)
 
-    def _buffer(self, p: Tensor, name: str) -> _C.Array:
-        """The array of one entry of p's state, zeros to begin with. The kernel needs it dense."""
+    def _kind(self, group: Group, state: dict[str, Any]) -> tuple[int, tuple[float, ...]]:
+        """The scalars of a parameter's state: parameters of one launch agree in them."""
+        names = [name for name in self._scalars if name != "step"]
+        return self._age(state), tuple(float(state.get(name, self._start(group, name))) for name in names)
+
+    def _share(self, launch: Launch) -> None:
+        """The scalars of the state of every parameter become views of the numbers that the kernel reads."""
+        for value, (name, place) in zip((launch.age, *launch.carried), self._scalars.items(), strict=False):
+            launch.numbers[place] = value
+            shared = Tensor(_C.view(_C.slice(launch.hyper, (place,), (1,), (1,)), ()))
+            for p in launch.params:
+                self.state[p][name] = shared
+
+    def _buffer(self, group: Group, p: Tensor, name: str) -> _C.Array:
+        """The array of one entry of p's state. The kernel needs it dense."""
         state = self.state[p]
         held = state.get(name)
         if held is None:
-            state[name] = held = Tensor(_C.full(p.shape, 0, p.dtype, p.device))
+            state[name] = held = Tensor(_C.full(p.shape, self._start(group, name), state_dtype(p), p.device))
         elif not held.array.is_dense:
             state[name] = held = Tensor(_C.contiguous(held.array))
         return held.array

@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
+from pydl import _C
 from pydl.autograd import enable_grad
 from pydl.errors import ArgumentError, AutogradError, CheckpointError, DtypeError, PydlError
 from pydl.ops import as_tensor
@@ -28,6 +29,8 @@ class Optimizer:
         state: dict from parameter to the dict of its state.
     Raises: ArgumentError, DtypeError, AutogradError for parameters or options that do not fit.
     """
+
+    _scalars: ClassVar[dict[str, int]] = {"step": 0}  # entries of the state that are one number, whatever the parameter
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
@@ -94,6 +97,11 @@ class Optimizer:
     def _check(self, group: Group) -> None:
         """Raises ArgumentError for options outside their range."""
 
+    def _check_betas(self, group: Group) -> None:
+        betas = group["betas"]
+        if len(betas) != 2 or not all(0.0 <= float(beta) < 1.0 for beta in betas):
+            raise ArgumentError(f"{self._name}: betas must be two numbers in [0, 1), got {betas}")
+
     def _range(self, group: Group, *names: str) -> None:
         """Options that must not be negative (nor NaN)."""
         for name in names:
@@ -157,7 +165,7 @@ class Optimizer:
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Goes on from a state of `state_dict`: options and a copy of the state, in the dtype of each parameter.
+        """Goes on from a state of `state_dict`: options and a copy of the state, in the dtype that fits each parameter.
 
         Parameters are matched by their order. PyTorch's state dicts of the same optimizer fit too.
         Raises: CheckpointError if groups, counts or shapes differ; then nothing has changed.
@@ -195,11 +203,11 @@ class Optimizer:
         if not hasattr(value, "__dlpack__"):  # neither a tensor of ours nor of another library
             return value
         made = as_tensor(value, copy=True)
-        if key == "step":
+        if key in self._scalars:
             return made
         if made.ndim and made.shape != p.shape:
             raise CheckpointError(f"{self._name}: {key} of shape {made.shape} does not fit a parameter of {p.shape}")
-        return made.to(p.dtype) if made.is_floating_point() else made
+        return made.to(state_dtype(p)) if made.is_floating_point() else made
 
     def __getstate__(self) -> dict[str, Any]:
         return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
@@ -215,6 +223,14 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {k}: {group[k]}" for k in sorted(group) if k != "params"]
         return "\n".join([*lines, ")"])
+
+
+def state_dtype(p: Tensor) -> _C.dtype:
+    """The dtype of p's state: p's own, and float32 for 16 bits.
+
+    A mean that moves by a thousandth of the way each step stands still in bfloat16, whose neighbours are 1/256 apart.
+    """
+    return _C.float32 if p.dtype in (_C.float16, _C.bfloat16) else p.dtype
 
 
 def reject_differentiable(optimizer: Optimizer, group: Group) -> None:

@@ -1,6 +1,6 @@
 """Stochastic gradient descent with momentum in all its forms."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydl import _C
 from pydl.errors import ArgumentError
@@ -14,8 +14,11 @@ class SGD(FusedOptimizer):
     The first step takes v = g. With `nesterov`, p -= lr (g + momentum v). Without momentum, v = g.
 
     Args:
-        momentum, dampening: of v. The heavy ball v' = momentum v' + lr g; p -= v' is the same while lr is constant.
+        momentum, dampening: of v.
         nesterov: needs momentum > 0 and dampening = 0.
+        rate_inside: the classical form v = momentum v + lr g; p -= v. The same while lr is constant; when lr changes,
+            here the steps that v holds keep the size they were taken with.
+        decoupled_weight_decay: p *= 1 - lr weight_decay instead, as SGDW does.
         maximize: step along the gradient instead of against it.
         foreach, fused: accepted for code written for PyTorch; all parameters of a group always step in one launch.
     Raises: ArgumentError for options outside their range.
@@ -24,7 +27,8 @@ class SGD(FusedOptimizer):
 
     _kernel = _C.sgd
     _slots = ("momentum_buffer",)
-    _hypers = 7
+    _hypers = 9
+    _scalars: ClassVar[dict[str, int]] = {}
 
     def __init__(
         self,
@@ -39,11 +43,13 @@ class SGD(FusedOptimizer):
         foreach: bool | None = None,
         differentiable: bool = False,
         fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
+        rate_inside: bool = False,
     ) -> None:
         defaults: dict[str, Any] = {
             "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
             "nesterov": nesterov, "maximize": maximize, "foreach": foreach, "differentiable": differentiable,
-            "fused": fused,
+            "fused": fused, "decoupled_weight_decay": decoupled_weight_decay, "rate_inside": rate_inside,
         }  # fmt: skip
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ArgumentError(f"SGD: nesterov needs momentum > 0 and dampening 0, got {momentum} and {dampening}")
@@ -62,7 +68,7 @@ class SGD(FusedOptimizer):
     def _write(self, group: Group, launch: Launch) -> None:
         launch.write(
             (
-                float(group["lr"]), group["momentum"], group["dampening"], group["weight_decay"],
-                group["nesterov"], group["maximize"], launch.age == 0,
+                *self._common(group), group["momentum"], group["dampening"], group["nesterov"], group["rate_inside"],
+                launch.age == 0,
             )
         )  # fmt: skip

@@ -105,9 +105,9 @@ def _move(averages: list[Tensor], currents: list[Tensor], weight: float) -> None
 
     It is a step of descent with "gradient" b, decay -1 and rate -weight: a - (-weight) (b + (-1) a).
     """
-    hyper = ops.tensor([-weight, 0, 0, -1, 0, 0, 1], dtype=_C.float64).array
+    hyper = ops.tensor([-weight, -1, 0, 0, 0, 0, 0, 0, 1], dtype=_C.float64).array
     arrays = [b.array if b.array.is_dense else b.contiguous().array for b in currents]
-    _C.sgd([a.array for a in averages], arrays, [], hyper)
+    _C.sgd([a.array for a in averages], arrays, [[]], hyper)
 
 
 class AveragedModel(Module):

@@ -14,6 +14,8 @@ torch = pytest.importorskip("torch")
 SHAPES = [(3, 4), (), (17,), (2, 1, 5), (0, 3)]
 STEPS = 25
 TOLERANCE = {"float32": 1e-6, "float64": 1e-12}
+LOOSER = {"ASGD": 1e-6, "NAdam": 1e-6}  # torch keeps eta and mu_product in float32
+CENTRED = 1e-5  # a difference of nearly equal numbers: float32 itself is no better
 
 SGD = [
     {"lr": 0.05, "momentum": m, "dampening": d, "weight_decay": w, "nesterov": n, "maximize": x}
@@ -27,7 +29,28 @@ ADAM = [
     )
 ]
 ADAMW = [{"lr": 0.05, "weight_decay": w, "amsgrad": a} for w, a in product((0, 0.1), (False, True))] + [{}]
-CASES = [("SGD", o) for o in SGD] + [("Adam", o) for o in ADAM] + [("AdamW", o) for o in ADAMW] + [("SGD", {})]
+DECAYS = [{"weight_decay": w, "maximize": x} for w, x in product((0, 0.1), (False, True))]
+RULES = {
+    "ASGD": [{"lr": 0.05}, {"lr": 0.1, "lambd": 0.02, "alpha": 0.6, "t0": 5}],
+    "Adagrad": [{"lr": 0.1}, {"lr": 0.1, "lr_decay": 0.2, "initial_accumulator_value": 0.3, "eps": 1e-3}],
+    "Adadelta": [{}, {"lr": 0.5, "rho": 0.7, "eps": 1e-3}],
+    "RMSprop": [
+        {"lr": 0.02, "momentum": m, "centered": c, "alpha": a}
+        for m, c, a in product((0, 0.8), (False, True), (0.99, 0.6))
+    ],
+    "Adamax": [{"lr": 0.05}, {"lr": 0.05, "betas": (0.5, 0.8), "eps": 1e-2}],
+    "NAdam": [{"lr": 0.05}, {"lr": 0.05, "betas": (0.5, 0.8), "momentum_decay": 0.1, "decoupled_weight_decay": True}],
+    "RAdam": [{"lr": 0.05}, {"lr": 0.05, "betas": (0.5, 0.99), "decoupled_weight_decay": True}],
+}
+OTHERS = [(name, {**o, **d}) for name, options in RULES.items() for o, d in product(options, DECAYS)]
+RPROP = [
+    {"lr": 0.05, "maximize": x, **o}
+    for x in (False, True)
+    for o in ({}, {"etas": (0.3, 1.5), "step_sizes": (1e-3, 0.1)})
+]
+OTHERS += [("Rprop", o) for o in RPROP]
+NAMES = ["SGD", "SGDW", "Adam", "AdamW", *RULES, "Rprop", "Lion"]
+CASES = [("SGD", o) for o in SGD] + [("Adam", o) for o in ADAM] + [("AdamW", o) for o in ADAMW] + [("SGD", {})] + OTHERS
 
 
 def parameters(dtype, seed=0):
@@ -66,17 +89,18 @@ def test_equals_torch(name, options, dtype):
         set_gradients(ours, theirs, t)
         a.step()
         b.step()
-        assert_same(ours, theirs, TOLERANCE[dtype])
+        loose = CENTRED if options.get("centered") and dtype == "float32" else LOOSER.get(name, 0)
+        assert_same(ours, theirs, max(loose, TOLERANCE[dtype]))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("Rprop", "Lion")])  # signs jump where means turn
 def test_narrow_parameters_stay_within_two_roundings_of_float64(name, dtype):
     rng = np.random.default_rng(0)
     start, gradients = rng.standard_normal(50), rng.standard_normal((5, 50))
     narrow = pydl.tensor(start, dtype=getattr(pydl, dtype)).requires_grad_()
     wide = narrow.detach().double().requires_grad_()
-    options = {"momentum": 0.9} if name == "SGD" else {}
+    options = {"momentum": 0.9} if name.startswith("SGD") else {}
     a, b = (getattr(optim, name)([p], lr=0.01, **options) for p in (narrow, wide))
     for g in gradients:
         narrow.grad = pydl.tensor(g, dtype=narrow.dtype)
@@ -86,10 +110,14 @@ def test_narrow_parameters_stay_within_two_roundings_of_float64(name, dtype):
     step = 2.0 ** (-10 if dtype == "float16" else -7)
     error = np.abs(narrow.detach().double().numpy() - wide.detach().numpy())
     assert narrow.dtype is getattr(pydl, dtype)
+    assert {v.dtype for v in a.state[narrow].values() if v.ndim} == {pydl.float32}
     assert error.max() < 5 * step * np.abs(wide.detach().numpy()).max()
 
 
-@pytest.mark.parametrize("name, options", [("SGD", {"momentum": 0.9, "dampening": 0.2}), ("Adam", {}), ("AdamW", {})])
+@pytest.mark.parametrize(
+    "name, options",
+    [("SGD", {"momentum": 0.9, "dampening": 0.2}), *((n, {}) for n in NAMES if n not in ("SGDW", "Lion"))],
+)
 def test_parameters_without_gradient_are_skipped_and_come_back(name, options):
     ours, theirs = parameters("float64")
     a, b = getattr(optim, name)(ours, lr=0.1, **options), getattr(torch.optim, name)(theirs, lr=0.1, **options)
@@ -97,7 +125,7 @@ def test_parameters_without_gradient_are_skipped_and_come_back(name, options):
         set_gradients(ours, theirs, t, skip=[(), (0, 2), (2,), (1,), (0, 1, 2, 3, 4)][t % 5])
         a.step()
         b.step()
-        assert_same(ours, theirs, 1e-12)
+        assert_same(ours, theirs, LOOSER.get(name, 1e-12))
     if name != "SGD":
         assert [int(a.state[p]["step"]) for p in ours] == [int(b.state[q]["step"]) for q in theirs]
 
@@ -126,7 +154,7 @@ def test_options_may_be_tensors_and_change():
     assert_same(ours, theirs, 1e-12)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("SGDW", "Lion")])
 def test_memory_with_gaps(name):
     values = np.random.default_rng(0).standard_normal((6, 8))
     big = values.copy()
@@ -139,11 +167,11 @@ def test_memory_with_gaps(name):
         ours[1].grad, theirs[1].grad = pydl.tensor(values[t])[:], torch.tensor(values[t])
         a.step()
         b.step()
-    assert_same(ours, theirs, 1e-12)
+    assert_same(ours, theirs, LOOSER.get(name, 1e-12))
     np.testing.assert_array_equal(big[:, 1::2], values[:, 1::2])
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "GD"])
+@pytest.mark.parametrize("name", ["GD", *(n for n in NAMES if n != "Rprop")])
 def test_lr_zero_leaves_parameters_alone(name):
     ours, theirs = parameters("float32")
     before = [p.detach().numpy().copy() for p in ours]
@@ -244,7 +272,7 @@ def test_advance_writes_what_a_replayed_step_reads():
     launch = o._plans[0].launches[0]
     o.param_groups[0]["lr"] = 0.05
     o.advance()
-    pydl._C.adam([p.array for p in ours], [p.grad.array for p in ours], *launch.buffers, launch.hyper)
+    pydl._C.adam([p.array for p in ours], [p.grad.array for p in ours], launch.buffers, launch.hyper)
     twins = twin.param_groups[0]["params"]
     twin.param_groups[0]["lr"] = 0.05
     for p, q in zip(twins, ours, strict=True):
