@@ -51,8 +51,7 @@ std::vector<Span> spans(const char* op, const char* what, const Arrays& arrays, 
     if (!x.dense()) fail<ValueError>(op, ": ", what, " must be contiguous");
     const Array& owner = role == Role::parameter ? like[i] : x;  // a parameter with gaps is a copy here
     const bool written = role == Role::parameter || role == Role::state;
-    if (written && owner.storage()->read_only())
-      fail<ValueError>(op, ": ", what, " lies in read-only memory");
+    if (written && owner.storage()->read_only()) fail<ValueError>(op, ": ", what, " lies in read-only memory");
     out.push_back({x.view().data, x.numel(), x.dtype()});
   }
   return out;
