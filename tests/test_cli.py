@@ -34,7 +34,6 @@ def test_pictures_and_checkpoints_go_to_out_only(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("matplotlib")
-    pytest.importorskip("safetensors")
     monkeypatch.chdir(tmp_path)
     arguments = ("run", "mlp-digits", "--epochs", "1", "--threads", "1")
     outcome(capsys, *arguments)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pydl.errors import ArgumentError, MissingExtraError
+from pydl.errors import ArgumentError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -118,15 +118,11 @@ class Report:
         figure.savefig(self._path(f"{name}.png"), dpi=120)
 
     def checkpoint(self, name: str, state: Any) -> None:
-        """Saves a state to out/name.safetensors; without safetensors or out, nothing."""
-        if self.out is None:
-            return
-        from pydl.serialize import save
+        """Saves a state to out/name.safetensors; without out, nothing."""
+        if self.out is not None:
+            from pydl.serialize import save
 
-        try:
             save(state, self._path(f"{name}.safetensors"))
-        except MissingExtraError as missing:
-            self.say(f"no checkpoint: {missing}")
 
     def _path(self, name: str) -> Path:
         assert self.out is not None

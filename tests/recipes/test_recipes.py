@@ -116,7 +116,6 @@ def test_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "FAIL  low: 1 (must be >= 2)" in capsys.readouterr().out
 
     pytest.importorskip("matplotlib")
-    pytest.importorskip("safetensors")
     report.figure("line", lambda figure: figure.subplots().plot([0, 1]))
     report.checkpoint("state", {"w": pydl.ones(2)})
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["line.png", "state.safetensors"]

@@ -1,0 +1,6 @@
+"""save and load: trees of tensors in safetensors files, never pickle."""
+
+from pydl.serialize.loading import load
+from pydl.serialize.saving import save
+
+__all__ = ["load", "save"]
