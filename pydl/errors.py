@@ -14,6 +14,7 @@ __all__ = [
     "KeyMissingError",
     "LinAlgError",
     "MissingExtraError",
+    "NonFiniteError",
     "PydlError",
     "ShapeError",
     "StorageError",
@@ -39,6 +40,10 @@ class StorageError(PydlError, OSError):
 
 class CheckpointError(PydlError, RuntimeError):
     """A state does not fit the object that it is loaded into."""
+
+
+class NonFiniteError(PydlError, FloatingPointError):
+    """A number that must be finite is NaN or infinite."""
 
 
 class KeyMissingError(PydlError, KeyError):
