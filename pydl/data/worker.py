@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -225,6 +224,8 @@ class Failure:
         self.text = f"Caught {self.kind.__name__} in DataLoader worker {worker}.\nOriginal {text}"
 
     def __getstate__(self) -> dict[str, Any]:
+        import pickle  # only worker processes come here
+
         try:  # tried here, because an exception that cannot be rebuilt would break the pipe's other end
             copy = pickle.loads(pickle.dumps(self.error))
         except Exception:

@@ -42,11 +42,11 @@ def cursor(loader: Iterable[Any]) -> Any:
     return loader.state_dict() if hasattr(loader, "state_dict") else None
 
 
-def resumed(loader: Iterable[Any], state: Any, batch: int) -> Iterator[Any]:
-    """The batches of the epoch that were still to come."""
+def resumed(loader: Iterable[Any], state: Any, batch: int, exhausted: bool) -> Iterator[Any]:
+    """The batches of the epoch that were still to come. Args: exhausted: none, and the loader knows that already."""
     if state is not None and hasattr(loader, "load_state_dict"):
         loader.load_state_dict(state)
-        return iter(loader)
+        return iter(()) if exhausted else iter(loader)
     return islice(iter(loader), batch, None)
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pydl.train.trainer import Trainer
 
 VERSION = 1
-_KEYS = {"version", "model", "optimizer", "scheduler", "gradients", "rng", "loader", "began", "epoch", "batch", "step",
-         "running", "history", "callbacks"}  # fmt: skip
+_KEYS = {"version", "model", "optimizer", "scheduler", "gradients", "rng", "loader", "exhausted", "began", "epoch",
+         "batch", "step", "running", "history", "callbacks"}  # fmt: skip
 
 
 def state_of(trainer: "Trainer") -> dict[str, Any]:
@@ -32,6 +32,7 @@ def state_of(trainer: "Trainer") -> dict[str, Any]:
         "gradients": trainer.gradients.state_dict(),
         "rng": rng_state(),
         "loader": cursor(trainer._loader),
+        "exhausted": trainer._exhausted,
         "began": trainer._began,
         "epoch": trainer.epoch,
         "batch": trainer.batch,

@@ -93,7 +93,7 @@ class Trainer:
         self.average: Module | None = None
         self.finished = False
         self._began = 0
-        self._stopped = False
+        self._stopped = self._exhausted = False
         self._loader: Iterable[Any] = ()
         self._callbacks: list[Callback] = []
         self._events = heard([])
@@ -220,7 +220,10 @@ class Trainer:
         if self.batch == 0:
             for meter in self.running.values():
                 meter.reset()
-        return iter(self._loader) if resume is None else resumed(self._loader, resume["loader"], self.batch)
+        self._exhausted = resume is not None and resume["exhausted"]
+        if resume is None:
+            return iter(self._loader)
+        return resumed(self._loader, resume["loader"], self.batch, self._exhausted)
 
     def _objective(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What is differentiated; loss, predictions and targets of the current batch."""
@@ -267,6 +270,7 @@ class Trainer:
         """Puts the epoch into the history, from where on it counts as finished, and lets the schedule see it."""
         if self.batch == 0:
             raise ArgumentError("fit: there are no batches to train on (an iterator can be used for one epoch only)")
+        self._exhausted = True  # a loader with a place in its data has left this epoch already
         if self.gradients.pending:
             self._take_step()
         record = {name: meter.compute() for name, meter in self.running.items()}
@@ -276,7 +280,7 @@ class Trainer:
         for name, value in record.items():
             self.history.setdefault(name, []).append(value)
         self.epoch += 1
-        self.batch = 0
+        self.batch, self._exhausted = 0, False
         if isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step(
                 last("Trainer", self, self.monitor or ("val_loss" if validation is not None else "loss"))
@@ -311,7 +315,7 @@ class Trainer:
         Raises: CheckpointError, which lists what differs, if it is the state of something else; then nothing changed.
         """
         load_into(self, state)
-        self._resume = {name: state[name] for name in ("rng", "loader", "callbacks")}
+        self._resume = {name: state[name] for name in ("rng", "loader", "exhausted", "callbacks")}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the state to a file, which is replaced as a whole once the new one is on disk; see `pydl.save`.

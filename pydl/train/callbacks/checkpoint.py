@@ -61,6 +61,7 @@ class Checkpoint(Callback):
         for left in glob.glob(_pattern(self.path) + ".*.tmp"):  # a process was killed while it wrote
             with contextlib.suppress(OSError):
                 os.unlink(left)
+        self._drop()
 
     def on_step_end(self, trainer: "Trainer") -> None:
         if self.every_steps and trainer.step % self.every_steps == 0:
@@ -74,25 +75,37 @@ class Checkpoint(Callback):
     def _plan(self, trainer: "Trainer") -> None:
         """What will be written and deleted, which the states of other checkpoints shall know already."""
         self._due = self.path.format(epoch=trainer.epoch, step=trainer.step)
-        files = [*(name for name in self.files if name != self._due), self._due]
-        self._old = files[: -self.keep] if self.keep is not None else []
-        self.files = files[len(self._old) :]
+        self.files = [*(name for name in self.files if name != self._due), self._due]
+        self._sort_out()
 
     def on_save(self, trainer: "Trainer") -> None:
         path, self._due = self._due, None
         if path is None:
             return
         trainer.save(path)
+        self._drop()
+
+    def _sort_out(self) -> None:
+        """Divides the files into those to keep and those to delete."""
+        self._old = self.files[: -self.keep] if self.keep is not None else []
+        self.files = self.files[len(self._old) :]
+
+    def _drop(self) -> None:
         for name in self._old:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name)
+        self._old = []
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self._best.state_dict(), "files": list(self.files)}
+        return {
+            "best": self._best.state_dict(),
+            "files": [*self._old, *self.files],
+        }  # it may be killed before it deletes
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._best.load_state_dict(state["best"])
         self.files = [name for name in state["files"] if os.path.exists(name)]
+        self._sort_out()
 
 
 def newest(path: str | os.PathLike[str]) -> str | None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _Log(Callback):
-    """A file of lines, one per record, each with its step: a resumed training first cuts off what came after it."""
+    """A file of lines with epoch and step: a resumed training first cuts off those that came after its state."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
@@ -28,7 +28,7 @@ class _Log(Callback):
         kept = []
         if trainer.step and os.path.exists(self.path):
             with open(self.path, encoding="utf-8", newline="") as file:
-                kept = self._until(file.read(), trainer.step)
+                kept = self._until(file.read(), (trainer.epoch, trainer.step))
         self._file = open(self.path, "w", encoding="utf-8", newline="")  # noqa: SIM115
         self._write("".join(kept))
         self._began = time.monotonic()
@@ -43,13 +43,13 @@ class _Log(Callback):
         self._file.write(text)
         self._file.flush()
 
-    def _until(self, text: str, step: int) -> list[str]:
-        """The lines of the text up to that step, without one that was cut off."""
+    def _until(self, text: str, place: tuple[int, int]) -> list[str]:
+        """The lines of the text up to that epoch and step, without one that was cut off."""
         lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
-        return [line for line in lines if self._step_of(line, lines) <= step]
+        return [line for line in lines if self._place_of(line, lines) <= place]
 
-    def _step_of(self, line: str, lines: list[str]) -> int:
-        raise ArgumentError(f"{type(self).__name__}: a log must define _step_of")
+    def _place_of(self, line: str, lines: list[str]) -> tuple[int, int]:
+        raise ArgumentError(f"{type(self).__name__}: a log must define _place_of")
 
     def _epoch(self, trainer: "Trainer") -> dict[str, Any]:
         """The record of the epoch that has ended."""
@@ -88,13 +88,14 @@ class CSVLog(_Log):
         csv.writer(text, lineterminator="\n").writerow(values)
         self._write(text.getvalue())
 
-    def _step_of(self, line: str, lines: list[str]) -> int:
+    def _place_of(self, line: str, lines: list[str]) -> tuple[int, int]:
         if line is lines[0]:
             self._columns = next(csv.reader([line]))
             if self._columns[:2] != ["epoch", "step"]:
                 raise FileFormatError(f"CSVLog: {self.path} is no log of this kind: its first line is {line!r}")
-            return 0
-        return int(next(csv.reader([line]))[1])
+            return 0, 0
+        epoch, step = next(csv.reader([line]))[:2]
+        return int(epoch), int(step)
 
 
 class JSONLog(_Log):
@@ -122,9 +123,10 @@ class JSONLog(_Log):
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
         self._write(json.dumps(finite) + "\n")
 
-    def _step_of(self, line: str, lines: list[str]) -> int:
+    def _place_of(self, line: str, lines: list[str]) -> tuple[int, int]:
         try:
-            return int(json.loads(line)["step"])
+            record = json.loads(line)
+            return int(record["epoch"]), int(record["step"])
         except (ValueError, KeyError, TypeError) as error:
             raise FileFormatError(f"JSONLog: {self.path} is no log of this kind: it has the line {line!r}") from error
 
