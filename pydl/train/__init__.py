@@ -7,8 +7,12 @@ from pydl.train.callbacks import (
     CSVLog,
     EarlyStopping,
     JSONLog,
+    LearningCurves,
+    NanGuard,
     Progress,
+    TensorBoard,
     WeightAverage,
+    plot_history,
 )
 from pydl.train.diagnostics import overfit_batch
 from pydl.train.lr_finder import LRCurve, find_lr
@@ -22,7 +26,10 @@ __all__ = [
     "EarlyStopping",
     "JSONLog",
     "LRCurve",
+    "LearningCurves",
+    "NanGuard",
     "Progress",
+    "TensorBoard",
     "Trainer",
     "WeightAverage",
     "callbacks",
@@ -30,5 +37,6 @@ __all__ = [
     "find_lr",
     "metrics",
     "overfit_batch",
+    "plot_history",
 ]
 __all__ += metrics.__all__

@@ -3,9 +3,12 @@
 from pydl.train.callbacks.average import WeightAverage
 from pydl.train.callbacks.callback import Callback
 from pydl.train.callbacks.checkpoint import Checkpoint, newest
+from pydl.train.callbacks.curves import LearningCurves, plot_history
+from pydl.train.callbacks.guard import NanGuard
 from pydl.train.callbacks.logs import CSVLog, JSONLog
 from pydl.train.callbacks.progress import Progress
 from pydl.train.callbacks.stopping import EarlyStopping
+from pydl.train.callbacks.tensorboard import TensorBoard
 
 __all__ = [
     "CSVLog",
@@ -13,7 +16,11 @@ __all__ = [
     "Checkpoint",
     "EarlyStopping",
     "JSONLog",
+    "LearningCurves",
+    "NanGuard",
     "Progress",
+    "TensorBoard",
     "WeightAverage",
     "newest",
+    "plot_history",
 ]
