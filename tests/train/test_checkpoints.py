@@ -13,8 +13,6 @@ from pydl.nn import functional as F
 from pydl.train import Accuracy, Callback, Checkpoint, CSVLog, JSONLog, Trainer, WeightAverage
 from pydl.train.callbacks import newest
 
-pytest.importorskip("safetensors")
-
 
 def data():
     rng = np.random.default_rng(0)

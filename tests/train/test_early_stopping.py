@@ -139,7 +139,6 @@ def test_restores_the_average_too():
 
 @pytest.mark.parametrize("cut", [1, 2, 3, 4, 5])
 def test_resumed_it_ends_as_it_would_have(tmp_path, cut):
-    pytest.importorskip("safetensors")
     values = [5, 3, 4, 4, 4, 1, 1]
 
     class Cut(Callback):

@@ -20,7 +20,6 @@ from pydl.errors import PydlError, StorageError
 from pydl.nn import functional as F
 from pydl.train import Callback, Checkpoint, Trainer
 
-pytest.importorskip("safetensors")
 HERE = Path(__file__).parent
 EPOCHS, STEPS = 4, 20  # of killed_run.py: 9 batches of 7 examples, two per step
 

@@ -92,7 +92,6 @@ def test_event_files(tmp_path):
 @pytest.mark.filterwarnings("ignore")
 def test_event_files_of_a_resumed_run(tmp_path):
     pytest.importorskip("tensorboard")
-    pytest.importorskip("safetensors")
 
     class Cut(Callback):
         def on_epoch_start(self, t):

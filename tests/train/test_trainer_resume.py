@@ -10,8 +10,6 @@ from pydl.errors import ArgumentError, CheckpointError, FileFormatError
 from pydl.nn import functional as F
 from pydl.train import Accuracy, Callback, Checkpoint, Trainer
 
-pytest.importorskip("safetensors")
-
 EPOCHS, BATCHES = 3, 4
 
 
