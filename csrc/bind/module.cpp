@@ -55,6 +55,7 @@ PYBIND11_MODULE(_C, m) {
   bind_norm(m);
   bind_pool(m);
   bind_resample(m);
+  bind_attention(m);
   bind_runtime(m);
 }
 

@@ -1,6 +1,7 @@
 // The table of all kernels of a device: every family, in one struct of function pointers.
 #pragma once
 
+#include "runtime/table/attention.h"
 #include "runtime/table/conv.h"
 #include "runtime/table/elementwise.h"
 #include "runtime/table/gemm.h"
@@ -35,7 +36,8 @@ namespace pydl {
   X(OptimKernels, PYDL_OPTIM_KERNELS)             \
   X(PoolKernels, PYDL_POOL_KERNELS)               \
   X(NormKernels, PYDL_NORM_KERNELS)               \
-  X(ResampleKernels, PYDL_RESAMPLE_KERNELS)
+  X(ResampleKernels, PYDL_RESAMPLE_KERNELS)       \
+  X(AttentionKernels, PYDL_ATTENTION_KERNELS)
 
 struct Kernels {
 #define PYDL_MEMBER(Family, list) Family of_##Family;

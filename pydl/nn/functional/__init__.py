@@ -23,6 +23,7 @@ from pydl.nn.functional.activation import (
     step,
     threshold,
 )
+from pydl.nn.functional.attention import scaled_dot_product_attention
 from pydl.nn.functional.classification import (
     multi_margin_loss,
     multilabel_margin_loss,
@@ -169,6 +170,7 @@ __all__ = [
     "relu_",
     "rrelu",
     "rrelu_",
+    "scaled_dot_product_attention",
     "selu",
     "selu_",
     "sigmoid",
