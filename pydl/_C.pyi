@@ -99,6 +99,35 @@ def asinh(x: Array) -> Array: ...
 def atan(x: Array) -> Array: ...
 def atan2(a: Array, b: Array) -> Array: ...
 def atanh(x: Array) -> Array: ...
+def attention(
+    q: Array,
+    k: Array,
+    v: Array,
+    mask: Array | None,
+    lengths: Array | None,
+    rng: Array | None,
+    scale: SupportsFloat | SupportsIndex,
+    below: SupportsInt | SupportsIndex,
+    above: SupportsInt | SupportsIndex,
+    dropout: SupportsFloat | SupportsIndex,
+) -> tuple: ...
+def attention_grad(
+    g: Array,
+    q: Array,
+    k: Array,
+    v: Array,
+    mask: Array | None,
+    lengths: Array | None,
+    rng: Array | None,
+    y: Array,
+    lse: Array,
+    scale: SupportsFloat | SupportsIndex,
+    below: SupportsInt | SupportsIndex,
+    above: SupportsInt | SupportsIndex,
+    dropout: SupportsFloat | SupportsIndex,
+) -> tuple: ...
+def attention_kept(p: SupportsFloat | SupportsIndex, rng: Array, shape: tuple[int, ...]) -> Array: ...
+def attention_ticket(state: Array, shape: tuple[int, ...]) -> Array: ...
 def avg_pool(
     x: Array,
     kernel: tuple[int, ...],
