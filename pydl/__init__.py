@@ -63,6 +63,7 @@ _LATER = (
     "linear_model",
     "models",
     "preprocessing",
+    "sklearn",
     "special",
     "theory",
     "train",
