@@ -357,6 +357,7 @@ from pydl.ops.activation import silu as silu
 from pydl.ops.elementary import sin as sin
 from pydl.ops.special import sinc as sinc
 from pydl.ops.elementary import sinh as sinh
+from pydl import sklearn as sklearn
 from pydl.ops.place import slice_scatter as slice_scatter
 from pydl.ops.matrices import slogdet as slogdet
 from pydl.ops.softmax import softmax as softmax
