@@ -158,6 +158,46 @@ void add_scaled(const Arrays& x, const Arrays& y, const std::vector<double>& fac
   bump(x);
 }
 
+void check_vector(const char* what, const Array& x, Dtype dtype, int64_t n) {
+  if (x.dtype() != dtype || !x.dense() || x.shape().ndim != 1 || (n >= 0 && x.numel() != n))
+    fail<ValueError>("hogwild: ", what, " must be a dense vector of ", dtype, ", got shape ", x.shape(), " of ",
+                     x.dtype());
+}
+
+// Indices of a kernel that checks nothing.
+void check_indices(const char* what, const Array& x, int64_t limit) {
+  const int64_t* index = x.view().as<int64_t>();
+  for (int64_t i = 0; i < x.numel(); ++i)
+    if (index[i] < 0 || index[i] >= limit)
+      fail<BoundsError>("hogwild: ", what, " has the index ", index[i], ": expected 0 to ", limit - 1);
+}
+
+// Steps on shared weights, without the GIL. Returns (weights written, those that others had changed meanwhile).
+std::pair<int64_t, int64_t> hogwild(const Array& starts, const Array& columns, const Array& values, const Array& y,
+                                    const Array& order, const Array& w, double lr, double decay) {
+  check_vector("starts", starts, Dtype::i64, -1);
+  check_vector("columns", columns, Dtype::i64, -1);
+  check_vector("values", values, Dtype::f64, columns.numel());
+  check_vector("y", y, Dtype::f64, starts.numel() - 1);
+  check_vector("order", order, Dtype::i64, -1);
+  check_vector("weights", w, Dtype::f64, -1);
+  if (w.storage()->read_only()) fail<ValueError>("hogwild: the weights lie in read-only memory");
+  check_indices("columns", columns, w.numel());
+  check_indices("order", order, y.numel());
+  const int64_t* s = starts.view().as<int64_t>();
+  for (int64_t i = 0; i < y.numel(); ++i)
+    if (s[i] < 0 || s[i] > s[i + 1] || s[i + 1] > columns.numel())
+      fail<ValueError>("hogwild: row ", i, " starts at ", s[i], " and ends at ", s[i + 1]);
+  const Array hyper = Array::empty({hogwild_hyper::count}, Dtype::f64), seen = filled({2}, Dtype::i64, 0);
+  hyper.view().as<double>()[hogwild_hyper::lr] = lr;
+  hyper.view().as<double>()[hogwild_hyper::decay] = decay;
+  const SparseRows x{starts.view(), columns.view(), values.view()};
+  run<&OptimKernels::hogwild>(kGilWork, {}, x, y.view(), order.view(), w.view(), hyper.view(), seen.view());
+  w.storage()->bump();
+  const int64_t* count = seen.view().as<int64_t>();
+  return {count[0], count[1]};
+}
+
 template <auto slot>
 void bind_step(py::module_& m, Rule rule) {
   m.def(
@@ -189,6 +229,8 @@ void bind_optim(py::module_& m) {
   m.def("sum_squares", &sum_squares, py::arg("x"));
   m.def("scale", &scale, py::arg("x"), py::arg("factor"));
   m.def("unscale", &unscale, py::arg("x"), py::arg("factor"));
+  m.def("hogwild", &hogwild, py::arg("starts"), py::arg("columns"), py::arg("values"), py::arg("y"), py::arg("order"),
+        py::arg("w"), py::arg("lr"), py::arg("decay"));
   m.def("add_scaled", &add_scaled, py::arg("x"), py::arg("y"), py::arg("factors"));
 }
 

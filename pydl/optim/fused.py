@@ -95,21 +95,25 @@ class FusedOptimizer(Optimizer, ABC):
         """Writes the hyperparameters of the step after `launch.age` steps."""
 
     def _update(self) -> None:
-        kernel = type(self)._kernel
-        for number, group in enumerate(self.param_groups):
-            params = [p for p in group["params"] if p.grad is not None]
-            plan = self._plans.get(number)
-            used = self._used(group)
-            if plan is None or not plan.fits(params, used):
-                plan = self._plans[number] = self._planned(group, params, used)
-            for launch in plan.launches:
-                params = launch.params
-                self._write(group, launch)
-                kernel([p.array for p in params], [p.grad.array for p in params], launch.buffers, launch.hyper)  # type: ignore[union-attr]
-                launch.age += 1
-                launch.carried = launch.coming
-            if len(plan.launches) > 1 and self._alike(plan):
-                del self._plans[number]
+        for number in range(len(self.param_groups)):
+            self.update_group(number)
+
+    def update_group(self, number: int) -> None:
+        """The step of one group alone, without hooks."""
+        kernel, group = type(self)._kernel, self.param_groups[number]
+        params = [p for p in group["params"] if p.grad is not None]
+        plan = self._plans.get(number)
+        used = self._used(group)
+        if plan is None or not plan.fits(params, used):
+            plan = self._plans[number] = self._planned(group, params, used)
+        for launch in plan.launches:
+            params = launch.params
+            self._write(group, launch)
+            kernel([p.array for p in params], [p.grad.array for p in params], launch.buffers, launch.hyper)  # type: ignore[union-attr]
+            launch.age += 1
+            launch.carried = launch.coming
+        if len(plan.launches) > 1 and self._alike(plan):
+            del self._plans[number]
 
     def _alike(self, plan: Plan) -> bool:
         """Whether launches can be merged."""

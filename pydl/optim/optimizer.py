@@ -129,14 +129,19 @@ class Optimizer:
             changed = hook(self, (closure,), {})
             if changed is not None:
                 (closure,), _ = changed
+        loss = self._run(closure)
+        self._has_stepped = True
+        for hook in tuple(self._post_hooks.values()):
+            hook(self, (closure,), {})
+        return loss
+
+    def _run(self, closure: Callable[[], Any] | None) -> Any:
+        """The step without its hooks."""
         loss = None
         if closure is not None:
             with enable_grad():
                 loss = closure()
         self._update()
-        self._has_stepped = True
-        for hook in tuple(self._post_hooks.values()):
-            hook(self, (closure,), {})
         return loss
 
     def _update(self) -> None:
@@ -205,9 +210,13 @@ class Optimizer:
         made = as_tensor(value, copy=True)
         if key in self._scalars:
             return made
-        if made.ndim and made.shape != p.shape:
+        if made.ndim and made.shape != self._state_shape(key, p):
             raise CheckpointError(f"{self._name}: {key} of shape {made.shape} does not fit a parameter of {p.shape}")
         return made.to(state_dtype(p)) if made.is_floating_point() else made
+
+    def _state_shape(self, key: str, p: Tensor) -> tuple[int, ...]:
+        """The shape of an entry of p's state that is not a single number."""
+        return p.shape
 
     def __getstate__(self) -> dict[str, Any]:
         return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}

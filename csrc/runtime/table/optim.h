@@ -43,9 +43,21 @@ enum Hyper { beta1 = step_hyper::own, beta2, eps, momentum_decay, step, mu_produ
 namespace radam_hyper {
 enum Hyper { beta1 = step_hyper::own, beta2, eps, step, count };
 }
+namespace hogwild_hyper {
+enum Hyper { lr, decay, count };
+}
 namespace lamb_hyper {
 enum Hyper { beta1 = step_hyper::own, beta2, eps, decay, step, count };
 }
+
+// A matrix by its nonzeros: those of row i are at starts[i] to starts[i + 1].
+struct SparseRows {
+  View starts, columns, values;  // int64, int64, float64
+};
+
+// hogwild runs on one thread: steps of logistic regression on weights w float64 that other calls change meanwhile, for
+// the rows that `order` int64 lists, with targets y float64 in {0, 1}. seen (2) int64: weights written, and those among
+// them that somebody else had changed since they were read.
 
 // A step changes the parameters p by their gradients g and up to three lists of state, all in one launch; a list that
 // the options do not ask for is empty.
@@ -67,7 +79,8 @@ enum Hyper { beta1 = step_hyper::own, beta2, eps, decay, step, count };
   X(sum_squares, (Spans x, View y))  /* y[i] float64 = sum of squares of x[i] */ \
   X(scale,       (Spans x, View factor))  /* x *= factor (float64, one element) */ \
   X(unscale,     (Spans x, View factor, View found))  /* x *= factor; found float64 = 1 if any is not finite, else 0 */ \
-  X(add_scaled,  (Spans x, Spans y, View factors))  /* x[i] += factors[i] y[i], float64 factors */
+  X(add_scaled,  (Spans x, Spans y, View factors))  /* x[i] += factors[i] y[i], float64 factors */ \
+  X(hogwild,     (SparseRows x, View y, View order, View w, View hyper, View seen))
 // clang-format on
 PYDL_FAMILY(OptimKernels, PYDL_OPTIM_KERNELS)
 

@@ -1,0 +1,77 @@
+"""LAMB: Adam whose step is as long as the layer's weights allow, for large batches."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pydl import _C
+from pydl.optim.fused import FusedOptimizer, Launch, Plan
+from pydl.optim.optimizer import Group, Params, reject_differentiable, state_dtype
+from pydl.tensor import Tensor
+
+_STEP = 8  # its place among the hyperparameters
+
+
+def _step(p: list[_C.Array], g: list[_C.Array], buffers: list[list[_C.Array]], hyper: _C.Array) -> None:
+    """Three launches: the directions, the norms of all parameters and directions, the steps."""
+    directions = buffers[2]
+    _C.lamb_direction(p, g, buffers, hyper)
+    squares = _C.to_numpy(_C.sum_squares(p + directions))
+    weights, lengths = squares[: len(p)], squares[len(p) :]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        trust = np.where((weights > 0) & (lengths != 0), np.sqrt(weights / lengths), 1.0)
+    _C.add_scaled(p, directions, (-float(_C.to_numpy(hyper)[0]) * trust).tolist())
+
+
+class LAMB(FusedOptimizer):
+    """p -= lr |p| / |u| u with u = m' / (sqrt(v') + eps) + weight_decay p, the norms over each parameter by itself.
+
+    m' and v' are those of Adam. The ratio is 1 where a norm is 0.
+
+    Args:
+        betas: how much of m and of v stays in each step. weight_decay: outside the running means.
+        maximize: step along the gradient instead of against it.
+        foreach, capturable: accepted for code written for PyTorch; all parameters of a group always step together.
+    Raises: ArgumentError for options outside their range.
+    Source: You et al. 2020 (arXiv:1904.00962), algorithm 2, with the identity as phi.
+    """
+
+    _kernel = staticmethod(_step)
+    _slots = ("exp_avg", "exp_avg_sq")
+    _hypers = 9
+    _scalars: ClassVar[dict[str, int]] = {"step": _STEP}
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+    ) -> None:
+        defaults: dict[str, Any] = {
+            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "foreach": foreach,
+            "maximize": maximize, "capturable": capturable, "differentiable": differentiable,
+        }  # fmt: skip
+        super().__init__(params, defaults)
+
+    def _check(self, group: Group) -> None:
+        reject_differentiable(self, group)
+        self._range(group, "lr", "eps", "weight_decay")
+        self._check_betas(group)
+
+    def _planned(self, group: Group, params: list[Tensor], used: tuple[str, ...]) -> Plan:
+        plan = super()._planned(group, params, used)
+        for launch in plan.launches:
+            launch.buffers.append([_C.full(p.shape, 0, state_dtype(p), p.device) for p in launch.params])
+        return plan
+
+    def _write(self, group: Group, launch: Launch) -> None:
+        lr, decay, _, maximize = self._common(group)
+        launch.write((lr, 0.0, False, maximize, *group["betas"], group["eps"], decay))
+        launch.numbers[_STEP] = launch.age + 1
