@@ -47,6 +47,8 @@ from pydl.nn.conv import (
     LazyConvTranspose3d,
 )
 from pydl.nn.distance import CosineSimilarity, PairwiseDistance
+from pydl.nn.drop_schedule import DropSchedule
+from pydl.nn.drop_weights import DropConnectLinear, StandoutLinear
 from pydl.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from pydl.nn.embedding import Embedding, EmbeddingBag
 from pydl.nn.fold import Fold, Unfold
@@ -88,10 +90,11 @@ from pydl.nn.normalization import *
 from pydl.nn.padding import *
 from pydl.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from pydl.nn.parameter_container import ParameterDict, ParameterList
+from pydl.nn.penalty import ElasticNetPenalty, L1Penalty, L2Penalty
 from pydl.nn.pooling import *
 from pydl.nn.rearrange import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from pydl.nn.softmax import GLU, LogSoftmax, Softmax, Softmax2d, Softmin
-from pydl.nn.stochastic_depth import DropPath, StochasticDepth
+from pydl.nn.stochastic_depth import DropPath, StochasticDepth, drop_branches
 from pydl.nn.surrogate import ExpLoss, HingeLoss, LogisticLoss, PerceptronLoss, ZeroOneLoss
 from pydl.nn.upsampling import *
 
@@ -119,11 +122,14 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "DropConnectLinear",
     "DropPath",
+    "DropSchedule",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
     "Dropout3d",
+    "ElasticNetPenalty",
     "Embedding",
     "EmbeddingBag",
     "ExpLoss",
@@ -141,6 +147,8 @@ __all__ = [
     "Identity",
     "KLDivLoss",
     "L1Loss",
+    "L1Penalty",
+    "L2Penalty",
     "LazyConv1d",
     "LazyConv2d",
     "LazyConv3d",
@@ -190,6 +198,7 @@ __all__ = [
     "Softplus",
     "Softshrink",
     "Softsign",
+    "StandoutLinear",
     "Step",
     "StochasticDepth",
     "Tanh",
@@ -202,6 +211,7 @@ __all__ = [
     "UninitializedBuffer",
     "UninitializedParameter",
     "ZeroOneLoss",
+    "drop_branches",
     "functional",
     "init",
     "register_module_buffer_registration_hook",

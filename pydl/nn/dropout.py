@@ -2,6 +2,7 @@
 
 from pydl import ops
 from pydl.nn import functional as F
+from pydl.nn.drop_schedule import DropSchedule
 from pydl.nn.functional.dropout import check_mode, check_probability
 from pydl.nn.module import Module
 from pydl.tensor import Tensor
@@ -10,10 +11,16 @@ __all__ = ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "Fe
 
 
 class _Dropout(Module):
-    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+    """p: a number, or a `DropSchedule`, whose value of the moment counts."""
+
+    def __init__(self, p: float | DropSchedule = 0.5, inplace: bool = False) -> None:
         super().__init__()
-        check_probability(type(self).__name__, p)
+        if not isinstance(p, DropSchedule):
+            check_probability(type(self).__name__, p)
         self.p, self.inplace = p, inplace
+
+    def _rate(self) -> float:
+        return self.p.value if isinstance(self.p, DropSchedule) else self.p
 
     def extra_repr(self) -> str:
         """Settings."""
@@ -24,11 +31,12 @@ class Dropout(_Dropout):
     """Each element becomes 0 with probability p in training.
 
     Args:
+        p: a number, or a `DropSchedule` that moves it while training goes on.
         inplace: accepted, without effect.
         mode: 'inverted' divides what is kept by 1 - p in training; 'original' multiplies by 1 - p outside training.
     """
 
-    def __init__(self, p: float = 0.5, inplace: bool = False, *, mode: str = "inverted") -> None:
+    def __init__(self, p: float | DropSchedule = 0.5, inplace: bool = False, *, mode: str = "inverted") -> None:
         super().__init__(p, inplace)
         check_mode("Dropout", mode)
         self.mode = mode
@@ -36,8 +44,8 @@ class Dropout(_Dropout):
     def forward(self, input: Tensor) -> Tensor:
         """(...) -> (...)."""
         if self.mode == "inverted":
-            return ops.dropout(input, self.p, self.training)
-        return F.dropout(input, self.p, self.training, mode=self.mode)
+            return ops.dropout(input, self._rate(), self.training)
+        return F.dropout(input, self._rate(), self.training, mode=self.mode)
 
     def extra_repr(self) -> str:
         """Settings."""
@@ -50,7 +58,7 @@ class Dropout1d(_Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         """The same shape."""
-        return F.dropout1d(input, self.p, self.training)
+        return F.dropout1d(input, self._rate(), self.training)
 
 
 class Dropout2d(_Dropout):
@@ -58,7 +66,7 @@ class Dropout2d(_Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         """The same shape."""
-        return F.dropout2d(input, self.p, self.training)
+        return F.dropout2d(input, self._rate(), self.training)
 
 
 class Dropout3d(_Dropout):
@@ -66,7 +74,7 @@ class Dropout3d(_Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         """The same shape."""
-        return F.dropout3d(input, self.p, self.training)
+        return F.dropout3d(input, self._rate(), self.training)
 
 
 class AlphaDropout(_Dropout):
@@ -74,7 +82,7 @@ class AlphaDropout(_Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         """(...) -> (...)."""
-        return F.alpha_dropout(input, self.p, self.training)
+        return F.alpha_dropout(input, self._rate(), self.training)
 
 
 class FeatureAlphaDropout(_Dropout):
@@ -82,4 +90,4 @@ class FeatureAlphaDropout(_Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         """The same shape."""
-        return F.feature_alpha_dropout(input, self.p, self.training)
+        return F.feature_alpha_dropout(input, self._rate(), self.training)

@@ -1,12 +1,15 @@
 """Dropping whole residual branches."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from pydl import ops
 from pydl.errors import ArgumentError
 from pydl.nn.functional.dropout import check_mode, check_probability
 from pydl.nn.module import Module
-from pydl.tensor import Tensor
+from pydl.tensor import RemovableHandle, Tensor
 
-__all__ = ["DropPath", "StochasticDepth", "stochastic_depth"]
+__all__ = ["DropPath", "StochasticDepth", "drop_branches", "stochastic_depth"]
 
 
 def stochastic_depth(input: Tensor, p: float, mode: str, training: bool = True, *, scaling: str = "inverted") -> Tensor:
@@ -76,3 +79,30 @@ class DropPath(Module):
     def extra_repr(self) -> str:
         """Settings."""
         return f"drop_prob={self.drop_prob}"
+
+
+def drop_branches(
+    branches: Iterable[Module], p: float, mode: str = "row", *, rule: str = "linear"
+) -> list[RemovableHandle]:
+    """Drops the outputs of residual branches in training, without a change of their model: hooks on the branches.
+
+    Args:
+        branches: the modules whose outputs are added to shortcuts, from the first block to the last.
+        p: the probability of the last one, or of all.
+        rule: 'linear': branch l of L is dropped with probability p l / L; 'uniform': all with p.
+        mode: as in `stochastic_depth`.
+    Returns: handles, whose remove() takes a hook away.
+    Source: Huang et al. 2016, Deep networks with stochastic depth, equation 4.
+    """
+    check_probability("drop_branches", p)
+    if rule not in ("linear", "uniform") or mode not in ("row", "batch"):
+        raise ArgumentError(
+            f"drop_branches: expected rule 'linear' or 'uniform' and mode 'row' or 'batch', got {rule!r} and {mode!r}"
+        )
+    listed = list(branches)
+
+    def hook(rate: float) -> Any:
+        return lambda module, args, output: stochastic_depth(output, rate, mode, module.training)
+
+    rates = [p * i / len(listed) if rule == "linear" else p for i in range(1, len(listed) + 1)]
+    return [branch.register_forward_hook(hook(rate)) for branch, rate in zip(listed, rates, strict=True)]

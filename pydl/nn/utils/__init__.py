@@ -1,6 +1,7 @@
 """Tools around parameters and their gradients."""
 
 from pydl.nn.utils import parametrizations, parametrize, stateless
+from pydl.nn.utils.adaptive_clip import adaptive_clip_grad_
 from pydl.nn.utils.clip import clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from pydl.nn.utils.skip import skip_init
 from pydl.nn.utils.spectral_norm import remove_spectral_norm, spectral_norm
@@ -9,6 +10,7 @@ from pydl.nn.utils.vector import parameters_to_vector, vector_to_parameters
 from pydl.nn.utils.weight_norm import remove_weight_norm, weight_norm
 
 __all__ = [
+    "adaptive_clip_grad_",
     "clip_grad_norm_",
     "clip_grad_value_",
     "clip_grads_with_norm_",

@@ -9,7 +9,7 @@ from pydl.nn.utils import norms
 from pydl.nn.utils.parametrize import register_parametrization
 from pydl.tensor import Tensor
 
-__all__ = ["orthogonal", "spectral_norm", "weight_norm"]
+__all__ = ["drop_connect", "orthogonal", "spectral_norm", "weight_norm"]
 
 
 def _tensor(module: Module, name: str, op: str) -> Tensor:
@@ -44,6 +44,33 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
     if dim not in (None, -1):
         norms.axis_of(weight, dim, "weight_norm")  # type: ignore[arg-type]
     return register_parametrization(module, name, _WeightNorm(dim), unsafe=True)
+
+
+class _DropConnect(Module):
+    """The weight with single entries dropped in training, the others divided by 1 - p."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return ops.dropout(weight, self.p, self.training)
+
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        return weight
+
+
+def drop_connect(module: Module, name: str = "weight", p: float = 0.5) -> Module:
+    """Drops single entries of a weight with probability p in training, a new mask in each pass. Returns the module.
+
+    Raises: ArgumentError unless 0 <= p < 1.
+    Source: Wan et al. 2013, Regularization of neural networks using DropConnect; Merity et al. 2018 (arXiv:1708.02182)
+        for recurrent weights.
+    """
+    _tensor(module, name, "drop_connect")
+    if not 0 <= p < 1:
+        raise ArgumentError(f"drop_connect: p must be in [0, 1), got {p}")
+    return register_parametrization(module, name, _DropConnect(float(p)))
 
 
 class _SpectralNorm(Module):
