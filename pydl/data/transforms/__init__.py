@@ -12,6 +12,7 @@ from pydl.data.transforms.geometry import (
     RandomShift,
     RandomVerticalFlip,
 )
+from pydl.data.transforms.mix import CutMix, MixUp
 from pydl.data.transforms.resize import RandomResizedCrop, Resize
 from pydl.data.transforms.transform import Compose, Lambda, RandomApply, Transform
 from pydl.data.transforms.transformed import TransformedDataset
@@ -20,9 +21,11 @@ __all__ = [
     "CenterCrop",
     "ColorJitter",
     "Compose",
+    "CutMix",
     "Cutout",
     "Grayscale",
     "Lambda",
+    "MixUp",
     "Normalize",
     "PCAColor",
     "Pad",

@@ -71,21 +71,21 @@ class Draws:
 
 
 def as_draws(generator: GeneratorLike, n: int) -> Draws:
-    """The numbers for n images.
-
-    Args: generator: a seed; a generator, which advances; None: the stream of the loader's batch, or, outside of a
-        loader, one that pydl's default generator seeds.
-    """
+    """The numbers for n images. Args: generator: as of `as_rng`, or numbers that go on."""
     if isinstance(generator, Draws):
         return generator
+    return Draws(as_rng(generator).integers(2**64 - 1, size=n, dtype=np.uint64, endpoint=True))
+
+
+def as_rng(generator: GeneratorLike) -> np.random.Generator:
+    """NumPy's generator of a seed, or of a generator, which advances; of None the stream of the loader's batch, or,
+    outside of a loader, one that pydl's default generator seeds."""
     if generator is None:
-        rng = batch_rng()
-    elif isinstance(generator, np.random.Generator):
-        rng = generator
-    elif isinstance(generator, pydl.Generator):
-        rng = np.random.Generator(np.random.Philox(draw_seed(generator)))
-    elif isinstance(generator, (int, np.integer)) and not isinstance(generator, bool):
-        rng = np.random.Generator(np.random.Philox(int(generator) % 2**128))
-    else:
-        raise ArgumentError(f"transform: generator must be a seed or a generator, got {type(generator).__name__}")
-    return Draws(rng.integers(2**64 - 1, size=n, dtype=np.uint64, endpoint=True))
+        return batch_rng()
+    if isinstance(generator, np.random.Generator):
+        return generator
+    if isinstance(generator, pydl.Generator):
+        return np.random.Generator(np.random.Philox(draw_seed(generator)))
+    if isinstance(generator, (int, np.integer)) and not isinstance(generator, bool):
+        return np.random.Generator(np.random.Philox(int(generator) % 2**128))
+    raise ArgumentError(f"transform: generator must be a seed or a generator, got {type(generator).__name__}")
