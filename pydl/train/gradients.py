@@ -5,7 +5,7 @@ from typing import Any
 
 from pydl.errors import ArgumentError, CheckpointError
 from pydl.nn import Module
-from pydl.nn.utils import clip_grad_norm_, clip_grad_value_
+from pydl.nn.utils import adaptive_clip_grad_, clip_grad_norm_, clip_grad_value_
 from pydl.optim import Optimizer
 from pydl.tensor import Tensor
 
@@ -16,7 +16,8 @@ class Gradients:
     Args:
         accumulate: batches per step. The gradient is that of the mean over all their examples, whatever their sizes.
         scaler: a `pydl.amp.GradScaler`, or None.
-        clip_norm, clip_value: limits of the norm of all gradients and of each element, or None.
+        clip_norm, clip_value, clip_adaptive: limits of the norm of all gradients, of each element, and of each unit
+            by the size of its weights, or None.
     Attributes: pending: batches whose gradients wait for a step.
     """
 
@@ -28,14 +29,15 @@ class Gradients:
         scaler: Any = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
+        clip_adaptive: float | None = None,
     ) -> None:
         if not isinstance(accumulate, int) or accumulate < 1:
             raise ArgumentError(f"Trainer: accumulate must be >= 1, got {accumulate}")
-        for name, limit in (("clip_norm", clip_norm), ("clip_value", clip_value)):
+        for name, limit in (("clip_norm", clip_norm), ("clip_value", clip_value), ("clip_adaptive", clip_adaptive)):
             if limit is not None and not limit > 0:
                 raise ArgumentError(f"Trainer: {name} must be > 0, got {limit}")
         self.model, self.optimizer, self.accumulate, self.scaler = model, optimizer, accumulate, scaler
-        self.clip_norm, self.clip_value = clip_norm, clip_value
+        self.clip_norm, self.clip_value, self.clip_adaptive = clip_norm, clip_value, clip_adaptive
         self.pending = self.first = self.examples = 0
 
     @property
@@ -95,6 +97,8 @@ class Gradients:
 
     def _prepare(self, look: Callable[[], None]) -> None:
         look()
+        if self.clip_adaptive is not None:
+            adaptive_clip_grad_(self.model.parameters(), self.clip_adaptive)
         if self.clip_value is not None:
             clip_grad_value_(self.model.parameters(), self.clip_value)
         if self.clip_norm is not None:

@@ -40,6 +40,8 @@ class Trainer:
         metrics: computed for training and validation; a list, or a dict with the names in the history.
         penalty: called as penalty(model); what is differentiated is the loss plus it. The history has the loss alone.
         clip_norm, clip_value: gradients are scaled down to this norm; each of their elements is cut off.
+        clip_adaptive: each unit's gradient is scaled down to this part of its weights; see
+            `nn.utils.adaptive_clip_grad_`. It comes first, the norm of all last.
         accumulate: batches per step of the optimizer; the gradient is that of the mean over all their examples.
         autocast: a context, e.g. `pydl.amp.autocast`, around the model and the loss.
         scaler: a `pydl.amp.GradScaler` that keeps gradients of float16 from vanishing.
@@ -66,6 +68,7 @@ class Trainer:
         penalty: Callable[[Module], Tensor] | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
+        clip_adaptive: float | None = None,
         accumulate: int = 1,
         autocast: AbstractContextManager[Any] | None = None,
         scaler: Any = None,
@@ -80,7 +83,7 @@ class Trainer:
         self.model, self.loss, self.optimizer, self.scheduler = model, loss, optimizer, scheduler
         self.schedule, self.monitor, self.penalty, self.closure = schedule, monitor, penalty, closure
         self.autocast = nullcontext() if autocast is None else autocast
-        self.gradients = Gradients(model, optimizer, accumulate, scaler, clip_norm, clip_value)
+        self.gradients = Gradients(model, optimizer, accumulate, scaler, clip_norm, clip_value, clip_adaptive)
         self.metrics = dict(metrics) if isinstance(metrics, Mapping) else {m.name: m for m in metrics}
         if len(self.metrics) != len(metrics) or "loss" in self.metrics:
             raise ArgumentError("Trainer: metrics need different names, none of them 'loss': pass a dict")

@@ -12,6 +12,7 @@ from pydl.nn import functional as F
 from pydl.optim import lr_scheduler
 from pydl.optim.swa_utils import EMA
 from pydl.train import Accuracy, Callback, Trainer, WeightAverage
+from pydl.train.callbacks import Anneal, GradientNoise
 
 
 def batches(sizes, seed=0):
@@ -307,3 +308,57 @@ def test_more_errors():
     for options in ({"every": 0}, {"start": 0}):
         with pytest.raises(ArgumentError, match="every and start >= 1"):
             WeightAverage(EMA(t.model), **options)
+
+
+def test_annealed_dropout_is_stepped_and_saved():
+    def run(t, epochs, per="epoch"):
+        rate = nn.DropSchedule(0.5, steps=6)
+        t.model[1] = nn.Dropout(rate)
+        t.fit(batches([4, 4]), epochs, callbacks=[Anneal(rate, per=per)])
+        return rate
+
+    whole = trainer()
+    assert run(whole, 4).count == 4 and run(trainer(), 4, "step").count == 8
+    part = trainer()
+    run(part, 2)
+    state = part.state_dict()
+    rest = trainer(net(9))
+    rest.load_state_dict({**state, "began": 0})
+    assert run(rest, 4).count == 4
+    assert all((p == q).all() for p, q in zip(weights(rest.model), weights(whole.model), strict=True))
+    with pytest.raises(ArgumentError, match="expected schedules, got int"):
+        Anneal(3)
+    with pytest.raises(ArgumentError, match='"epoch" or "step"'):
+        Anneal(per="batch")
+
+
+def test_gradient_noise_has_its_variance():
+    model = nn.Linear(100, 200)
+    seen = []
+
+    class Look(Callback):
+        def on_gradients(self, t):
+            seen.append(t.model.weight.grad.numpy().copy())
+
+    x, y = pydl.zeros(4, 100), pydl.zeros(4, 200)
+    t = Trainer(model, lambda p, y: (p * 0).sum(), optim.SGD(model.parameters(), lr=0.0))
+    t.fit([(x, y)] * 3, 1, callbacks=[GradientNoise(0.3, 0.55), Look()])
+    for step, noise in enumerate(seen):
+        want = 0.3 / (1 + step) ** 0.55
+        assert noise.var() == pytest.approx(want, rel=4 * (2 / 20_000) ** 0.5)
+        assert abs(noise.mean()) < 4 * (want / 20_000) ** 0.5
+    with pytest.raises(ArgumentError, match="eta and gamma must be >= 0"):
+        GradientNoise(-1.0)
+
+
+def test_adaptive_clipping_in_the_loop():
+    parts, model = batches([6]), net()
+    a = Trainer(model, F.cross_entropy, optim.SGD(model.parameters(), lr=1.0), clip_adaptive=0.01)
+    before = weights(model)
+    a.fit(parts, 1)
+    for p, q in zip(before, weights(model), strict=True):
+        size = np.sqrt((p**2).sum(tuple(range(1, p.ndim)) if p.ndim > 1 else None))
+        moved = np.sqrt(((p - q) ** 2).sum(tuple(range(1, p.ndim)) if p.ndim > 1 else None))
+        assert (moved <= 0.01 * np.maximum(size, 1e-3) * (1 + 1e-3)).all()
+    with pytest.raises(ArgumentError, match="clip_adaptive must be > 0"):
+        trainer(clip_adaptive=0.0)
