@@ -60,8 +60,8 @@ def run(settings: Settings, report: Report) -> None:
     for name, parts in middle.items():
         report.check(f"{name}: accuracy on digits", _accuracy(parts, rate, settings), at_least=0.95)
     report.check("annealed dropout: rate at the end", rate.value, equals=0.0)
-    layer = middle["annealed dropout"][-1].train()
-    report.check("annealed dropout: it is the identity at the end", bool((layer(x) == x).all()), equals=True)
+    last = middle["annealed dropout"][-1].train()
+    report.check("annealed dropout: it is the identity at the end", bool((last(x) == x).all()), equals=True)
 
 
 def _deviation(layer: nn.Module, x: Tensor, masks: int) -> float:
