@@ -5,6 +5,7 @@ from pydl.models.beam import BeamResult, beam_search
 from pydl.models.finetune import freeze, head_name, param_groups, replace_head, transfer, unfreeze
 from pydl.models.generation import LanguageModel, Uncached, generate, stream
 from pydl.models.googlenet import GoogLeNet, GoogLeNetOutputs, SmallInception, auxiliary_loss, googlenet
+from pydl.models.gpt import GPT, GPTConfig, GPTState
 from pydl.models.lenet import LeNet, LeNet5
 from pydl.models.mlp import MLP
 from pydl.models.resnet import BasicBlock, Bottleneck, ResNet, resnet18, resnet34, resnet50, resnet101, resnet152
@@ -13,6 +14,7 @@ from pydl.models.text_generation import generate_text, stream_text
 from pydl.models.vgg import VGG, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
 
 __all__ = [
+    "GPT",
     "MLP",
     "VGG",
     "AlexNet",
@@ -20,6 +22,8 @@ __all__ = [
     "BeamResult",
     "Bottleneck",
     "CifarResNet",
+    "GPTConfig",
+    "GPTState",
     "GoogLeNet",
     "GoogLeNetOutputs",
     "LanguageModel",
