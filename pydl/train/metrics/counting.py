@@ -233,11 +233,26 @@ class FBeta(_Overlap):
 
     name = "f_beta"
 
-    def __init__(self, beta: float = 1.0, num_classes: int = 2, **settings: Any) -> None:
+    def __init__(
+        self,
+        beta: float = 1.0,
+        num_classes: int = 2,
+        *,
+        average: str | None = "binary",
+        zero_division: float = 0.0,
+        threshold: float = 0.0,
+        ignore_index: int | None = None,
+    ) -> None:
         if not 0 <= beta < math.inf:
             raise ArgumentError(f"FBeta: beta must be a number of at least 0, got {beta}")
         self.beta = float(beta)
-        super().__init__(num_classes, **settings)
+        super().__init__(
+            num_classes,
+            average=average,
+            zero_division=zero_division,
+            threshold=threshold,
+            ignore_index=ignore_index,
+        )
 
     def _fraction(self, hits: Ints, answered: Ints, actual: Ints) -> tuple[Any, Any]:
         return (1 + self.beta**2) * hits, self.beta**2 * actual + answered
@@ -248,8 +263,23 @@ class F1(FBeta):
 
     name = "f1"
 
-    def __init__(self, num_classes: int = 2, **settings: Any) -> None:
-        super().__init__(1.0, num_classes, **settings)
+    def __init__(
+        self,
+        num_classes: int = 2,
+        *,
+        average: str | None = "binary",
+        zero_division: float = 0.0,
+        threshold: float = 0.0,
+        ignore_index: int | None = None,
+    ) -> None:
+        super().__init__(
+            1.0,
+            num_classes,
+            average=average,
+            zero_division=zero_division,
+            threshold=threshold,
+            ignore_index=ignore_index,
+        )
 
 
 def _at_least_two(num_classes: int, name: str) -> int:

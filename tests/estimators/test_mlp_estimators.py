@@ -122,6 +122,10 @@ def test_one_epoch_at_a_time(solver):
         a.partial_fit(X[part], THREE[part], classes=np.unique(THREE))
         b.partial_fit(X[part], THREE[part], classes=np.unique(THREE))
     agree(a, b)
+    a, b = pair("MLPClassifier", solver=solver)
+    for _ in range(3):
+        a.partial_fit(X, LABELS, classes=[0, 1, 2]), b.partial_fit(X, LABELS, classes=[0, 1, 2])
+    agree(a, b)
     a, b = pair("MLPRegressor", solver=solver)
     for _ in range(3):
         a.partial_fit(X, NUMBERS), b.partial_fit(X, NUMBERS)
