@@ -1,8 +1,9 @@
 """pydl: deep learning with hand-written kernels; PyTorch's names, numpy the only requirement."""
 
 from pydl import _openmp  # noqa: I001  first: it decides how OpenMP waits
-from pydl import autograd, cuda, errors, nn, ops, optim
+from pydl import amp, autograd, cuda, errors, nn, ops, optim
 from pydl._C import bfloat16, bool, device, dtype, float16, float32, float64, int32, int64, promote_types, uint8
+from pydl.amp import autocast
 from pydl.autograd import (
     enable_grad,
     inference_mode,
@@ -22,6 +23,8 @@ from pydl.version import __version__
 __all__ = [
     "Tensor",
     "__version__",
+    "amp",
+    "autocast",
     "autograd",
     "bfloat16",
     "bool",

@@ -19,6 +19,7 @@ from pydl.ops.compare import allclose as allclose
 from pydl.ops.reduce import amax as amax
 from pydl.ops.reduce import amin as amin
 from pydl.ops.reduce import aminmax as aminmax
+from pydl import amp as amp
 from pydl.ops.reduce import any as any
 from pydl.ops.create import arange as arange
 from pydl.ops.elementary import arccos as arccos
@@ -43,6 +44,7 @@ from pydl.ops.elementary import atanh as atanh
 from pydl.ops.assemble import atleast_1d as atleast_1d
 from pydl.ops.assemble import atleast_2d as atleast_2d
 from pydl.ops.assemble import atleast_3d as atleast_3d
+from pydl.amp import autocast as autocast
 from pydl import autograd as autograd
 from pydl.ops.gemm import baddbmm as baddbmm
 from pydl.ops.random import bernoulli as bernoulli

@@ -23,6 +23,7 @@ R = TypeVar("R")
 class _Mode(threading.local):
     enabled = True
     inference = False
+    cast: Any = None  # the dtype that autocast asks for
 
 
 mode = _Mode()
@@ -53,7 +54,7 @@ class set_grad_enabled:
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         _set_enabled(self._previous)
-        return _wrapped(function, lambda: set_grad_enabled(self._value))
+        return wrapped(function, lambda: set_grad_enabled(self._value))
 
 
 def _set_enabled(value: bool) -> bool:
@@ -62,7 +63,7 @@ def _set_enabled(value: bool) -> bool:
     return before
 
 
-def _wrapped(function: Callable[P, R], context: Callable[[], Any]) -> Callable[P, R]:
+def wrapped(function: Callable[P, R], context: Callable[[], Any]) -> Callable[P, R]:
     """function within a new context per call; a generator is within it only while it runs, not between its items."""
     if isgeneratorfunction(function):
 
@@ -107,7 +108,7 @@ class _Context:
     def __new__(cls, function: Callable[P, R] | None = None) -> "_Context":
         if function is None:
             return super().__new__(cls)
-        return _wrapped(function, cls)  # type: ignore[return-value]  # @no_grad without parentheses
+        return wrapped(function, cls)  # type: ignore[return-value]  # @no_grad without parentheses
 
     def __enter__(self) -> None:
         self._stack.append((mode.enabled, mode.inference))
@@ -119,7 +120,7 @@ class _Context:
         mode.enabled, mode.inference = self._stack.pop()
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        return _wrapped(function, type(self))
+        return wrapped(function, type(self))
 
 
 class no_grad(_Context):
@@ -143,4 +144,4 @@ class inference_mode(_Context):
         return super().__new__(cls, None if isinstance(mode, bool) else mode)  # type: ignore[return-value]
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        return _wrapped(function, lambda: inference_mode(self._inference))
+        return wrapped(function, lambda: inference_mode(self._inference))

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pydl import _C
+from pydl.autograd.mode import mode
 from pydl.autograd.op import Op
 from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.ops.activation import ReluGrad, SigmoidGrad
 from pydl.ops.elementary import TanhGrad
+from pydl.ops.precision import lowered
 from pydl.ops.shape import squeeze, unsqueeze
 from pydl.tensor import Tensor
 
@@ -165,6 +167,8 @@ def _conv(
 ) -> Tensor:
     op = f"conv{axes}d"
     _check(op, axes, input, weight, groups)
+    if mode.cast is not None:
+        input, weight, bias = lowered(input, weight, bias)
     if activation is not None and activation not in _SLOPES:
         raise ArgumentError(f"{op}: activation must be None, 'relu', 'tanh' or 'sigmoid', got {activation!r}")
     x = input if input.ndim == axes + 2 else unsqueeze(input, 0)
@@ -187,6 +191,8 @@ def _conv_transpose(
 ) -> Tensor:
     op = f"conv_transpose{axes}d"
     _check(op, axes, input, weight, groups)
+    if mode.cast is not None:
+        input, weight, bias = lowered(input, weight, bias)
     x = input if input.ndim == axes + 2 else unsqueeze(input, 0)
     steps, spread = _sizes(op, "stride", stride, axes, 1), _sizes(op, "dilation", dilation, axes, 1)
     before, extra = _sizes(op, "padding", padding, axes, 0), _sizes(op, "output_padding", output_padding, axes, 0)

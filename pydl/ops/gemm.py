@@ -10,6 +10,7 @@ from pydl.autograd.op import Op, recovered
 from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.ops.activation import ReluGrad, SigmoidGrad, gelu, silu
 from pydl.ops.elementary import TanhGrad
+from pydl.ops.precision import lowered
 from pydl.ops.shape import broadcast_shape, reshape, transpose, unsqueeze
 from pydl.tensor import Tensor
 
@@ -54,6 +55,8 @@ class Linear(Op):
         cls, x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None, activation: str
     ) -> Tensor:
         """The same without loops: the call that small models make most."""
+        if mode.cast is not None:
+            (x, weight), (bias, residual) = lowered(x, weight), lowered(bias, residual)
         try:
             y = cls.kernel(
                 x.array,
@@ -127,6 +130,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     for x in (input, other):
         if not isinstance(x, Tensor):
             raise DtypeError(f"matmul: expected tensors, got {type(x).__name__}")
+    if mode.cast is not None:
+        input, other = lowered(input, other)
     if not input.requires_grad and not other.requires_grad:
         try:
             return Tensor(_C.matmul(input.array, other.array))
@@ -228,6 +233,8 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: 
     Raises: ShapeError, DtypeError, ArgumentError.
     """
     _ranks("addmm", (mat1, 2), (mat2, 2))
+    if mode.cast is not None:
+        input, mat1, mat2 = lowered(input, mat1, mat2)
     return AddMM.apply(input, mat1, mat2, beta=beta, alpha=alpha, op="addmm")
 
 
@@ -238,6 +245,8 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, a
         batch1: (b, m, k).   batch2: (b, k, n).   input: broadcast to (b, m, n).
     """
     _batches("baddbmm", batch1, batch2)
+    if mode.cast is not None:
+        input, batch1, batch2 = lowered(input, batch1, batch2)
     return AddMM.apply(input, batch1, batch2, beta=beta, alpha=alpha, op="baddbmm")
 
 

@@ -8,6 +8,7 @@ from pydl.autograd.op import Op, recovered
 from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.ops.compare import where
 from pydl.ops.elementary import exp, log
+from pydl.ops.precision import raised
 from pydl.ops.reduce import amax, logsumexp, sum
 from pydl.ops.shape import movedim, reshape, wrap
 from pydl.tensor import Tensor
@@ -257,6 +258,8 @@ def cross_entropy(
     code = REDUCTIONS.get(reduction)
     if code is None or size_average is not None or reduce is not None:
         check_reduction("cross_entropy", reduction, size_average, reduce)
+    if mode.cast is not None:
+        input, weight = raised(input, weight)
     x, t = input.array, target.array
     if x.ndim == 2 and t.ndim == 1 and t.dtype is _C.int64 and x.is_floating and x.shape[0] == t.size:
         return CrossEntropy.apply(input, target, weight, ignore_index, label_smoothing, code)

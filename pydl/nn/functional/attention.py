@@ -1,9 +1,11 @@
 """Attention as a function of queries, keys and values."""
 
 from pydl import _C
+from pydl.autograd.mode import mode
 from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.ops import Generator, repeat_interleave, reshape
 from pydl.ops.attention import FAR, attention, common_lead, heads_of
+from pydl.ops.precision import lowered
 from pydl.tensor import Tensor
 
 __all__ = ["scaled_dot_product_attention"]
@@ -74,6 +76,9 @@ def scaled_dot_product_attention(
         takes O(l s).
     Source: Vaswani et al. 2017 (arXiv:1706.03762), equation 1; Dao 2023 (arXiv:2307.08691).
     """
+    if mode.cast is not None:
+        query, key, value = lowered(query, key, value)
+        (attn_mask,) = lowered(attn_mask)
     _check(query, key, value, attn_mask, dropout_p)
     lead, shared = common_lead(_NAME, query, key, value, enable_gqa)
     if enable_gqa:

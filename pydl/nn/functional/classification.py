@@ -1,9 +1,11 @@
 """Losses of class scores: negative log-likelihood and the multi-class margins."""
 
 from pydl import _C, ops
+from pydl.autograd.mode import mode
 from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.nn.functional.loss import reduced, same_shapes
 from pydl.ops.loss import Nll
+from pydl.ops.precision import raised
 from pydl.ops.softmax import REDUCTIONS, check_reduction
 from pydl.tensor import Tensor
 
@@ -38,6 +40,8 @@ def nll_loss(
     check_reduction("nll_loss", reduction, size_average, reduce)
     if target.array.dtype not in (_C.int64, _C.int32):
         raise DtypeError(f"nll_loss: expected int64 or int32 classes, got {target.dtype}")
+    if mode.cast is not None:
+        (input,), (weight,) = raised(input), raised(weight)
     return Nll.apply(
         input, target.to(_C.int64), weight, ignore_index=int(ignore_index), reduction=REDUCTIONS[reduction]
     )

@@ -4,6 +4,7 @@ import math
 import warnings
 
 from pydl import _C, ops
+from pydl.autograd.mode import mode
 from pydl.errors import ArgumentError, ShapeError
 from pydl.ops.activation import SoftplusUnit
 from pydl.ops.loss import (
@@ -19,6 +20,7 @@ from pydl.ops.loss import (
     PairLoss,
     plain_loss,
 )
+from pydl.ops.precision import raised
 from pydl.ops.softmax import REDUCTIONS, check_reduction
 from pydl.tensor import Tensor
 
@@ -51,6 +53,8 @@ def _pair(
 ) -> Tensor:
     """A loss of a prediction and a target: one launch where both have one shape and dtype, else plain operations."""
     code = REDUCTIONS[reduction]
+    if mode.cast is not None:
+        input, target = raised(input, target)
     if same_type(input.array, target.array):
         return PairLoss.apply(input, target, kind, parameter, code)
     if warn and input.shape != target.shape:
@@ -154,6 +158,9 @@ def binary_cross_entropy(
     check_reduction("binary_cross_entropy", reduction, size_average, reduce)
     same_shapes("binary_cross_entropy", input, target)
     code = REDUCTIONS[reduction if weight is None else "none"]
+    if mode.cast is not None:
+        input, target = raised(input, target)
+        (weight,) = raised(weight)
     loss = PairLoss.apply(input, target.to(input.dtype), PROBABILITIES, 0.0, code)
     return loss if weight is None else reduced(loss * weight, reduction)
 
