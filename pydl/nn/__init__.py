@@ -30,6 +30,7 @@ from pydl.nn.activation import (
     Threshold,
 )
 from pydl.nn.adaptive import AdaptiveLogSoftmaxWithLoss
+from pydl.nn.attention import AdditiveAttention, LocalAttention, MultiheadAttention, MultiplicativeAttention
 from pydl.nn.blocks import AuxHead, BasicConv2d, ResidualBlock
 from pydl.nn.container import ModuleDict, ModuleList, Sequential
 from pydl.nn.conv import (
@@ -92,10 +93,18 @@ from pydl.nn.parameter import Buffer, Parameter, UninitializedBuffer, Uninitiali
 from pydl.nn.parameter_container import ParameterDict, ParameterList
 from pydl.nn.penalty import ElasticNetPenalty, L1Penalty, L2Penalty
 from pydl.nn.pooling import *
+from pydl.nn.positional import PositionalEncoding, RotaryEmbedding
 from pydl.nn.rearrange import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from pydl.nn.softmax import GLU, LogSoftmax, Softmax, Softmax2d, Softmin
 from pydl.nn.stochastic_depth import DropPath, StochasticDepth, drop_branches
 from pydl.nn.surrogate import ExpLoss, HingeLoss, LogisticLoss, PerceptronLoss, ZeroOneLoss
+from pydl.nn.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 from pydl.nn.upsampling import *
 
 __all__ = [
@@ -105,6 +114,7 @@ __all__ = [
     "GLU",
     "SELU",
     "AdaptiveLogSoftmaxWithLoss",
+    "AdditiveAttention",
     "AlphaDropout",
     "AuxHead",
     "BCELoss",
@@ -159,6 +169,7 @@ __all__ = [
     "LazyModuleMixin",
     "LeakyReLU",
     "Linear",
+    "LocalAttention",
     "LogSigmoid",
     "LogSoftmax",
     "LogisticLoss",
@@ -171,6 +182,8 @@ __all__ = [
     "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "MultiheadAttention",
+    "MultiplicativeAttention",
     "NLLLoss",
     "NReLU",
     "PReLU",
@@ -182,10 +195,12 @@ __all__ = [
     "PixelShuffle",
     "PixelUnshuffle",
     "PoissonNLLLoss",
+    "PositionalEncoding",
     "RReLU",
     "ReLU",
     "ReLU6",
     "ResidualBlock",
+    "RotaryEmbedding",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -204,6 +219,11 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "Unflatten",

@@ -45,7 +45,16 @@ def _seen(t, s, lengths, below, above):
     return near if lengths is None else near & (j < reshape(lengths, [-1, 1, 1, 1]))
 
 
-def plain_weights(q, k, mask=None, lengths=None, *, scale, below=FAR, above=FAR):
+def plain_weights(
+    q: Tensor,
+    k: Tensor,
+    mask: Tensor | None = None,
+    lengths: Tensor | None = None,
+    *,
+    scale: float,
+    below: int = FAR,
+    above: int = FAR,
+) -> Tensor:
     """(b, h, t, s): the softmax of the scores; a row of zeros where a query sees nothing."""
     scores = matmul(_wide(q) * scale, transpose(_for_each_query_head(_wide(k), q.shape[1]), -1, -2))
     if mask is not None:
