@@ -362,3 +362,65 @@ def test_adaptive_clipping_in_the_loop():
         assert (moved <= 0.01 * np.maximum(size, 1e-3) * (1 + 1e-3)).all()
     with pytest.raises(ArgumentError, match="clip_adaptive must be > 0"):
         trainer(clip_adaptive=0.0)
+
+
+@pytest.mark.parametrize("kind", ["LBFGS", "SAM"])
+def test_optimizers_that_compute_losses_themselves(kind):
+    """The loop by hand gives the same bits."""
+
+    def make():
+        model = net()
+        if kind == "LBFGS":
+            return model, optim.LBFGS(model.parameters(), lr=0.5, max_iter=4, line_search_fn="strong_wolfe")
+        return model, optim.SAM(model.parameters(), optim.SGD, rho=0.05, lr=0.5)
+
+    parts, (a, optimizer) = batches([20, 12]), make()
+    t = Trainer(a, F.cross_entropy, optimizer, closure=True)
+    t.fit(parts, 3)
+    b, optimizer = make()
+    for _ in range(3):
+        for x, y in parts:
+
+            def closure(x=x, y=y):
+                optimizer.zero_grad()
+                loss = F.cross_entropy(b(x), y)
+                loss.backward()
+                return loss
+
+            optimizer.step(closure)
+    assert all((p == q).all() for p, q in zip(weights(a), weights(b), strict=True))
+
+
+@pytest.mark.parametrize("kind", ["Lookahead", "EntropySGD", "LBFGS", "SAM", "Adafactor", "Muon", "SGLD"])
+def test_every_kind_of_optimizer_is_resumed(kind, tmp_path):
+    def make(seed):
+        model = net(seed)
+        sgd = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        matrices = [p for p in model.parameters() if p.ndim == 2]
+        optimizer = {
+            "Lookahead": lambda: optim.Lookahead(sgd, k=3),
+            "EntropySGD": lambda: optim.EntropySGD(model.parameters(), lr=0.1),
+            "LBFGS": lambda: optim.LBFGS(model.parameters(), lr=0.1, max_iter=3),
+            "SAM": lambda: optim.SAM(model.parameters(), optim.SGD, lr=0.1, momentum=0.9),
+            "Adafactor": lambda: optim.Adafactor(model.parameters()),
+            "Muon": lambda: optim.Muon(matrices),
+            "SGLD": lambda: optim.SGLD(model.parameters(), lr=1e-3),
+        }[kind]()
+        return Trainer(model, F.cross_entropy, optimizer, closure=kind in ("EntropySGD", "LBFGS", "SAM"))
+
+    class Cut(Callback):
+        def on_step_end(self, t):
+            if t.step == 5:
+                t.save(tmp_path / "state")
+                raise KeyboardInterrupt
+
+    parts = batches([8, 6, 7])
+    whole = make(0)
+    whole.fit(parts, 4)
+    with pytest.raises(KeyboardInterrupt):
+        make(0).fit(parts, 4, callbacks=[Cut()])
+    rest = make(9)
+    rest.load(tmp_path / "state")
+    rest.fit(parts, 4)
+    assert rest.history == whole.history
+    assert all((p == q).all() for p, q in zip(weights(rest.model), weights(whole.model), strict=True))
