@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from pydl.errors import ArgumentError
 from pydl.nn import functional as F
-from pydl.ops import as_tensor, log_softmax, sigmoid, softmax
+from pydl.ops import as_tensor, sigmoid, softmax
 from pydl.sklearn.perceptron import Perceptron
 from pydl.sklearn.settings import choice, store
 from pydl.tensor import Tensor
@@ -96,13 +96,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         return np.hstack([1 - p, p]) if self.n_outputs_ == 1 else p
 
     def predict_log_proba(self, X: Any) -> Any:
-        """(n, c): the logarithm of predict_proba, also where that is 0 in rounding."""
-        check_is_fitted(self)
-        logits = self._logits(X)
-        if self.out_activation_ == "softmax":
-            return log_softmax(logits, 1).numpy()
-        logs = F.logsigmoid(logits).numpy()
-        return np.hstack([F.logsigmoid(-logits).numpy(), logs]) if self.n_outputs_ == 1 else logs
+        """(n, c): the logarithm of predict_proba, -inf where that is 0."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
 
     def _checked(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Any]:
         X, y = validate_data(

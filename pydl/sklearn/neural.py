@@ -202,8 +202,9 @@ class NeuralClassifier(ClassifierMixin, _Neural):
         return softmax(self._forward(X), 1).numpy()
 
     def predict_log_proba(self, X: Any) -> Any:
-        """(n, c): the logarithm of predict_proba."""
-        return self._forward(X).log_softmax(1).numpy()
+        """(n, c): the logarithm of predict_proba, -inf where that is 0."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
 
     def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         X, y = self._converted(X, y, reset)

@@ -7,6 +7,8 @@ from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 
 from pydl.sklearn import MLPClassifier, MLPRegressor, NeuralClassifier, NeuralRegressor  # noqa: E402
 
+# scikit-learn's own perceptron fails it too: the check wants probabilities below 1, and lbfgs fits until they round to 1
+CERTAIN = {"check_classifiers_multilabel_output_format_predict_proba": "probabilities round to 1"}
 ROUNDING = {"check_sample_weight_equivalence_on_dense_data": "float32 rounds: the predictions differ by 1e-7"}
 QUICK = {"max_iter": 40, "learning_rate_init": 0.01}
 EXAMPLES = [
@@ -26,7 +28,10 @@ DEFAULTS = [
 
 
 def expected(estimator):
-    return ROUNDING if getattr(estimator, "dtype", "") == "float32" else {}
+    """The checks that may fail, and why."""
+    if getattr(estimator, "dtype", "") == "float32":
+        return ROUNDING
+    return CERTAIN if isinstance(estimator, MLPClassifier) and estimator.solver == "lbfgs" else {}
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
