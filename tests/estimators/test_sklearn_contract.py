@@ -7,7 +7,7 @@ from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 
 from pydl.sklearn import MLPClassifier, MLPRegressor, NeuralClassifier, NeuralRegressor  # noqa: E402
 
-# scikit-learn's own perceptron fails it too: the check wants probabilities below 1, and lbfgs fits until they round to 1
+# scikit-learn's own perceptron fails it too: the check wants probabilities below 1, and those of lbfgs round to 1
 CERTAIN = {"check_classifiers_multilabel_output_format_predict_proba": "probabilities round to 1"}
 ROUNDING = {"check_sample_weight_equivalence_on_dense_data": "float32 rounds: the predictions differ by 1e-7"}
 QUICK = {"max_iter": 40, "learning_rate_init": 0.01}
