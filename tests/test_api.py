@@ -4,6 +4,7 @@
 """
 
 import importlib
+from itertools import pairwise
 from pathlib import Path
 
 NAMES = """autograd cuda data data.datasets data.text errors linalg linear_model models nn nn.functional nn.init
@@ -24,6 +25,12 @@ def public_names() -> list[str]:
 
 def test_public_names() -> None:
     assert public_names() == FILE.read_text().split(), "public names changed: python tests/test_api.py"
+
+
+def test_each_public_name_is_listed_once() -> None:
+    """A second operation of a name would hide the first one."""
+    names = public_names()
+    assert [name for name, after in pairwise(names) if name == after] == []
 
 
 def test_public_names_exist_and_are_documented() -> None:

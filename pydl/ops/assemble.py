@@ -5,12 +5,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from pydl import _C
 from pydl.autograd.op import Op
 from pydl.errors import ArgumentError, DtypeError, ShapeError
-from pydl.ops.arrange import diag, meshgrid, ravel, tril, triu
+from pydl.ops.arrange import diag, ravel, tril, triu
 from pydl.ops.index import IndexAdd, index_select, nonzero
 from pydl.ops.place import put
 from pydl.ops.shape import (
@@ -23,7 +21,6 @@ from pydl.ops.shape import (
     reshape,
     sizes_of,
     split,
-    stack,
     transpose,
     unsqueeze,
     wrap,
@@ -38,9 +35,7 @@ __all__ = [
     "atleast_3d",
     "block_diag",
     "broadcast_shapes",
-    "cartesian_prod",
     "column_stack",
-    "combinations",
     "concatenate",
     "diag_embed",
     "diagflat",
@@ -199,30 +194,6 @@ def block_diag(*tensors: Tensor) -> Tensor:
         rows.append(SliceGrad.apply(block, shape=[n, width], starts=[0, left], steps=[1, 1]))
         left += m
     return cat(rows, 0)
-
-
-def cartesian_prod(*tensors: Tensor) -> Tensor:
-    """All combinations of one element of each vector, (count, vectors); of one vector itself."""
-    for x in tensors:
-        if x.ndim != 1:
-            raise ShapeError(f"cartesian_prod: expected vectors, got shape {x.shape}")
-    if len(tensors) == 1:
-        return tensors[0]
-    return stack([ravel(grid) for grid in meshgrid(*tensors)], 1)
-
-
-def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
-    """All choices of r elements of a vector in their order, (count, r)."""
-    if input.ndim != 1:
-        raise ShapeError(f"combinations: expected a vector, got shape {input.shape}")
-    if r < 0:
-        raise ArgumentError(f"combinations: expected r >= 0, got {r}")
-    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
-    rows = list(choose(range(input.shape[0]), r))
-    at = Tensor(_C.full((len(rows) * r,), 0, _C.int64, input.device))
-    for i, row in enumerate(zip(*rows, strict=True)):
-        at[i::r] = Tensor(_C.from_numpy(np.array(row, dtype=np.int64)))
-    return reshape(index_select(input, 0, at), [len(rows), r])
 
 
 # ---------------------------------------------------------------- parts

@@ -1,87 +1,25 @@
-"""Differences, integrals and running extremes along an axis; norms and second moments of samples."""
+"""Differences and slopes along an axis; norms and second moments of samples."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydl import _C
-from pydl.errors import ArgumentError, DtypeError, ShapeError
-from pydl.ops.compare import isnan, logical_or, where
-from pydl.ops.elementary import exp, log
-from pydl.ops.index import gather
-from pydl.ops.reduce import cumsum, mean, norm, sum
-from pydl.ops.shape import broadcast_to, cat, expand, movedim, narrow, reshape, unsqueeze, wrap
+from pydl.errors import ArgumentError, ShapeError
+from pydl.ops.compare import where
+from pydl.ops.reduce import mean, norm, sum
+from pydl.ops.shape import broadcast_to, cat, movedim, narrow, reshape, unsqueeze, wrap
 from pydl.tensor import Tensor
 
 __all__ = [
     "corrcoef",
     "cov",
-    "cummax",
-    "cummin",
-    "cumulative_trapezoid",
     "diff",
     "gradient",
-    "logcumsumexp",
     "renorm",
-    "trapezoid",
-    "trapz",
 ]
 
 
-class Running(NamedTuple):
-    """The extremes so far along an axis, and where they stand."""
-
-    values: Tensor
-    indices: Tensor
-
-
-def _running(op: str, x: Tensor, dim: int, wins: Any) -> Running:
-    """The best of the first i + 1 elements for each i, by doubling distances; of equal ones the last.
-
-    Source: Hillis & Steele 1986, Data parallel algorithms.
-    """
-    at = wrap(dim, x.ndim, op)
-    n = x.shape[at] if x.ndim else 1
-    steps = Tensor(_C.arange(0, n, 1, _C.int64, x.device))
-    best = expand(reshape(steps, [n if i == at else 1 for i in range(x.ndim)]), x.shape).contiguous()
-    values, step = x.detach(), 1
-    while step < n:
-        head = [narrow(t, at, 0, step) for t in (values, best)]
-        early = [narrow(t, at, 0, n - step) for t in (values, best)]
-        late = [narrow(t, at, step, n - step) for t in (values, best)]
-        keeps = logical_or(wins(late[0], early[0]), isnan(late[0]))
-        keeps = where(isnan(early[0]), isnan(late[0]), keeps)
-        joined = [cat([h, where(keeps, b, a)], at) for h, a, b in zip(head, early, late, strict=True)]
-        values, best = joined
-        step *= 2
-    return Running(gather(x, at, best), best)
-
-
-def cummax(input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """(values, indices): the largest of the elements up to each one along dim; of equal ones the last."""
-    return _running("cummax", input, dim, lambda a, b: a >= b)
-
-
-def cummin(input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """(values, indices): the smallest of the elements up to each one along dim; of equal ones the last."""
-    return _running("cummin", input, dim, lambda a, b: a <= b)
-
-
-def logcumsumexp(input: Tensor, dim: int) -> Tensor:
-    """log(cumsum(exp(x))) along dim, without overflow: each sum is taken relative to the largest of its own terms."""
-    at = wrap(dim, input.ndim, "logcumsumexp")
-    if not input.array.is_floating:
-        raise DtypeError(f"logcumsumexp: expected a floating dtype, got {input.dtype}")
-    y, n, step = input, input.shape[at] if input.ndim else 1, 1
-    while step < n:
-        a, b = narrow(y, at, 0, n - step), narrow(y, at, step, n - step)
-        top = where(a.detach() > b.detach(), a.detach(), b.detach())
-        safe = where(top.isfinite(), top, 0.0)
-        y = cat([narrow(y, at, 0, step), log(exp(a - safe) + exp(b - safe)) + safe], at)
-        step *= 2
-    return y.clone() if y is input else y
-
-
-# ---------------------------------------------------------------- differences, integrals and slopes
+# ---------------------------------------------------------------- differences and slopes
 
 
 def diff(
@@ -103,42 +41,6 @@ def _joined(before: Tensor | None, x: Tensor, after: Tensor | None, at: int) -> 
     """The parts that are there; one number stands for a slice."""
     line = [1 if i == at else s for i, s in enumerate(x.shape)]
     return [broadcast_to(t, line) if t.ndim == 0 else t for t in (before, x, after) if t is not None]
-
-
-def _panels(op: str, y: Tensor, x: Tensor | None, dx: float | None, dim: int) -> Tensor:
-    """The area of each panel between neighbours."""
-    if x is not None and dx is not None:
-        raise ArgumentError(f"{op}: expected x or dx, not both")
-    at = wrap(dim, y.ndim, op)
-    if not y.ndim:
-        raise ShapeError(f"{op}: expected at least 1 axis, got shape ()")
-    n = max(y.shape[at] - 1, 0)
-    pair = lambda t, axis: (narrow(t, axis, min(1, t.shape[axis]), n), narrow(t, axis, 0, n))  # noqa: E731
-    right, left = pair(y, at)
-    middle = (right + left) / 2
-    if x is None:
-        return middle if dx is None else middle * dx
-    if x.ndim == 1:
-        if x.shape[0] != y.shape[at]:
-            raise ShapeError(f"{op}: x {x.shape} does not fit y {y.shape} along dim {dim}")
-        far, near = pair(x, 0)
-        return middle * reshape(far - near, [n if i == at else 1 for i in range(y.ndim)])
-    axis = at - y.ndim + x.ndim
-    if not 0 <= axis < x.ndim or x.shape[axis] != y.shape[at]:
-        raise ShapeError(f"{op}: x {x.shape} does not fit y {y.shape} along dim {dim}")
-    far, near = pair(x, axis)
-    return middle * (far - near)
-
-
-def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float | None = None, dim: int = -1) -> Tensor:
-    """The integral of y along dim by the trapezoidal rule, at places x, or dx (1) apart."""
-    return sum(_panels("trapezoid", y, x, dx, dim), wrap(dim, y.ndim, "trapezoid"))
-
-
-def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float | None = None, dim: int = -1) -> Tensor:
-    """The integrals from the first element to each later one; see `trapezoid`."""
-    panels = _panels("cumulative_trapezoid", y, x, dx, dim)
-    return cumsum(panels, wrap(dim, y.ndim, "cumulative_trapezoid"))
 
 
 def gradient(
@@ -244,6 +146,3 @@ def corrcoef(input: Tensor) -> Tensor:
         return c / c
     deviation = c.diagonal() ** 0.5
     return (c / unsqueeze(deviation, 1) / unsqueeze(deviation, 0)).clamp(-1, 1)
-
-
-trapz = trapezoid

@@ -54,7 +54,7 @@ _METHODS = {
     arrange: "ravel repeat tile roll tril triu diagonal diag trace repeat_interleave",
     assemble: "adjoint as_strided diag_embed diagflat dsplit fill_diagonal_ fliplr flipud hsplit rot90 "
     "split_with_sizes sum_to_size swapdims tensor_split unfold vsplit",
-    calculus: "corrcoef cov cummax cummin diff logcumsumexp renorm",
+    calculus: "corrcoef cov diff renorm",
     place: "scatter scatter_reduce index_copy index_fill index_put index_reduce put masked_scatter select_scatter "
     "slice_scatter diagonal_scatter",
     index: "index_select gather take take_along_dim scatter_add index_add nonzero nonzero_static argwhere "

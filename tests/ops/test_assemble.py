@@ -87,21 +87,6 @@ ROWS = [
         shapes=[((2, 3), (1, 1), (2, 2)), ((), (2,), (3, 1))],
         errors=[(((2, 2, 2),), ShapeError, "block_diag: expected at most 2 axes")],
     ),
-    move(
-        lambda *xs: ops.cartesian_prod(*xs),
-        lambda *xs: via("cartesian_prod")(*xs),
-        name="cartesian_prod",
-        kinds="fff",
-        shapes=[((2,), (3,), (4,)), ((0,), (1,), (2,))],
-        errors=[(((2, 2), (3,)), ShapeError, "cartesian_prod: expected vectors, got shape")],
-    ),
-    move(
-        ops.combinations,
-        via("combinations"),
-        shapes=[(4,), (1,)],
-        kwargs=[{}, {"r": 3}, {"with_replacement": True}],
-        errors=[(((2, 2),), pydl.errors.ArgumentError, "combinations: expected a vector")],
-    ),
     move(ops.split_with_sizes, via("split_with_sizes"), shapes=[(5, 2)], kwargs=[{"split_sizes": [1, 4]}]),
     splits(
         "tensor_split",

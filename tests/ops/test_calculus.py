@@ -1,19 +1,17 @@
-"""Differences, integrals, running extremes, norms and moments."""
+"""Differences, slopes, norms and moments."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 from checks import RowChecks
-from registry import row, via
+from registry import row
 
 import pydl
 from pydl import ops
-from pydl.errors import ArgumentError, DtypeError, ShapeError
+from pydl.errors import ArgumentError, ShapeError
 
-COVERS = ["trapz"]
 FLOAT = ("float64", "float32")
-LINES = {"shapes": [(5,), (3, 4), (1,), (0, 3)], "kwargs": [{"dim": 0}, {"dim": -1}], "tails": lambda n: ((n,),)}
 
 
 def np_gradient(x: Any, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> Any:
@@ -32,43 +30,6 @@ def np_cov(x: Any, correction: int = 1) -> Any:
 
 
 ROWS = [
-    row(ops.cummax, via("cummax"), **LINES, dtypes=(*FLOAT, "int64")),
-    row(ops.cummin, via("cummin"), **LINES, dtypes=(*FLOAT, "int64")),
-    row(
-        ops.logcumsumexp,
-        via("logcumsumexp"),
-        **LINES,
-        dtypes=FLOAT,
-        sums=True,
-        errors=[((pydl.tensor([1]), 0), DtypeError, "logcumsumexp: expected a floating dtype")],
-    ),
-    row(
-        ops.trapezoid,
-        via("trapezoid"),
-        shapes=[(5,), (3, 4), (2, 1)],
-        kwargs=[{}, {"dim": 0}, {"dx": 0.5}],
-        dtypes=FLOAT,
-        sums=True,
-        errors=[(((3,), (4,)), ShapeError, "trapezoid: x (4,) does not")],
-    ),
-    row(
-        lambda y, x: ops.trapezoid(y, x),
-        via("trapezoid"),
-        name="trapezoid_at_places",
-        kinds="ff",
-        shapes=[((5,), (5,)), ((3, 4), (4,)), ((3, 4), (3, 4))],
-        dtypes=FLOAT,
-        sums=True,
-    ),
-    row(
-        ops.cumulative_trapezoid,
-        via("cumulative_trapezoid"),
-        shapes=[(5,), (3, 4)],
-        kwargs=[{}, {"dim": 0, "dx": 2.0}],
-        dtypes=FLOAT,
-        sums=True,
-        slack=2,
-    ),
     row(
         ops.gradient,
         np_gradient,
@@ -123,22 +84,6 @@ def test_slopes_at_uneven_places() -> None:
     for order in (1, 2):
         ours = ops.gradient(pydl.tensor(x), spacing=(pydl.tensor(at),), edge_order=order)[0]
         np.testing.assert_allclose(ours.numpy(), np.gradient(x, at, edge_order=order))
-
-
-def test_running_extremes_meet_nan() -> None:
-    """NaN wins from where it stands on; of equal elements the last counts."""
-    torch = pytest.importorskip("torch")
-    x = [1.0, 3.0, 3.0, float("nan"), 5.0, float("nan"), 2.0]
-    for name in ("cummax", "cummin"):
-        ours, theirs = getattr(pydl.tensor(x), name)(0), getattr(torch.tensor(x), name)(0)
-        np.testing.assert_array_equal(ours.values.numpy(), theirs.values.numpy())
-        np.testing.assert_array_equal(ours.indices.numpy(), theirs.indices.numpy())
-
-
-def test_logcumsumexp_of_extremes() -> None:
-    x = [-1000.0, 0.0, 1000.0, float("-inf"), 1000.0]
-    made = ops.logcumsumexp(pydl.tensor(x, dtype=pydl.float64), 0)
-    np.testing.assert_allclose(made.numpy(), np.logaddexp.accumulate(x))
 
 
 def test_differences_with_ends() -> None:

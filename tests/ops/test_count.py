@@ -197,15 +197,15 @@ ROWS = [
         ops.cartesian_prod,
         lambda *xs: np.stack([g.reshape(-1) for g in np.meshgrid(*xs, indexing="ij")], 1),
         kinds="fff",
-        shapes=[((2,), (3,), (4,)), ((2,), (0,), (1,))],
+        shapes=[((2,), (3,), (4,)), ((2,), (0,), (1,)), ((0,), (1,), (2,))],
         dtypes=ALL,
         errors=[(((2,), (3, 1), (2,)), ShapeError, "cartesian_prod: expected vectors, got shapes")],
     ),
     row(
         ops.combinations,
         np_combinations,
-        shapes=[(5,), (1,), (0,)],
-        kwargs=[{}, {"r": 3, "with_replacement": True}, {"r": 1}, {"r": 0}],
+        shapes=[(5,), (4,), (1,), (0,)],
+        kwargs=[{}, {"r": 3}, {"with_replacement": True}, {"r": 3, "with_replacement": True}, {"r": 1}, {"r": 0}],
         dtypes=ALL,
         errors=[
             (((3, 4),), ArgumentError, "combinations: expected a vector and r >= 0, got shape (3, 4) and r 2"),

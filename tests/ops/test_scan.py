@@ -13,7 +13,7 @@ from pydl import ops
 from pydl.errors import BoundsError, DtypeError, ShapeError
 
 PAIRS = (*FLOATS, "int64")  # of (values, indices): the row says one dtype for both; the others are tested below
-SHAPES = [(3, 4), (2, 3, 5), (4, 1, 3), (1,), (7,), (0, 4)]
+SHAPES = [(3, 4), (2, 3, 5), (4, 1, 3), (1,), (5,), (7,), (0, 4), (0, 3)]
 DIMS: list[dict[str, Any]] = [{"dim": 0}, {"dim": -1}]
 BAD_DIM = (((3, 4), {"dim": 2}), BoundsError, "dim 2 is out of range: expected one in [-2, 1]")
 
@@ -41,11 +41,12 @@ def np_cumulative(y: Any, x: Any = None, dx: Any = None, dim: int = -1) -> Any:
     return integrate.cumulative_trapezoid(y, x, 1.0 if dx is None else dx, dim)
 
 
-POINTS = [((3, 4), (4,)), ((3, 4), (3, 4)), ((2, 3, 5), (5,)), ((1, 2), (2,))]
-APART: list[dict[str, Any]] = [{}, {"dim": 0}, {"dx": 0.25}]
-FULL = [(3, 4), (2, 3, 5), (4, 2, 3), (7,)]
+POINTS = [((5,), (5,)), ((3, 4), (4,)), ((3, 4), (3, 4)), ((2, 3, 5), (5,)), ((1, 2), (2,))]
+APART: list[dict[str, Any]] = [{}, {"dim": 0}, {"dx": 0.25}, {"dim": 0, "dx": 2.0}]
+FULL = [(3, 4), (2, 3, 5), (4, 2, 3), (2, 1), (5,), (7,)]
 BAD = [
     (((),), ShapeError, "expected at least one axis, got shape ()"),
+    (((3,), (4,)), ShapeError, "x (4,) does not match y (3,)"),
     (((3, 4), (3,)), ShapeError, "x (3,) does not match y (3, 4): expected 4 points along dim -1"),
     (((3, 4), (4,), {"dx": 1.0}), DtypeError, "expected x or dx, got both"),
     BAD_DIM,
@@ -135,6 +136,22 @@ def test_logcumsumexp_of_large_and_infinite_numbers() -> None:
     expected[2:].sum().backward()
     np.testing.assert_allclose(ours.grad.numpy()[2:], theirs.grad.numpy()[2:], rtol=1e-12)
     assert ops.logcumsumexp(pydl.tensor([1.0, np.inf, 2.0]), 0).tolist()[1:] == [np.inf, np.inf]
+
+
+def test_running_extremes_meet_nan() -> None:
+    """NaN wins from where it stands on; of equal elements the last counts."""
+    torch = pytest.importorskip("torch")
+    x = [1.0, 3.0, 3.0, float("nan"), 5.0, float("nan"), 2.0]
+    for name in ("cummax", "cummin"):
+        ours, theirs = getattr(pydl.tensor(x), name)(0), getattr(torch.tensor(x), name)(0)
+        np.testing.assert_array_equal(ours.values.numpy(), theirs.values.numpy())
+        np.testing.assert_array_equal(ours.indices.numpy(), theirs.indices.numpy())
+
+
+def test_logcumsumexp_of_extremes() -> None:
+    x = [-1000.0, 0.0, 1000.0, float("-inf"), 1000.0]
+    made = ops.logcumsumexp(pydl.tensor(x, dtype=pydl.float64), 0)
+    np.testing.assert_allclose(made.numpy(), np.logaddexp.accumulate(x))
 
 
 def test_trapezoids_as_torch() -> None:
