@@ -70,6 +70,7 @@ Dtype result_type(const Array& a, const Array& b);
 void coalesce(View* const* views, int count);
 
 void check_device(const char* op, const Array& a, const Array& b);
+void check_floating(const char* op, const Array& x);
 int wrap_axis(const char* op, int64_t axis, int ndim);  // negative axes count from the end
 // x as (outer, n, inner) around an axis, dense.
 Array around(const Array& x, int axis);

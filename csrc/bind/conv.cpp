@@ -44,12 +44,12 @@ void check_settings(const std::string& op, int axes, const Settings& s) {
   if (s.groups < 1) fail<ValueError>(op, ": groups must be positive, got ", s.groups);
 }
 
-void check_floating(const std::string& op, const Array& a, const Array& b, const std::optional<Array>& bias) {
+void check_operands(const std::string& op, const Array& a, const Array& b, const std::optional<Array>& bias) {
   check_device(op.c_str(), a, b);
   if (a.dtype() != b.dtype() || (bias && bias->dtype() != a.dtype()))
     fail<DtypeError>(op, ": expected one dtype, got ", a.dtype(), " and ",
                      a.dtype() != b.dtype() ? b.dtype() : bias->dtype());
-  if (!is_floating(a.dtype())) fail<DtypeError>(op, ": expected a floating dtype, got ", a.dtype());
+  check_floating(op.c_str(), a);
 }
 
 void check_bias(const std::string& op, const std::optional<Array>& bias, int64_t channels) {
@@ -103,7 +103,7 @@ Array conv(const Array& x, const Array& w, const std::optional<Array>& bias, con
   const Settings s{stride, padding, dilation, groups};
   const std::string op = "conv" + std::to_string(x.ndim() - 2) + "d";
   check_channels(op, x, w, s, x.ndim() > 1 ? x.size(1) : 0);
-  check_floating(op, x, w, bias);
+  check_operands(op, x, w, bias);
   check_bias(op, bias, w.size(0));
   check_size(op, x, size);
   Array y = Array::empty(full_shape(x.size(0), w.size(0), size), x.dtype(), x.device());
@@ -121,7 +121,7 @@ Array conv_input_grad(const Array& y, const Array& w, const std::optional<Array>
   check_channels(op, y, w, s, w.ndim() > 1 ? w.size(1) * groups : 0);
   if (y.size(1) != w.size(0))
     fail<ShapeError>(op, ": ", y.size(1), " input channels do not match weight ", w.shape(), ": expected ", w.size(0));
-  check_floating(op, y, w, bias);
+  check_operands(op, y, w, bias);
   check_bias(op, bias, w.size(1) * groups);
   check_size(op, y, size);
   Array x = Array::empty(full_shape(y.size(0), w.size(1) * groups, size), y.dtype(), y.device());
@@ -135,7 +135,7 @@ Array conv_weight_grad(const Array& x, const Array& y, const Shape& stride, cons
                        int64_t groups, const Shape& size) {
   const Settings s{stride, padding, dilation, groups};
   const std::string op = "conv_weight_grad";
-  check_floating(op, x, y, std::nullopt);
+  check_operands(op, x, y, std::nullopt);
   if (x.ndim() < 3 || x.ndim() > 5 || y.ndim() != x.ndim() || x.size(0) != y.size(0))
     fail<ShapeError>(op, ": input ", x.shape(), " and gradient ", y.shape(),
                      ": expected both with the same 3 to 5 axes and batch");

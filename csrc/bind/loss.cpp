@@ -46,7 +46,7 @@ const char* check_pair(const Array& x, const Array& target, int kind, int reduct
   if (kind < 0 || kind >= kPairLosses || reduction < kNone || reduction > kMean)
     fail<ValueError>("pair_loss: there is no kind ", kind, " with reduction ", reduction);
   const char* op = kNames[kind];
-  if (!is_floating(x.dtype())) fail<DtypeError>(op, ": expected a floating dtype, got ", x.dtype());
+  check_floating(op, x);
   if (x.shape() != target.shape() || x.dtype() != target.dtype())
     fail<ShapeError>(op, ": target ", target.shape(), " of dtype ", target.dtype(), " does not match input ", x.shape(),
                      " of dtype ", x.dtype());
@@ -124,7 +124,7 @@ struct Blocks {  // (n, c, m) around the axis of the classes
 };
 
 void check_nll(const Array& x, const Array& target, const std::optional<Array>& weight, int64_t ignored) {
-  if (!is_floating(x.dtype())) fail<DtypeError>("nll_loss: expected a floating dtype, got ", x.dtype());
+  check_floating("nll_loss", x);
   if (x.ndim() == 0) fail<ShapeError>("nll_loss: expected at least one axis");
   Shape expected;
   for (int i = 0; i < x.ndim(); ++i)

@@ -12,10 +12,6 @@ constexpr int64_t kBlockRows = 16;  // at least
 
 Dtype wide(const Array& x) { return x.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32; }
 
-void check_floating(const char* op, const Array& x) {
-  if (!is_floating(x.dtype())) fail<DtypeError>(op, ": expected a floating dtype, got ", x.dtype());
-}
-
 // A parameter of n numbers, dense and in the dtype of the statistics.
 std::optional<Array> parameter(const char* op, const char* name, const std::optional<Array>& p, int64_t n,
                                const Array& x) {

@@ -58,10 +58,6 @@ Windows windows(const char* op, const Shape& x, const Shape& kernel, const Shape
   return made;
 }
 
-void check_floating(const char* op, const Array& x) {
-  if (!is_floating(x.dtype())) fail<DtypeError>(op, ": expected a floating dtype, got ", x.dtype());
-}
-
 // The last axes of x replaced by `tail`.
 Shape with_tail(const Shape& x, const Shape& tail) {
   Shape shape(x.dims, x.ndim - tail.ndim);

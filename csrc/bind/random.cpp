@@ -35,7 +35,7 @@ Array randperm(const Array& state, int64_t n, Device device) {
 
 py::tuple dropout(const Array& x, double p, const Array& state) {
   check_state("dropout", state);
-  if (!is_floating(x.dtype())) fail<DtypeError>("dropout: expected a floating dtype, got ", x.dtype());
+  check_floating("dropout", x);
   if (!(p >= 0 && p <= 1)) fail<ValueError>("dropout: p must be in [0, 1], got ", p);
   const Array in = contiguous(x);
   Array y = Array::empty(x.shape(), x.dtype(), x.device()), mask = Array::empty(x.shape(), Dtype::b8, x.device());

@@ -13,10 +13,6 @@ namespace {
 // (n, out, lo, hi, shift, picks) of an axis, as ResampleAxis has them.
 using Facts = Shape;
 
-void check_floating(const char* op, const Array& x) {
-  if (!is_floating(x.dtype())) fail<DtypeError>(op, ": expected a floating dtype, got ", x.dtype());
-}
-
 void check_places(const char* op, const Shape& x, int64_t n) {
   if (n > std::numeric_limits<int32_t>::max())
     fail<ShapeError>(op, ": the resampled axes of ", x, " have more than 2^31 - 1 elements");

@@ -135,6 +135,10 @@ void check_device(const char* op, const Array& a, const Array& b) {
   if (a.device() != b.device()) fail<DeviceError>(op, ": expected all tensors on one device, got two");
 }
 
+void check_floating(const char* op, const Array& x) {
+  if (!is_floating(x.dtype())) fail<DtypeError>(op, ": expected a floating dtype, got ", x.dtype());
+}
+
 int wrap_axis(const char* op, int64_t axis, int ndim) {
   const int span = std::max(ndim, 1);
   if (axis < -span || axis >= span)

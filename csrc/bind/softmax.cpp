@@ -6,10 +6,6 @@
 namespace pydl::bind {
 namespace {
 
-void check_floating(const char* op, const Array& x) {
-  if (!is_floating(x.dtype())) fail<DtypeError>(op, ": expected a floating dtype, got ", x.dtype());
-}
-
 View rows(const Array& x) {  // dense x as (rows, n)
   const int64_t n = x.ndim() ? x.size(x.ndim() - 1) : 1;
   const Shape shape{n ? x.numel() / n : 0, n};

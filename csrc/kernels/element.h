@@ -1,4 +1,4 @@
-// Elements of any dtype as a reduction sees them: what they are computed in, and the order that NaN leads.
+// Elements of any dtype as a kernel sees them: what they are computed in, and the order that NaN leads.
 #pragma once
 
 #include <type_traits>
@@ -15,6 +15,21 @@ template <class T>
 constexpr bool kFloating = kHalf<T> || std::is_floating_point_v<T>;
 template <class T>
 using Wide = std::conditional_t<kHalf<T>, float, T>;
+
+// Calls f with a value of the C++ type of a floating dtype: its type is what counts.
+template <class F>
+void with_floating(Dtype dtype, const F& f) {
+  switch (dtype) {
+    case Dtype::f64:
+      return f(double{});
+    case Dtype::f16:
+      return f(f16{});
+    case Dtype::bf16:
+      return f(bf16{});
+    default:
+      return f(float{});
+  }
+}
 
 template <class Y, class A>
 inline Y narrow(A a) {

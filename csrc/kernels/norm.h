@@ -8,20 +8,6 @@
 namespace pydl::PYDL_ISA {
 namespace {
 
-template <class F>
-void with_floating(Dtype dtype, const F& f) {
-  switch (dtype) {
-    case Dtype::f64:
-      return f(double{});
-    case Dtype::f16:
-      return f(f16{});
-    case Dtype::bf16:
-      return f(bf16{});
-    default:
-      return f(float{});
-  }
-}
-
 // The sum of term(i, count) over vectors that cover [0, n); lanes past the end must be made 0 by term.
 template <class C, class F>
 inline C sum_vectors(int64_t n, const F& term) {

@@ -14,20 +14,6 @@ namespace {
 
 enum ScratchSlot { kRowSlot, kPlaneSlot };
 
-template <class F>
-void with_floating(Dtype dtype, const F& f) {
-  switch (dtype) {
-    case Dtype::f64:
-      return f(double{});
-    case Dtype::f16:
-      return f(f16{});
-    case Dtype::bf16:
-      return f(bf16{});
-    default:
-      return f(float{});
-  }
-}
-
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Window o: its first place and how many it has.

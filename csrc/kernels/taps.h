@@ -7,20 +7,6 @@
 namespace pydl::PYDL_ISA {
 namespace {
 
-template <class F>
-void with_floating(Dtype dtype, const F& f) {
-  switch (dtype) {
-    case Dtype::f64:
-      return f(double{});
-    case Dtype::f16:
-      return f(f16{});
-    case Dtype::bf16:
-      return f(bf16{});
-    default:
-      return f(float{});
-  }
-}
-
 template <class T>
 inline Wide<T> read(const T* x, int32_t at) {
   const bool inside = at >= 0;
