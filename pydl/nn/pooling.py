@@ -1,6 +1,7 @@
 """Pooling layers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 from pydl.nn import functional as F
 from pydl.nn.functional.pooling import Output
@@ -42,6 +43,8 @@ class _Pool(Module):
 
 
 class _MaxPool(_Pool):
+    function: ClassVar[Callable[..., Tensor | tuple[Tensor, Tensor]]]
+
     def __init__(
         self,
         kernel_size: Sizes,
@@ -54,6 +57,12 @@ class _MaxPool(_Pool):
         super().__init__(kernel_size, stride)
         self.padding, self.dilation, self.return_indices, self.ceil_mode = padding, dilation, return_indices, ceil_mode
 
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """(N, C, spatial...) or (C, spatial...), pooled over the spatial axes."""
+        return self.function(
+            x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
+        )
+
     def extra_repr(self) -> str:
         """The settings, as PyTorch prints them."""
         return (
@@ -63,6 +72,8 @@ class _MaxPool(_Pool):
 
 
 class _AvgPool(_Pool):
+    function: ClassVar[Callable[..., Tensor]]
+
     def __init__(
         self,
         kernel_size: Sizes,
@@ -76,17 +87,28 @@ class _AvgPool(_Pool):
         self.padding, self.ceil_mode, self.count_include_pad = padding, ceil_mode, count_include_pad
         self.divisor_override = divisor_override
 
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, spatial...) or (C, spatial...), pooled over the spatial axes."""
+        window = (self.kernel_size, self.stride, self.padding)
+        return self.function(x, *window, self.ceil_mode, self.count_include_pad, self.divisor_override)
+
     def extra_repr(self) -> str:
         """The settings, as PyTorch prints them."""
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
 class _LPPool(Module):
+    function: ClassVar[Callable[..., Tensor]]
+
     def __init__(
         self, norm_type: float, kernel_size: Sizes, stride: Sizes | None = None, ceil_mode: bool = False
     ) -> None:
         super().__init__()
         self.norm_type, self.kernel_size, self.stride, self.ceil_mode = norm_type, kernel_size, stride, ceil_mode
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, spatial...) or (C, spatial...), pooled over the spatial axes."""
+        return self.function(x, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
 
     def extra_repr(self) -> str:
         """The settings, as PyTorch prints them."""
@@ -97,9 +119,15 @@ class _LPPool(Module):
 
 
 class _MaxUnpool(_Pool):
+    function: ClassVar[Callable[..., Tensor]]
+
     def __init__(self, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0) -> None:
         super().__init__(kernel_size, stride)
         self.padding = padding
+
+    def forward(self, x: Tensor, indices: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        """x and its indices, as the pooling with return_indices=True gave them."""
+        return self.function(x, indices, self.kernel_size, self.stride, self.padding, output_size)
 
     def extra_repr(self) -> str:
         """The settings."""
@@ -107,9 +135,15 @@ class _MaxUnpool(_Pool):
 
 
 class _Adaptive(Module):
+    function: ClassVar[Callable[..., Any]]
+
     def __init__(self, output_size: Output) -> None:
         super().__init__()
         self.output_size = output_size
+
+    def forward(self, x: Tensor) -> Any:
+        """(N, C, spatial...) or (C, spatial...), pooled over the spatial axes."""
+        return self.function(x, self.output_size)
 
     def extra_repr(self) -> str:
         """The settings."""
@@ -117,12 +151,20 @@ class _Adaptive(Module):
 
 
 class _AdaptiveMaxPool(_Adaptive):
+    function: ClassVar[Callable[..., Tensor | tuple[Tensor, Tensor]]]
+
     def __init__(self, output_size: Output, return_indices: bool = False) -> None:
         super().__init__(output_size)
         self.return_indices = return_indices
 
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """(N, C, spatial...) or (C, spatial...), pooled over the spatial axes."""
+        return self.function(x, self.output_size, self.return_indices)
+
 
 class _Fractional(Module):
+    function: ClassVar[Callable[..., Tensor | tuple[Tensor, Tensor]]]
+
     def __init__(
         self,
         kernel_size: Sizes,
@@ -135,19 +177,21 @@ class _Fractional(Module):
         self.kernel_size, self.output_size, self.output_ratio = kernel_size, output_size, output_ratio
         self.return_indices, self._random_samples = return_indices, _random_samples
 
-
-class MaxPool1d(_MaxPool):
-    """The largest of each window."""
-
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """(N, C, L) or (C, L), pooled over the last axis."""
-        return F.max_pool1d(
-            x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
+        """(N, C, spatial...) or (C, spatial...), pooled over the spatial axes."""
+        return self.function(
+            x, self.kernel_size, self.output_size, self.output_ratio, self.return_indices, self._random_samples
         )
 
 
+class MaxPool1d(_MaxPool):
+    """The largest of each window of (N, C, L)."""
+
+    function = staticmethod(F.max_pool1d)
+
+
 class AvgPool1d(_AvgPool):
-    """The mean of each window."""
+    """The mean of each window of (N, C, L)."""
 
     def __init__(
         self,
@@ -165,168 +209,108 @@ class AvgPool1d(_AvgPool):
 
 
 class AdaptiveMaxPool1d(_AdaptiveMaxPool):
-    """The largest of parts of nearly equal size, as many as output_size says."""
+    """The largest of parts of nearly equal size of (N, C, L), as many as output_size says."""
 
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """(N, C, L) or (C, L), pooled over the last axis."""
-        return F.adaptive_max_pool1d(x, self.output_size, self.return_indices)
+    function = staticmethod(F.adaptive_max_pool1d)
 
 
 class AdaptiveAvgPool1d(_Adaptive):
-    """The mean of parts of nearly equal size, as many as output_size says."""
+    """The mean of parts of nearly equal size of (N, C, L), as many as output_size says."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, L) or (C, L), pooled over the last axis."""
-        return F.adaptive_avg_pool1d(x, self.output_size)
+    function = staticmethod(F.adaptive_avg_pool1d)
 
 
 class LPPool1d(_LPPool):
-    """The p-norm of each window."""
+    """The p-norm of each window of (N, C, L)."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, L) or (C, L), pooled over the last axis."""
-        return F.lp_pool1d(x, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
+    function = staticmethod(F.lp_pool1d)
 
 
 class MaxUnpool1d(_MaxUnpool):
     """Puts the maxima of MaxPool1d back in their places, among zeros."""
 
-    def forward(self, x: Tensor, indices: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
-        """x and its indices, as MaxPool1d(..., return_indices=True) returned them."""
-        return F.max_unpool1d(x, indices, self.kernel_size, self.stride, self.padding, output_size)
+    function = staticmethod(F.max_unpool1d)
 
 
 class MaxPool2d(_MaxPool):
-    """The largest of each window."""
+    """The largest of each window of (N, C, H, W)."""
 
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """(N, C, H, W) or (C, H, W), pooled over the last axes."""
-        return F.max_pool2d(
-            x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
-        )
+    function = staticmethod(F.max_pool2d)
 
 
 class AvgPool2d(_AvgPool):
-    """The mean of each window."""
+    """The mean of each window of (N, C, H, W)."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) or (C, H, W), pooled over the last axes."""
-        return F.avg_pool2d(
-            x,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.ceil_mode,
-            self.count_include_pad,
-            self.divisor_override,
-        )
+    function = staticmethod(F.avg_pool2d)
 
 
 class AdaptiveMaxPool2d(_AdaptiveMaxPool):
-    """The largest of parts of nearly equal size, as many as output_size says."""
+    """The largest of parts of nearly equal size of (N, C, H, W), as many as output_size says."""
 
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """(N, C, H, W) or (C, H, W), pooled over the last axes."""
-        return F.adaptive_max_pool2d(x, self.output_size, self.return_indices)
+    function = staticmethod(F.adaptive_max_pool2d)
 
 
 class AdaptiveAvgPool2d(_Adaptive):
-    """The mean of parts of nearly equal size, as many as output_size says."""
+    """The mean of parts of nearly equal size of (N, C, H, W), as many as output_size says."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) or (C, H, W), pooled over the last axes."""
-        return F.adaptive_avg_pool2d(x, self.output_size)
+    function = staticmethod(F.adaptive_avg_pool2d)
 
 
 class LPPool2d(_LPPool):
-    """The p-norm of each window."""
+    """The p-norm of each window of (N, C, H, W)."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) or (C, H, W), pooled over the last axes."""
-        return F.lp_pool2d(x, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
+    function = staticmethod(F.lp_pool2d)
 
 
 class MaxUnpool2d(_MaxUnpool):
     """Puts the maxima of MaxPool2d back in their places, among zeros."""
 
-    def forward(self, x: Tensor, indices: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
-        """x and its indices, as MaxPool2d(..., return_indices=True) returned them."""
-        return F.max_unpool2d(x, indices, self.kernel_size, self.stride, self.padding, output_size)
+    function = staticmethod(F.max_unpool2d)
 
 
 class MaxPool3d(_MaxPool):
-    """The largest of each window."""
+    """The largest of each window of (N, C, D, H, W)."""
 
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """(N, C, D, H, W) or (C, D, H, W), pooled over the last axes."""
-        return F.max_pool3d(
-            x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
-        )
+    function = staticmethod(F.max_pool3d)
 
 
 class AvgPool3d(_AvgPool):
-    """The mean of each window."""
+    """The mean of each window of (N, C, D, H, W)."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, D, H, W) or (C, D, H, W), pooled over the last axes."""
-        return F.avg_pool3d(
-            x,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.ceil_mode,
-            self.count_include_pad,
-            self.divisor_override,
-        )
+    function = staticmethod(F.avg_pool3d)
 
 
 class AdaptiveMaxPool3d(_AdaptiveMaxPool):
-    """The largest of parts of nearly equal size, as many as output_size says."""
+    """The largest of parts of nearly equal size of (N, C, D, H, W), as many as output_size says."""
 
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """(N, C, D, H, W) or (C, D, H, W), pooled over the last axes."""
-        return F.adaptive_max_pool3d(x, self.output_size, self.return_indices)
+    function = staticmethod(F.adaptive_max_pool3d)
 
 
 class AdaptiveAvgPool3d(_Adaptive):
-    """The mean of parts of nearly equal size, as many as output_size says."""
+    """The mean of parts of nearly equal size of (N, C, D, H, W), as many as output_size says."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, D, H, W) or (C, D, H, W), pooled over the last axes."""
-        return F.adaptive_avg_pool3d(x, self.output_size)
+    function = staticmethod(F.adaptive_avg_pool3d)
 
 
 class LPPool3d(_LPPool):
-    """The p-norm of each window."""
+    """The p-norm of each window of (N, C, D, H, W)."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, D, H, W) or (C, D, H, W), pooled over the last axes."""
-        return F.lp_pool3d(x, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
+    function = staticmethod(F.lp_pool3d)
 
 
 class MaxUnpool3d(_MaxUnpool):
     """Puts the maxima of MaxPool3d back in their places, among zeros."""
 
-    def forward(self, x: Tensor, indices: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
-        """x and its indices, as MaxPool3d(..., return_indices=True) returned them."""
-        return F.max_unpool3d(x, indices, self.kernel_size, self.stride, self.padding, output_size)
+    function = staticmethod(F.max_unpool3d)
 
 
 class FractionalMaxPool2d(_Fractional):
-    """The largest of windows at random distances (Graham 2014)."""
+    """The largest of windows of (N, C, H, W) at random distances (Graham 2014)."""
 
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """(N, C, H, W) or (C, H, W), pooled over the last axes."""
-        return F.fractional_max_pool2d(
-            x, self.kernel_size, self.output_size, self.output_ratio, self.return_indices, self._random_samples
-        )
+    function = staticmethod(F.fractional_max_pool2d)
 
 
 class FractionalMaxPool3d(_Fractional):
-    """The largest of windows at random distances (Graham 2014)."""
+    """The largest of windows of (N, C, D, H, W) at random distances (Graham 2014)."""
 
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """(N, C, D, H, W) or (C, D, H, W), pooled over the last axes."""
-        return F.fractional_max_pool3d(
-            x, self.kernel_size, self.output_size, self.output_ratio, self.return_indices, self._random_samples
-        )
+    function = staticmethod(F.fractional_max_pool3d)
