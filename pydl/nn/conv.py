@@ -4,11 +4,10 @@ import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-
 from pydl import _C, ops
 from pydl.errors import ArgumentError, ShapeError
 from pydl.nn import init
+from pydl.nn.functional.padding import pad
 from pydl.nn.module import Module
 from pydl.nn.parameter import Parameter
 from pydl.ops.conv import Sizes
@@ -40,22 +39,6 @@ def _each(name: str, setting: str, value: Any, axes: int, lowest: int) -> tuple[
     if len(given) != axes or not all(isinstance(v, int) and v >= lowest for v in given):
         raise ArgumentError(f"{name}: {setting} must be one number or {axes} of at least {lowest}, got {value!r}")
     return given
-
-
-def _filled(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
-    """x with `before` and `after` more elements along an axis, which it holds already."""
-    size = x.shape[axis]
-    most = {"reflect": size - 1, "circular": size, "replicate": before + after if size else 0}[mode]
-    if max(before, after) > most:
-        raise ShapeError(f"padding {(before, after)} does not fit an axis of size {size}: {mode} has at most {most}")
-    if before == after == 0:
-        return x
-    at = np.arange(-before, size + after)
-    if mode == "reflect":
-        at = size - 1 - np.abs(size - 1 - np.abs(at))
-    else:
-        at = at % size if mode == "circular" else np.clip(at, 0, size - 1)
-    return ops.index_select(x, axis, Tensor(_C.from_numpy(at)))
 
 
 class _Conv(Module):
@@ -166,14 +149,14 @@ class _Forward(_Conv):
                 f"{type(self).__name__}: expected an input with {self.axes + 2} axes, or {self.axes + 1} "
                 f"without a batch, got {input.shape}"
             )
-        for i in range(self.axes):
+        sides = []  # of the last axis first
+        for i in reversed(range(self.axes)):
             total = self.dilation[i] * (self.kernel_size[i] - 1)
             if self.padding == "same":
-                before, after = total // 2, total - total // 2
+                sides += [total // 2, total - total // 2]
             else:
-                before = after = 0 if isinstance(self.padding, str) else self.padding[i]
-            input = _filled(input, i - self.axes, before, after, self.padding_mode)
-        return input
+                sides += [0 if isinstance(self.padding, str) else self.padding[i]] * 2
+        return pad(input, sides, self.padding_mode) if any(sides) else input
 
 
 class Conv1d(_Forward):
