@@ -1,6 +1,5 @@
-"""Tensors put together from others, taken apart, turned round and seen through windows."""
+"""Tensors put together from others, turned round and seen through windows."""
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -17,10 +16,8 @@ from pydl.ops.shape import (
     cat,
     flip,
     movedim,
-    narrow,
     reshape,
     sizes_of,
-    split,
     transpose,
     unsqueeze,
     wrap,
@@ -39,20 +36,15 @@ __all__ = [
     "concatenate",
     "diag_embed",
     "diagflat",
-    "dsplit",
     "dstack",
     "fliplr",
     "flipud",
-    "hsplit",
     "rot90",
     "row_stack",
-    "split_with_sizes",
     "swapdims",
-    "tensor_split",
     "tril_indices",
     "triu_indices",
     "unfold",
-    "vsplit",
 ]
 
 
@@ -194,59 +186,6 @@ def block_diag(*tensors: Tensor) -> Tensor:
         rows.append(SliceGrad.apply(block, shape=[n, width], starts=[0, left], steps=[1, 1]))
         left += m
     return cat(rows, 0)
-
-
-# ---------------------------------------------------------------- parts
-
-_MOST_SECTIONS = 1 << 20  # beyond the size of the axis: each empty one costs memory too
-
-
-def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Pieces of these sizes along dim; views."""
-    return split(input, list(split_sizes), dim)
-
-
-def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Nearly equal pieces (the first ones larger by one), or the pieces between the given places; views."""
-    if not input.ndim:
-        raise ShapeError("tensor_split: a tensor without axes has no parts")
-    at = wrap(dim, input.ndim, "tensor_split")
-    size = input.shape[at]
-    given = indices_or_sections.tolist() if isinstance(indices_or_sections, Tensor) else indices_or_sections
-    if isinstance(given, int):
-        if given < 1:
-            raise ArgumentError(f"tensor_split: expected at least one section, got {given}")
-        if given > max(size, _MOST_SECTIONS):
-            raise ArgumentError(
-                f"tensor_split: {given} sections of an axis of size {size}: expected at most {_MOST_SECTIONS}"
-            )
-        each, more = divmod(size, given)
-        return split(input, [each + (i < more) for i in range(given)], at)
-    cuts = [0, *[slice(None, c).indices(size)[1] for c in given], size]
-    return tuple(narrow(input, at, a, max(b - a, 0)) for a, b in itertools.pairwise(cuts))
-
-
-def _split_along(op: str, x: Tensor, parts: Any, dim: int, least: int) -> tuple[Tensor, ...]:
-    if x.ndim < least:
-        raise ShapeError(f"{op}: expected at least {least} axes, got shape {x.shape}")
-    if isinstance(parts, int) and (parts < 1 or x.shape[dim] % parts):
-        raise ArgumentError(f"{op}: size {x.shape[dim]} of dim {dim} does not split into {parts} equal parts")
-    return tensor_split(x, parts, dim)
-
-
-def hsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """Equal parts, or the parts between places, along axis 1; of a vector along its only axis."""
-    return _split_along("hsplit", input, indices_or_sections, 0 if input.ndim == 1 else 1, 1)
-
-
-def vsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """Equal parts, or the parts between places, along axis 0."""
-    return _split_along("vsplit", input, indices_or_sections, 0, 2)
-
-
-def dsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """Equal parts, or the parts between places, along axis 2."""
-    return _split_along("dsplit", input, indices_or_sections, 2, 3)
 
 
 # ---------------------------------------------------------------- turns

@@ -16,7 +16,6 @@ from pydl.tensor import Tensor
 __all__ = [
     "broadcast_to",
     "cat",
-    "chunk",
     "clone",
     "concat",
     "contiguous",
@@ -32,13 +31,11 @@ __all__ = [
     "reshape",
     "reshape_as",
     "select",
-    "split",
     "squeeze",
     "stack",
     "swapaxes",
     "t",
     "transpose",
-    "unbind",
     "unflatten",
     "unsqueeze",
     "view",
@@ -336,40 +333,6 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
         raise BoundsError(f"select: index {index} is out of range for dim {dim} of shape {shape}")
     part = narrow(input, at, index % shape[at], 1)
     return reshape(part, [*shape[:at], *shape[at + 1 :]])
-
-
-def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Pieces of one size (the last may be smaller) or of the given sizes; views."""
-    if not tensor.ndim:
-        raise ShapeError("split: a tensor without axes has no parts")
-    size = tensor.shape[wrap(dim, tensor.ndim, "split")]
-    if isinstance(split_size_or_sections, int):
-        step = split_size_or_sections
-        if step <= 0 and size > 0:
-            raise ArgumentError(f"split: expected a positive size, got {step}")
-        sections = [min(step, size - at) for at in range(0, size, step)] if size else [0]
-    else:
-        sections = list(split_size_or_sections)
-        if sum(sections) != size:
-            raise ShapeError(f"split: sizes {tuple(sections)} do not add up to {size}, the size of dim {dim}")
-    starts = [sum(sections[:i]) for i in range(len(sections))]
-    return tuple(narrow(tensor, dim, at, length) for at, length in zip(starts, sections, strict=True))
-
-
-def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most `chunks` pieces of equal size (the last may be smaller); views."""
-    if chunks <= 0:
-        raise ArgumentError(f"chunk: expected a positive number, got {chunks}")
-    size = input.shape[wrap(dim, input.ndim, "chunk")] if input.ndim else 1
-    return split(input, -(-size // chunks) if size else [0] * chunks, dim)
-
-
-def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
-    """The elements along dim, each without that axis; views."""
-    at = wrap(dim, input.ndim, "unbind")
-    if not input.ndim:
-        raise ShapeError("unbind: a tensor without axes has no parts")
-    return tuple(select(input, at, i) for i in range(input.shape[at]))
 
 
 def _parts(op: str, tensors: Sequence[Tensor]) -> list[Tensor]:

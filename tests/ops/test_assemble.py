@@ -1,4 +1,4 @@
-"""Tensors put together, taken apart, turned round and seen through windows."""
+"""Tensors put together, turned round and seen through windows."""
 
 from typing import Any
 
@@ -27,16 +27,6 @@ def joins(name: str, **options: Any) -> Any:
         kinds="ff",
         **{"shapes": PAIR} | options,
     )
-
-
-def splits(name: str, **options: Any) -> Any:
-    """A function of a tensor and of the number of parts or the places between them."""
-    reference = lambda x, parts, **k: via(name)(x, tuple(parts) if isinstance(parts, list) else parts, **k)  # noqa: E731
-    return move(parted(name), reference, **{"kwargs": [{"parts": [1, 2]}]} | options | {"name": name})
-
-
-def parted(name: str) -> Any:
-    return lambda x, parts, **k: getattr(ops, name)(x, parts, **k)
 
 
 ROWS = [
@@ -87,24 +77,6 @@ ROWS = [
         shapes=[((2, 3), (1, 1), (2, 2)), ((), (2,), (3, 1))],
         errors=[(((2, 2, 2),), ShapeError, "block_diag: expected at most 2 axes")],
     ),
-    move(ops.split_with_sizes, via("split_with_sizes"), shapes=[(5, 2)], kwargs=[{"split_sizes": [1, 4]}]),
-    splits(
-        "tensor_split",
-        shapes=[(7, 2), (3, 4)],
-        cases=[
-            ((7, 2), {"parts": 3}),
-            ((2, 5), {"parts": 2, "dim": 1}),
-            ((4,), {"parts": (3, 1, -1)}),
-        ],
-    ),
-    splits(
-        "hsplit",
-        shapes=[(4,), (2, 4)],
-        cases=[((2, 4), {"parts": 2})],
-        errors=[(((2, 3), 2), ArgumentError, "hsplit: size 3 of dim 1 does not split into 2 equal parts")],
-    ),
-    splits("vsplit", shapes=[(4, 2)], errors=[(((4,), 2), ShapeError, "vsplit: expected at least 2 axes")]),
-    splits("dsplit", shapes=[(2, 1, 4)]),
     move(
         ops.fliplr, np.fliplr, shapes=[(3, 4), (2, 3, 5)], errors=[(((3,),), ShapeError, "fliplr: expected at least 2")]
     ),

@@ -157,30 +157,6 @@ ROWS = [
         errors=[(((3, 4), 0, 3), BoundsError, "select: index 3 is out of range for dim 0 of shape (3, 4)")],
     ),
     move(
-        ops.split,
-        via("split"),
-        shapes=[(5, 4), (2, 4)],
-        kwargs=[{"split_size_or_sections": 2}, {"split_size_or_sections": [1, 3], "dim": 1}],
-        errors=[
-            (((5,), [2, 2]), ShapeError, "split: sizes (2, 2) do not add up to 5, the size of dim 0"),
-            (((5,), 0), ArgumentError, "split: expected a positive size, got 0"),
-        ],
-    ),
-    move(
-        ops.chunk,
-        via("chunk"),
-        shapes=[(5, 4), (0, 4), (2, 4)],
-        kwargs=[{"chunks": 3}, {"chunks": 2, "dim": -1}],
-        errors=[(((5,), 0), ArgumentError, "chunk: expected a positive number, got 0")],
-    ),
-    move(
-        ops.unbind,
-        via("unbind"),
-        shapes=[(3, 4)],
-        kwargs=[{}, {"dim": -1}],
-        errors=[(((),), ShapeError, "unbind: a tensor without axes has no parts")],
-    ),
-    move(
         lambda *xs, dim=0: ops.cat(xs, dim),
         lambda *xs, dim=0: np.concatenate(xs, dim),
         name="cat",
