@@ -8,8 +8,8 @@ from pydl.ops.elementary import acos as acos
 from pydl.ops.elementary import acosh as acosh
 from pydl.ops.arithmetic import add as add
 from pydl.ops.products import addbmm as addbmm
-from pydl.ops.arithmetic import addcdiv as addcdiv
-from pydl.ops.arithmetic import addcmul as addcmul
+from pydl.ops.ternary import addcdiv as addcdiv
+from pydl.ops.ternary import addcmul as addcmul
 from pydl.ops.gemm import addmm as addmm
 from pydl.ops.products import addmv as addmv
 from pydl.ops.products import addr as addr
@@ -72,7 +72,7 @@ from pydl.ops.matrices import chain_matmul as chain_matmul
 from pydl.ops.matrices import cholesky as cholesky
 from pydl.ops.matrices import cholesky_inverse as cholesky_inverse
 from pydl.ops.matrices import cholesky_solve as cholesky_solve
-from pydl.ops.shape import chunk as chunk
+from pydl.ops.parts import chunk as chunk
 from pydl.ops.compare import clamp as clamp
 from pydl.ops.compare import clamp_max as clamp_max
 from pydl.ops.compare import clamp_min as clamp_min
@@ -120,7 +120,7 @@ from pydl.ops.arithmetic import div as div
 from pydl.ops.arithmetic import divide as divide
 from pydl.ops.gemm import dot as dot
 from pydl.ops.random import dropout as dropout
-from pydl.ops.assemble import dsplit as dsplit
+from pydl.ops.parts import dsplit as dsplit
 from pydl.ops.assemble import dstack as dstack
 from pydl._C import dtype as dtype
 from pydl.ops.einsum import einsum as einsum
@@ -183,7 +183,7 @@ from pydl.ops.piecewise import hardtanh as hardtanh
 from pydl.ops.arithmetic import heaviside as heaviside
 from pydl.ops.count import histc as histc
 from pydl.ops.count import histogram as histogram
-from pydl.ops.assemble import hsplit as hsplit
+from pydl.ops.parts import hsplit as hsplit
 from pydl.ops.arrange import hstack as hstack
 from pydl.ops.arithmetic import hypot as hypot
 from pydl.ops.special import i0 as i0
@@ -219,7 +219,7 @@ from pydl.ops.arithmetic import lcm as lcm
 from pydl.ops.arithmetic import ldexp as ldexp
 from pydl.ops.compare import le as le
 from pydl.ops.piecewise import leaky_relu as leaky_relu
-from pydl.ops.arithmetic import lerp as lerp
+from pydl.ops.ternary import lerp as lerp
 from pydl.ops.compare import less as less
 from pydl.ops.compare import less_equal as less_equal
 from pydl.ops.special import lgamma as lgamma
@@ -368,8 +368,8 @@ from pydl.ops.piecewise import softshrink as softshrink
 from pydl.ops.activation import softsign as softsign
 from pydl.ops.sort import sort as sort
 from pydl import special as special
-from pydl.ops.shape import split as split
-from pydl.ops.assemble import split_with_sizes as split_with_sizes
+from pydl.ops.parts import split as split
+from pydl.ops.parts import split_with_sizes as split_with_sizes
 from pydl.ops.elementary import sqrt as sqrt
 from pydl.ops.elementary import square as square
 from pydl.ops.shape import squeeze as squeeze
@@ -389,7 +389,7 @@ from pydl.ops.elementary import tan as tan
 from pydl.ops.elementary import tanh as tanh
 from pydl.ops.activation import tanhshrink as tanhshrink
 from pydl.ops.create import tensor as tensor
-from pydl.ops.assemble import tensor_split as tensor_split
+from pydl.ops.parts import tensor_split as tensor_split
 from pydl.ops.products import tensordot as tensordot
 from pydl import theory as theory
 from pydl.ops.piecewise import threshold as threshold
@@ -408,7 +408,7 @@ from pydl.ops.assemble import triu_indices as triu_indices
 from pydl.ops.arithmetic import true_divide as true_divide
 from pydl.ops.rounding import trunc as trunc
 from pydl._C import uint8 as uint8
-from pydl.ops.shape import unbind as unbind
+from pydl.ops.parts import unbind as unbind
 from pydl.ops.shape import unflatten as unflatten
 from pydl.ops.assemble import unfold as unfold
 from pydl.ops.count import unique as unique
@@ -423,7 +423,7 @@ from pydl.ops.products import vdot as vdot
 from pydl.ops.products import vecdot as vecdot
 from pydl.ops.shape import view as view
 from pydl.ops.shape import view_as as view_as
-from pydl.ops.assemble import vsplit as vsplit
+from pydl.ops.parts import vsplit as vsplit
 from pydl.ops.arrange import vstack as vstack
 from pydl.ops.compare import where as where
 from pydl.ops.special import xlogy as xlogy

@@ -1,5 +1,8 @@
 #include "runtime/table/elementwise.h"
 
+#include <algorithm>
+#include <cstdlib>
+
 #include "bind/common.h"
 #include "runtime/table/reduce.h"
 
@@ -11,8 +14,59 @@ const char* const kUnary[] = {
     PYDL_UNARY(PYDL_NAME)};
 const char* const kActivation[] = {PYDL_ACTIVATION(PYDL_NAME)};
 const char* const kBinary[] = {PYDL_BINARY(PYDL_NAME)};
+const char* const kTernary[] = {PYDL_TERNARY(PYDL_NAME)};
 const char* const kCompare[] = {PYDL_COMPARE(PYDL_NAME)};
 #undef PYDL_NAME
+
+// The axes from the innermost one on: in the order of the strides of the inputs, of which the first that tells two axes
+// apart decides; in the usual order where none does. A stride of 0 tells nothing.
+void order_axes(View* const* inputs, int count, int ndim, int* order) {
+  const auto lies_inside = [&](int a, int b) {
+    for (int k = 0; k < count; ++k) {
+      const int64_t sa = std::abs(inputs[k]->strides[a]), sb = std::abs(inputs[k]->strides[b]);
+      if (sa == 0 || sb == 0 || inputs[k]->shape[a] == 1 || inputs[k]->shape[b] == 1 || sa == sb) continue;
+      return sa < sb;
+    }
+    return a > b;
+  };
+  for (int i = 0; i < ndim; ++i) {
+    int at = i;
+    for (; at > 0 && lies_inside(ndim - 1 - i, order[at - 1]); --at) order[at] = order[at - 1];
+    order[at] = ndim - 1 - i;
+  }
+}
+
+// An output for inputs of its shape, with its axes in memory as theirs are (PyTorch's rule): a result of transposed
+// matrices is one. views: first the output's, to be filled in, then the inputs'; all are left as they are best walked
+// through, with the axes in the order of memory and neighbours merged.
+Array output(View* const* views, int count, const Shape& shape, Dtype dtype, Device device) {
+  Array y = Array::empty(shape, dtype, device);
+  const int ndim = shape.ndim;
+  bool usual = true;
+  for (int k = 1; k < count && usual; ++k)
+    for (int i = 0; i + 1 < ndim && usual; ++i)
+      usual = std::abs(views[k]->strides[i]) >= std::abs(views[k]->strides[i + 1]);
+  if (!usual) {
+    int order[kMaxAxes];
+    order_axes(views + 1, count - 1, ndim, order);
+    Shape strides = shape;
+    int64_t step = 1;
+    for (int i = 0; i < ndim; ++i) strides[order[i]] = step, step *= std::max<int64_t>(shape[order[i]], 1);
+    y = y.as_strided(shape, strides);
+    *views[0] = y;
+    for (int k = 0; k < count; ++k) {
+      const View from = *views[k];
+      for (int i = 0; i < ndim; ++i) {
+        views[k]->shape[ndim - 1 - i] = from.shape[order[i]];
+        views[k]->strides[ndim - 1 - i] = from.strides[order[i]];
+      }
+    }
+  } else {
+    *views[0] = y;
+  }
+  coalesce(views, count);
+  return y;
+}
 
 Array unary(Unary op, const Array& x) {
   // The first five also take integers; the others compute integers in the default dtype.
@@ -22,10 +76,9 @@ Array unary(Unary op, const Array& x) {
     fail<DtypeError>(kUnary[static_cast<int>(op)], ": bool is not supported: expected a numeric dtype");
   const Array in = keeps ? x : cast(x, default_dtype());
   if (op >= Unary::floor && !is_floating(in.dtype())) return clone(in);  // integers are round already
-  Array y = Array::empty(in.shape(), in.dtype(), in.device());
-  View from = in, to = y;
+  View from = in, to;
   View* views[] = {&to, &from};
-  coalesce(views, 2);
+  const Array y = output(views, 2, in.shape(), in.dtype(), in.device());
   run<&ElementwiseKernels::unary>(4 * y.numel(), y.device(), op, from, to);
   return y;
 }
@@ -35,20 +88,18 @@ Array floating(const Array& x) { return is_floating(x.dtype()) ? x : cast(x, def
 
 Array special(Special op, const Array& x) {
   const Array in = floating(x);
-  Array y = Array::empty(in.shape(), in.dtype(), in.device());
-  View from = in, to = y;
+  View from = in, to;
   View* views[] = {&to, &from};
-  coalesce(views, 2);
+  const Array y = output(views, 2, in.shape(), in.dtype(), in.device());
   run<&ElementwiseKernels::special>(16 * y.numel(), y.device(), op, from, to);
   return y;
 }
 
 Array activation(Curve op, const Array& x, Numbers numbers) {
   const Array in = floating(x);
-  Array y = Array::empty(in.shape(), in.dtype(), in.device());
-  View from = in, to = y;
+  View from = in, to;
   View* views[] = {&to, &from};
-  coalesce(views, 2);
+  const Array y = output(views, 2, in.shape(), in.dtype(), in.device());
   run<&ElementwiseKernels::activation>(4 * y.numel(), y.device(), op, numbers, from, to);
   return y;
 }
@@ -58,19 +109,17 @@ Array activation_grad(Curve op, const Array& g, const Array& x, Numbers numbers)
     fail<ShapeError>(kActivation[static_cast<int>(op)], ": a gradient of shape ", g.shape(), " and dtype ", g.dtype(),
                      " does not match an input of shape ", x.shape());
   const Array in = cast(x, g.dtype());
-  Array y = Array::empty(g.shape(), g.dtype(), g.device());
-  View vg = g, from = in, to = y;
+  View vg = g, from = in, to;
   View* views[] = {&to, &vg, &from};
-  coalesce(views, 3);
+  const Array y = output(views, 3, g.shape(), g.dtype(), g.device());
   run<&ElementwiseKernels::activation_grad>(4 * y.numel(), y.device(), op, numbers, vg, from, to);
   return y;
 }
 
 Array test(Test op, const Array& x) {
-  Array y = Array::empty(x.shape(), Dtype::b8, x.device());
-  View from = x, to = y;
+  View from = x, to;
   View* views[] = {&to, &from};
-  coalesce(views, 2);
+  const Array y = output(views, 2, x.shape(), Dtype::b8, x.device());
   run<&ElementwiseKernels::test>(y.numel(), y.device(), op, from, to);
   return y;
 }
@@ -119,20 +168,18 @@ Array binary(Binary op, const Array& a, const Array& b) {
   const Pair in = align(name, a, b, dtype);
   if (!is_floating(dtype) && (op == Binary::floor_divide || op == Binary::remainder || op == Binary::fmod))
     check_divisor(name, in.b);
-  Array y = Array::empty(in.shape, dtype, a.device());
-  View va = in.a, vb = in.b, vy = y;
+  View va = in.a, vb = in.b, vy;
   View* views[] = {&vy, &va, &vb};
-  coalesce(views, 3);
+  const Array y = output(views, 3, in.shape, dtype, a.device());
   run<&ElementwiseKernels::binary>(y.numel(), y.device(), op, va, vb, vy);
   return y;
 }
 
 Array compare(Compare op, const Array& a, const Array& b) {
   const Pair in = align(kCompare[static_cast<int>(op)], a, b, result_type(a, b));
-  Array y = Array::empty(in.shape, Dtype::b8, a.device());
-  View va = in.a, vb = in.b, vy = y;
+  View va = in.a, vb = in.b, vy;
   View* views[] = {&vy, &va, &vb};
-  coalesce(views, 3);
+  const Array y = output(views, 3, in.shape, Dtype::b8, a.device());
   run<&ElementwiseKernels::compare>(y.numel(), y.device(), op, va, vb, vy);
   return y;
 }
@@ -143,11 +190,26 @@ Array where(const Array& condition, const Array& a, const Array& b) {
   Pair in = align("where", a, b, dtype);
   check_device("where", condition, a);
   const Shape shape = broadcast("where", condition.shape(), in.shape);
-  Array y = Array::empty(shape, dtype, a.device());
-  View vc = expand(condition, shape), va = expand(in.a, shape), vb = expand(in.b, shape), vy = y;
+  View vc = expand(condition, shape), va = expand(in.a, shape), vb = expand(in.b, shape), vy;
   View* views[] = {&vy, &vc, &va, &vb};
-  coalesce(views, 4);
+  const Array y = output(views, 4, shape, dtype, a.device());
   run<&ElementwiseKernels::where>(y.numel(), y.device(), vc, va, vb, vy);
+  return y;
+}
+
+// a, b and c of one floating dtype, broadcast; value is what addcmul and addcdiv multiply by.
+Array ternary(Ternary op, const Array& a, const Array& b, const Array& c, double value) {
+  const char* name = kTernary[static_cast<int>(op)];
+  check_floating(name, a);
+  check_device(name, a, b);
+  check_device(name, a, c);
+  if (b.dtype() != a.dtype() || c.dtype() != a.dtype())
+    fail<DtypeError>(name, ": expected one dtype, got ", a.dtype(), ", ", b.dtype(), " and ", c.dtype());
+  const Shape shape = broadcast(name, broadcast(name, a.shape(), b.shape()), c.shape());
+  View va = expand(a, shape), vb = expand(b, shape), vc = expand(c, shape), vy;
+  View* views[] = {&vy, &va, &vb, &vc};
+  const Array y = output(views, 4, shape, a.dtype(), a.device());
+  run<&ElementwiseKernels::ternary>(y.numel(), y.device(), op, value, va, vb, vc, vy);
   return y;
 }
 
@@ -188,6 +250,17 @@ void bind_elementwise(py::module_& m) {
   m.def(                       \
       #name, [](const Array& a, const Array& b) { return compare(Compare::name, a, b); }, py::arg("a"), py::arg("b"));
   PYDL_COMPARE(PYDL_DEF_COMPARE)
+  m.def(
+      "lerp", [](const Array& a, const Array& b, const Array& w) { return ternary(Ternary::lerp, a, b, w, 0); },
+      py::arg("a"), py::arg("b"), py::arg("weight"));
+  const auto add_product = [&m](const char* name, Ternary op) {
+    m.def(
+        name,
+        [op](const Array& x, const Array& a, const Array& b, double value) { return ternary(op, x, a, b, value); },
+        py::arg("x"), py::arg("a"), py::arg("b"), py::arg("value"));
+  };
+  add_product("addcmul", Ternary::addcmul);
+  add_product("addcdiv", Ternary::addcdiv);
   m.def("where", &where, py::arg("condition"), py::arg("a"), py::arg("b"));
   m.def("cast", &cast, py::arg("x"), py::arg("dtype"));
 }

@@ -273,9 +273,68 @@ inline RowFn binary_row(Dtype t) {
   return nullptr;
 }
 
+// x to a power that a few products or roots give, with pow's own values at zeros and infinities.
+template <int twice>  // of the exponent
+struct PowerFn {
+  template <class T>
+  static inline Vec<T> run(Vec<T> x) {
+    if constexpr (twice == 4) {
+      return x * x;
+    } else if constexpr (twice == 6) {
+      return x * x * x;
+    } else if constexpr (twice == -2) {
+      return T(1) / x;
+    } else if constexpr (twice == -4) {
+      const Vec<T> r = T(1) / x;  // x * x might overflow where the result is a number
+      return r * r;
+    } else {
+      return twice > 0 ? root(x) : T(1) / root(x);
+    }
+  }
+  template <class T>
+  static inline Vec<T> root(Vec<T> x) {
+    return sqrt(select(x == -infinity<T>(), Vec<T>(infinity<T>()), x + T(0)));  // -0 + 0 is 0
+  }
+};
+
+template <class S>
+inline RowFn power_row(double exponent) {
+  return exponent == 2      ? row_of<PowerFn<4>, S>()
+         : exponent == 3    ? row_of<PowerFn<6>, S>()
+         : exponent == -1   ? row_of<PowerFn<-2>, S>()
+         : exponent == -2   ? row_of<PowerFn<-4>, S>()
+         : exponent == 0.5  ? row_of<PowerFn<1>, S>()
+         : exponent == -0.5 ? row_of<PowerFn<-1>, S>()
+                            : nullptr;
+}
+
+// The row function for the exponent that all elements of b have, if there is one and it is one of those.
+inline RowFn power_row(View b) {
+  for (int i = 0; i < b.ndim; ++i)
+    if (b.strides[i] != 0 && b.shape[i] != 1) return nullptr;
+  if (b.numel() == 0) return nullptr;
+  switch (b.dtype) {
+    case Dtype::f32:
+      return power_row<float>(element<float>(b, 0));
+    case Dtype::f64:
+      return power_row<double>(element<double>(b, 0));
+    case Dtype::f16:
+      return power_row<f16>(element<float>(b, 0));
+    case Dtype::bf16:
+      return power_row<bf16>(element<float>(b, 0));
+    default:
+      return nullptr;
+  }
+}
+
 }  // namespace
 
 void binary(Binary op, View a, View b, View y) {
+  if (op == Binary::pow)
+    if (const RowFn row = power_row(b)) {
+      const View* views[] = {&a, &y};
+      return run(views, 2, row, 2);
+    }
   const View* views[] = {&a, &b, &y};
   switch (op) {
 #define PYDL_CASE(name) \

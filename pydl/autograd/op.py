@@ -24,12 +24,14 @@ class Op:
     reference: the same function in plain ops. It is differentiated where there is no rule.
     uses: the inputs whose values the rule reads; of the others only shape and dtype are kept.
     saves_output: whether the rule wants the output.
+    crosswise: of two inputs, whether the rule reads each for the gradient of the other alone.
     """
 
     kernel: ClassVar[Callable[..., Any]]
     reference: ClassVar[Callable[..., Tensor] | None] = None
     uses: ClassVar[tuple[int, ...] | None] = None  # None: all
     saves_output: ClassVar[bool] = False
+    crosswise: ClassVar[bool] = False
     several: ClassVar[bool] = False  # more than one output: see pydl.autograd.several
     foreign: ClassVar[bool] = False  # a rule of the user's, which may return tensors that somebody holds
     subclasses: ClassVar[list["type[Op]"]] = []
@@ -60,6 +62,9 @@ class Op:
             inputs = tuple(map(shell, inputs))
         elif uses is not None:
             inputs = tuple([t if i in uses else shell(t) for i, t in enumerate(inputs)])
+        elif cls.crosswise:
+            a, b = inputs
+            inputs = (a if b.requires_grad else shell(a), b if a.requires_grad else shell(b))  # type: ignore[union-attr]
         saved = (made, *residuals) if cls.saves_output else residuals
         return Tensor(made, Node(cls, inputs, saved, attrs), True)
 

@@ -23,7 +23,7 @@ Rule = Callable[[Any, list[Any], list[bool], dict[str, Any], int], Any]
 
 ELEMENTWISE = {
     f"pydl.ops.{family}"
-    for family in ("elementary", "activation", "arithmetic", "compare", "piecewise", "rounding", "special")
+    for family in ("elementary", "activation", "arithmetic", "compare", "piecewise", "rounding", "special", "ternary")
 }
 
 

@@ -15,6 +15,7 @@ from pydl.ops import (
     index,
     loss,
     matrices,
+    parts,
     piecewise,
     place,
     products,
@@ -24,6 +25,7 @@ from pydl.ops import (
     scan,
     shape,
     special,
+    ternary,
 )
 from pydl.ops import einsum as _einsum
 from pydl.ops import norm as _norm  # before the function of that name
@@ -44,6 +46,7 @@ from pydl.ops.gemm import *
 from pydl.ops.index import *
 from pydl.ops.loss import *
 from pydl.ops.matrices import *
+from pydl.ops.parts import *
 from pydl.ops.piecewise import *
 from pydl.ops.place import *
 from pydl.ops.products import *
@@ -55,6 +58,7 @@ from pydl.ops.shape import *
 from pydl.ops.softmax import *
 from pydl.ops.sort import *
 from pydl.ops.special import *
+from pydl.ops.ternary import *
 from pydl.ops.typed import wrap
 
 __all__: list[str] = []
@@ -74,6 +78,7 @@ __all__ += index.__all__
 __all__ += loss.__all__
 __all__ += matrices.__all__
 __all__ += _norm.__all__
+__all__ += parts.__all__
 __all__ += piecewise.__all__
 __all__ += place.__all__
 __all__ += products.__all__
@@ -83,6 +88,7 @@ __all__ += rounding.__all__
 __all__ += scan.__all__
 __all__ += shape.__all__
 __all__ += special.__all__
+__all__ += ternary.__all__
 __all__ += _softmax.__all__
 __all__ += _sort.__all__
 

@@ -9,13 +9,11 @@ from pydl.ops.activation import sigmoid
 from pydl.ops.compare import isnan, signbit, where
 from pydl.ops.elementary import log, sign, sqrt, square
 from pydl.ops.rounding import floor, trunc
-from pydl.ops.scalar import Number, expect_number, expect_tensor, lift, lift_pair
+from pydl.ops.scalar import Number, known, lift, lift_pair
 from pydl.tensor import Tensor
 
 __all__ = [
     "add",
-    "addcdiv",
-    "addcmul",
     "arctan2",
     "atan2",
     "copysign",
@@ -31,7 +29,6 @@ __all__ = [
     "hypot",
     "lcm",
     "ldexp",
-    "lerp",
     "logaddexp",
     "logaddexp2",
     "maximum",
@@ -68,6 +65,7 @@ class Sub(Binary):
 
 class Mul(Binary):
     kernel = _C.mul
+    crosswise = True
 
     def vjp(g, a, b):
         return lambda: Mul.apply(g, b), lambda: Mul.apply(g, a)
@@ -86,6 +84,9 @@ class Pow(Binary):
 
     def vjp(g, a, b, y):
         def base():
+            power = known(b)
+            if power:  # one number, usually 3 or -1
+                return g * (power * a ** (power - 1))
             return g * where(b == 0, 0.0, b * a ** where(b == 0, 1.0, b - 1))
 
         def exponent():
@@ -354,25 +355,6 @@ def lcm(input: Operand, other: Operand) -> Tensor:
     """The least common multiple of integers, broadcast; not negative unless it overflows."""
     a, b = lift_pair(input, other, "lcm")
     return Tensor(_C.lcm(a.array, b.array))
-
-
-def lerp(input: Tensor, end: Tensor, weight: Operand) -> Tensor:
-    """input + weight * (end - input); exactly end where weight is 1."""
-    gap = expect_tensor(end, "lerp") - expect_tensor(input, "lerp")
-    if isinstance(weight, Tensor):
-        return where(weight < 0.5, input + weight * gap, end - (1.0 - weight) * gap)
-    weight = expect_number(weight, "lerp", "weight")
-    return input + weight * gap if weight < 0.5 else end - (1.0 - weight) * gap
-
-
-def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
-    """input + value * tensor1 * tensor2, broadcast."""
-    return add(input, mul(tensor1, tensor2), alpha=value)
-
-
-def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
-    """input + value * tensor1 / tensor2, broadcast."""
-    return add(input, div(tensor1, tensor2), alpha=value)
 
 
 arctan2 = atan2

@@ -20,6 +20,7 @@ from pydl.ops import (
     gemm,
     index,
     matrices,
+    parts,
     piecewise,
     place,
     products,
@@ -30,6 +31,7 @@ from pydl.ops import (
     shape,
     special,
     subscript,
+    ternary,
 )
 from pydl.ops.softmax import log_softmax, softmax
 from pydl.ops.typed import typed
@@ -41,8 +43,9 @@ _METHODS = {
     rounding: "floor ceil round trunc frac frexp",
     special: "lgamma digamma polygamma mvlgamma erfinv i0 igamma igammac sinc xlogy",
     piecewise: "hardshrink prelu",
-    arithmetic: "add sub mul div pow maximum minimum floor_divide remainder fmod atan2 lerp logaddexp logaddexp2 "
-    "hypot addcmul addcdiv copysign nextafter fmax fmin heaviside ldexp float_power gcd lcm",
+    arithmetic: "add sub mul div pow maximum minimum floor_divide remainder fmod atan2 logaddexp logaddexp2 "
+    "hypot copysign nextafter fmax fmin heaviside ldexp float_power gcd lcm",
+    ternary: "lerp addcmul addcdiv",
     compare: "eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor "
     "bitwise_not bitwise_left_shift bitwise_right_shift isnan isinf isfinite isposinf isneginf isreal signbit clamp "
     "clamp_min clamp_max equal isclose allclose nan_to_num",
@@ -50,10 +53,10 @@ _METHODS = {
     reduce: "sum mean prod amax amin argmax argmin max min any all cumsum var std logsumexp norm count_nonzero "
     "nansum nanmean aminmax cumprod var_mean std_mean",
     shape: "reshape view view_as reshape_as flatten unflatten squeeze unsqueeze permute transpose t movedim expand "
-    "expand_as broadcast_to flip narrow select split chunk unbind clone contiguous",
+    "expand_as broadcast_to flip narrow select clone contiguous",
     arrange: "ravel repeat tile roll tril triu diagonal diag trace repeat_interleave",
-    assemble: "adjoint as_strided diag_embed diagflat dsplit fill_diagonal_ fliplr flipud hsplit rot90 "
-    "split_with_sizes sum_to_size swapdims tensor_split unfold vsplit",
+    parts: "split chunk unbind split_with_sizes tensor_split dsplit hsplit vsplit",
+    assemble: "adjoint as_strided diag_embed diagflat fill_diagonal_ fliplr flipud rot90 sum_to_size swapdims unfold",
     calculus: "corrcoef cov diff renorm",
     place: "scatter scatter_reduce index_copy index_fill index_put index_reduce put masked_scatter select_scatter "
     "slice_scatter diagonal_scatter",
@@ -169,6 +172,8 @@ def _attach() -> None:
     for name, function in operators.items():
         setattr(Tensor, f"__{name}__", function)
         setattr(Tensor, f"__r{name}__", _reflected(function))
+        if name != "matmul":  # its result has another shape
+            setattr(Tensor, f"__i{name}__", convert.augmented(function, f"__i{name}__"))
     for name in ("eq", "ne", "lt", "le", "gt", "ge"):
         setattr(Tensor, f"__{name}__", _comparison(getattr(compare, name)))
     for name in ("neg", "abs"):

@@ -61,6 +61,12 @@ def expect_number(value: Any, op: str, name: str) -> float:
     raise DtypeError(f"{op}: {name} must be a number, got {type(value).__name__}")
 
 
+def known(x: Tensor) -> float | None:
+    """The number that x is; None where it is more than one, or something that gradients or examples run over."""
+    plain = x.ndim == 0 and not x.requires_grad and isinstance(x.array, _C.Array)
+    return float(x.item()) if plain else None
+
+
 def lift_pair(a: Any, b: Any, op: str) -> tuple[Tensor, Tensor]:
     """Both as tensors; at least one must be a tensor."""
     if isinstance(a, Tensor):

@@ -10,7 +10,7 @@ from registry import ALL, FLOATS, INTS, NUMBERS, TWO, binary, row, via
 
 import pydl
 from pydl import ops
-from pydl.errors import ArgumentError, DtypeError, ShapeError
+from pydl.errors import ArgumentError, DtypeError
 
 DIVISOR = {"low": (-9, 0.5), "high": (9, 5), "whole": (1, 9)}
 BY_ZERO = [((pydl.tensor([1, 2]), pydl.tensor([1, 0])), ArgumentError, "division by zero in integers")]
@@ -91,27 +91,6 @@ ROWS = [
         )
         for name in ("gcd", "lcm")
     ],
-    row(ops.lerp, lambda a, b, w: a + w * (b - a), kinds="fff", shapes=THREE, low=(-2, -2, 0), high=(2, 2, 1), slack=2),
-    row(
-        ops.lerp,
-        lambda a, b, weight: a + weight * (b - a),
-        name="lerp_by_number",
-        kinds="ff",
-        slack=2,
-        kwargs=[{"weight": 0.25}, {"weight": 1.0}],
-        errors=[(((3,), (4,), 0.5), ShapeError, "do not broadcast")],
-    ),
-    row(
-        ops.addcmul, lambda a, b, c, value=1: a + value * b * c, kinds="fff", shapes=THREE, kwargs=[{}, {"value": 0.5}]
-    ),
-    row(
-        ops.addcdiv,
-        lambda a, b, c, value=1: a + value * b / c,
-        kinds="fff",
-        shapes=THREE,
-        kwargs=[{}, {"value": 0.5}],
-        low=(-2, -2, 0.5),
-    ),
 ]
 
 
@@ -218,6 +197,37 @@ def test_power_of_negative_base() -> None:
         np.testing.assert_allclose(ops.pow(pydl.tensor(a), pydl.tensor(b)).numpy(), np.power(a, b), rtol=1e-14)
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("exponent", [2, 3, -1, -2, 0.5, -0.5, 0, 1, 4, 1.5])
+def test_powers_by_a_number(exponent: float, dtype: str) -> None:
+    """Those that products give too: pow's values at zeros and infinities, at any length, and of any layout."""
+    special = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-19, 1e19, -3.0, 0.1]
+    for n in (1, 7, 40):
+        a = np.resize(np.array(special), (n, 3))
+        x = pydl.tensor(a).to(getattr(pydl, dtype))
+        made = ops.pow(x, pydl.tensor(exponent).to(x.dtype))
+        with np.errstate(all="ignore"):
+            exact = np.power(x.double().numpy(), np.full(a.shape, exponent))  # by one number NumPy takes the root
+            exact = pydl.tensor(exact).to(x.dtype).double().numpy()
+        eps = {"float64": 1e-15, "float32": 4e-7, "float16": 2e-3, "bfloat16": 1.6e-2}[dtype]
+        np.testing.assert_allclose(made.double().numpy(), exact, rtol=eps)
+        number = ~np.isnan(exact)
+        np.testing.assert_array_equal(np.signbit(made.double().numpy()[number]), np.signbit(exact[number]))
+        turned = ops.pow(x.t(), pydl.tensor(exponent).to(x.dtype))
+        np.testing.assert_array_equal(turned.double().numpy(), made.double().numpy().T)
+
+
+@pytest.mark.parametrize("exponent", [3, -1, -2, -0.5, 0, 2.5])
+def test_power_gradients_by_a_number(exponent: float) -> None:
+    a = np.array([0.5, 1.5, 2.0])
+    x = pydl.tensor(a, requires_grad=True)
+    y = x**exponent
+    (first,) = pydl.autograd.grad(y.sum(), x, create_graph=True)
+    (second,) = pydl.autograd.grad(first.sum(), x)
+    np.testing.assert_allclose(first.detach().numpy(), exponent * a ** (exponent - 1), rtol=1e-13)
+    np.testing.assert_allclose(second.numpy(), exponent * (exponent - 1) * a ** (exponent - 2), rtol=1e-13)
+
+
 def test_power_gradients_at_zero() -> None:
     """No NaN where the derivative exists: d(0^2), d(0^1), d(0^0), and 0 for the exponent."""
     x = pydl.tensor([0.0, 0.0, 0.0], dtype=pydl.float64, requires_grad=True)
@@ -263,12 +273,6 @@ def test_hypot_does_not_overflow() -> None:
     a = pydl.tensor([3e38, 0.0, 1e-30, np.inf])
     b = pydl.tensor([1e38, 0.0, 1e-30, 1.0])
     np.testing.assert_allclose(ops.hypot(a, b).numpy(), [3.1622777e38, 0, 1.4142135e-30, np.inf], rtol=1e-6)
-
-
-def test_lerp_ends_exactly() -> None:
-    a, b = pydl.tensor([1e8, 0.1]), pydl.tensor([1.0, 0.7])
-    for one in (1.0, pydl.ones(2)):
-        assert ops.lerp(a, b, one).tolist() == b.tolist()
 
 
 def test_hypot_slope_at_the_corner() -> None:

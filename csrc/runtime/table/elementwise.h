@@ -38,6 +38,9 @@ namespace pydl {
   X(bitwise_and) X(bitwise_or) X(bitwise_xor) X(bitwise_left_shift) X(bitwise_right_shift) X(gcd) X(lcm)
 // clang-format on
 
+// Three inputs of one floating dtype, the same dtype out: a + c (b - a); a + value b c; a + value b / c.
+#define PYDL_TERNARY(X) X(lerp) X(addcmul) X(addcdiv)
+
 // Two inputs of one dtype, bool out.
 #define PYDL_COMPARE(X) X(eq) X(ne) X(lt) X(le) X(gt) X(ge) X(logical_and) X(logical_or) X(logical_xor)
 
@@ -47,6 +50,7 @@ enum class Special : uint8_t { PYDL_SPECIAL(PYDL_ENUM) };
 enum class Curve : uint8_t { PYDL_ACTIVATION(PYDL_ENUM) };
 enum class Test : uint8_t { PYDL_TEST(PYDL_ENUM) };
 enum class Binary : uint8_t { PYDL_BINARY(PYDL_ENUM) };
+enum class Ternary : uint8_t { PYDL_TERNARY(PYDL_ENUM) };
 enum class Compare : uint8_t { PYDL_COMPARE(PYDL_ENUM) };
 #undef PYDL_ENUM
 
@@ -64,6 +68,7 @@ struct Numbers {
   X(activation_grad, (Curve op, Numbers numbers, View g, View x, View y)) \
   X(test,    (Test op, View x, View y)) \
   X(binary,  (Binary op, View a, View b, View y)) \
+  X(ternary, (Ternary op, double value, View a, View b, View c, View y)) \
   X(compare, (Compare op, View a, View b, View y)) \
   X(where,   (View condition, View a, View b, View y)) \
   X(copy,    (View x, View y))  /* also casts; a number becomes true where it is not 0 */ \
