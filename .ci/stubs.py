@@ -107,6 +107,8 @@ def attached() -> list[str]:
     for name, value in sorted(vars(Tensor).items()):
         if name in own or name in Tensor.__slots__ or name in ("__module__", "__slots__", "__doc__", "__weakref__"):
             continue
+        if name.startswith("__i") and f"__{name[3:]}" in vars(Tensor):  # x op= y has the type of x op y
+            continue
         if isinstance(value, property):
             lines.append(f"@property\ndef {name}(self) -> Tensor: ...")
         elif callable(value):

@@ -126,9 +126,10 @@ void bind_class(py::module_& m) {
       "shell",
       [](const py::object& x) {
         const Array& a = x.cast<const Array&>();
-        return a.numel() <= kSmall ? x : py::cast(a.shell());
+        const bool shared = a.storage() && a.storage()->refs() > 1;
+        return a.numel() <= kSmall && !shared ? x : py::cast(a.shell());
       },
-      py::arg("x"), "the facts of x without its memory; x itself if it is small");
+      py::arg("x"), "the facts of x without its memory; x itself if it is small and nobody else holds its memory");
   m.def(
       "own",
       [](const py::object& x) {

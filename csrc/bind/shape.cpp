@@ -99,12 +99,12 @@ void copy_into(const Array& x, const Array& y, const char* op) {
   check_device(op, x, y);
   if (broadcast(op, x.shape(), y.shape()) != y.shape())
     fail<ShapeError>(op, ": ", x.shape(), " does not broadcast to ", y.shape());
-  Array source = x;
-  if (overlap(x, y)) {  // read it whole first; two storages may share memory of another library's
-    source = clone(x);
-  }
-  copy_values(expand(source, y.shape()), y, y.device());
   if (y.storage()) y.storage()->bump();
+  const bool itself =
+      x.view().data == y.view().data && x.dtype() == y.dtype() && x.shape() == y.shape() && x.strides() == y.strides();
+  if (itself) return;
+  // What overlaps is read whole first; two storages may share memory of another library's.
+  copy_values(expand(overlap(x, y) ? clone(x) : x, y.shape()), y, y.device());
 }
 
 Array cat(const std::vector<Array>& parts, int64_t dim) {

@@ -14,7 +14,8 @@ from pydl import _C
 from pydl.autograd.mode import mode
 from pydl.autograd.node import Change
 from pydl.autograd.op import Op, shell
-from pydl.errors import ArgumentError, AutogradError, BoundsError, DtypeError, ShapeError
+from pydl.errors import ArgumentError, BoundsError, DtypeError, ShapeError
+from pydl.ops.convert import check_recorded_change
 from pydl.ops.index import AddAt, IndexSelect, last_ones
 from pydl.ops.scalar import lift
 from pydl.ops.shape import Slice, broadcast_to, movedim, reshape
@@ -350,7 +351,8 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
     source = lift(value, input, "setitem")
     recorded = mode.enabled and (input.requires_grad or source.requires_grad)
     if recorded:
-        _check_graph(input)
+        advice = "write x[i, j] = v in place of x[i][j] = v, or clone() before"
+        check_recorded_change(input, "setitem", input.array.is_shared, advice)
     spot = spot_of(key, input, "setitem")
     if recorded:
         source = _source(source, spot, input.dtype)
@@ -359,15 +361,3 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
         before = Tensor(input.array, input.node, input.requires_grad)
         inputs = tuple(light for light in (shell(before), shell(source)) if light is not None)
         input.node, input.requires_grad = Change(Placed, inputs, {"spot": spot}), True
-
-
-def _check_graph(x: Tensor) -> None:
-    if x.requires_grad and x.node is None:
-        raise AutogradError("setitem: a leaf that requires gradients is changed in place only within pydl.no_grad()")
-    if x.array.is_shared:
-        raise AutogradError(
-            "setitem: another tensor shares this memory, and its gradient would not know: write x[i, j] = v in place "
-            "of x[i][j] = v, or clone() before"
-        )
-    if not x.array.is_floating:
-        raise DtypeError(f"setitem: a value that requires gradients does not fit dtype {x.dtype}: expected a float")
