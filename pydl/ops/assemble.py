@@ -8,7 +8,7 @@ from pydl import _C
 from pydl.autograd.op import Op
 from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.ops.arrange import diag, ravel, tril, triu
-from pydl.ops.index import IndexAdd, index_select, nonzero
+from pydl.ops.index import IndexAdd, index_select, nonzero, take
 from pydl.ops.place import put
 from pydl.ops.shape import (
     SliceGrad,
@@ -27,6 +27,7 @@ from pydl.tensor import Tensor
 __all__ = [
     "adjoint",
     "as_strided",
+    "as_strided_scatter",
     "atleast_1d",
     "atleast_2d",
     "atleast_3d",
@@ -84,6 +85,28 @@ def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storag
     start = _C.storage_offset(input.array)
     offset = start if storage_offset is None else storage_offset
     return AsStrided.apply(input, size=list(size), stride=list(stride), offset=offset, start=start)
+
+
+def as_strided_scatter(
+    input: Tensor, src: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
+) -> Tensor:
+    """input with src in place of as_strided(input, size, stride, storage_offset); what lies outside of input is lost.
+
+    Raises: BoundsError where that leaves the memory, ShapeError where src is not of that size.
+    """
+    start = _C.storage_offset(input.array)
+    offset = start if storage_offset is None else storage_offset
+    _C.as_strided(input.array, list(size), list(stride), offset)  # raises what it raises
+    if src.shape != tuple(size):
+        raise ShapeError(f"as_strided_scatter: src {src.shape} does not fit: expected shape {tuple(size)}")
+    if not input.numel():
+        return input.clone()  # type: ignore[attr-defined,no-any-return]
+    theirs, mine = _places(size, stride, offset), _places(input.shape, input.stride(), start)
+    reached = [p for p in (theirs, mine) if p.numel()]
+    low = min(int(p.min()) for p in reached)
+    span = max(int(p.max()) for p in reached) - low + 1
+    memory = put(Tensor(_C.full((span,), 0, input.dtype, input.device)), mine - low, input)
+    return take(put(memory, theirs - low, src.to(input.dtype)), mine - low)  # type: ignore[attr-defined]
 
 
 class Windows(Op):

@@ -56,7 +56,8 @@ _METHODS = {
     "expand_as broadcast_to flip narrow select clone contiguous",
     arrange: "ravel repeat tile roll tril triu diagonal diag trace repeat_interleave",
     parts: "split chunk unbind split_with_sizes tensor_split dsplit hsplit vsplit",
-    assemble: "adjoint as_strided diag_embed diagflat fill_diagonal_ fliplr flipud rot90 sum_to_size swapdims unfold",
+    assemble: "adjoint as_strided as_strided_scatter diag_embed diagflat fill_diagonal_ fliplr flipud "
+    "rot90 sum_to_size swapdims unfold",
     calculus: "corrcoef cov diff renorm",
     place: "scatter scatter_reduce index_copy index_fill index_put index_reduce put masked_scatter select_scatter "
     "slice_scatter diagonal_scatter",

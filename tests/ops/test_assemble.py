@@ -50,6 +50,19 @@ ROWS = [
         ],
     ),
     move(
+        ops.as_strided_scatter,
+        via("as_strided_scatter"),
+        kinds="ff",
+        shapes=[((3, 4), (2, 3)), ((12,), (2, 3))],
+        kwargs=[{"size": (2, 3), "stride": (4, 1)}, {"size": (2, 3), "stride": (1, 2), "storage_offset": 5}],
+        cases=[(((5,), ()), {"size": (), "stride": (), "storage_offset": 3})],
+        layouts=False,
+        errors=[
+            (((3,), (2, 2), [2, 2], [2, 1]), BoundsError, "leave the memory"),
+            (((3,), (3,), [2], [1]), ShapeError, "as_strided_scatter: src (3,) does not fit: expected shape (2,)"),
+        ],
+    ),
+    move(
         ops.unfold,
         lambda x, **k: via("Tensor.unfold")(x, **k),
         shapes=[(7,), (2, 5)],
@@ -137,6 +150,18 @@ def test_strided_views_of_views() -> None:
     base = pydl.arange(12.0).requires_grad_()
     (base.reshape(3, 4).t().as_strided((2, 3), (1, 1), 2) * 2).sum().backward()
     assert base.grad.tolist() == [0, 0, 2, 4, 4, 2, *[0] * 6]
+
+
+def test_strided_parts_of_views_are_replaced() -> None:
+    """The memory around a view belongs to nobody: what would lie there is lost."""
+    torch = pytest.importorskip("torch")
+    made = []
+    for lib in (pydl, torch):
+        x = lib.arange(12.0).reshape(3, 4)
+        y = x.t()[1:].as_strided_scatter(lib.full((2, 2), -1.0), (2, 2), (1, 4), 1)
+        assert x.tolist() == lib.arange(12.0).reshape(3, 4).tolist()
+        made.append(y.tolist())
+    assert made[0] == made[1]
 
 
 def test_summing_to_a_size() -> None:
