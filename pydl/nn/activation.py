@@ -1,5 +1,7 @@
 """Activation functions as modules. `inplace` is accepted as PyTorch has it and changes nothing."""
 
+import warnings
+
 from pydl import _C, ops
 from pydl.errors import ShapeError
 from pydl.nn import functional as F
@@ -294,13 +296,26 @@ class Softplus(Activation):
 
 
 class Hardtanh(Activation):
-    """x limited to [min_val, max_val]."""
+    """x limited to [min_val, max_val]; min_value and max_value are their old names."""
 
     shown = ("min_val", "max_val")
 
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+    def __init__(
+        self,
+        min_val: float = -1.0,
+        max_val: float = 1.0,
+        inplace: bool = False,
+        min_value: float | None = None,
+        max_value: float | None = None,
+    ) -> None:
         super().__init__()
-        self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
+        for old, new in ((min_value, "min_val"), (max_value, "max_val")):
+            if old is not None:
+                text = f"Hardtanh: {new.replace('val', 'value')} is deprecated: its name is {new}"
+                warnings.warn(text, FutureWarning, stacklevel=2)
+        self.min_val = min_val if min_value is None else min_value
+        self.max_val = max_val if max_value is None else max_value
+        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         """(...) -> (...)."""

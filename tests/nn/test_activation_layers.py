@@ -177,3 +177,12 @@ def test_softmax_sums_to_one_at_any_size(dtype: str, limit: float) -> None:
             np.testing.assert_allclose(y.sum(1), 1, atol=10 * limit)
     moved = F.softmax(pydl.tensor(x.astype("float64") + 1e4), 1).numpy()
     np.testing.assert_allclose(moved, F.softmax(pydl.tensor(x.astype("float64")), 1).numpy(), rtol=1e-10)
+
+
+def test_old_names_of_hardtanh() -> None:
+    with pytest.warns(FutureWarning, match="min_value is deprecated: its name is min_val"):
+        m = nn.Hardtanh(min_value=-2.0)
+    with pytest.warns(FutureWarning, match="max_value is deprecated: its name is max_val"):
+        n = nn.Hardtanh(-3, max_value=0.5)
+    assert (m.min_val, m.max_val, n.min_val, n.max_val) == (-2.0, 1.0, -3, 0.5)
+    assert n(pydl.tensor([-9.0, 0.2, 2.0])).tolist() == pytest.approx([-3.0, 0.2, 0.5])
