@@ -64,6 +64,7 @@ from pydl.nn.global_hooks import (
 )
 from pydl.nn.lazy import LazyModuleMixin
 from pydl.nn.linear import Bilinear, Flatten, Identity, LazyLinear, Linear, Unflatten
+from pydl.nn.linear_cross_entropy import LinearCrossEntropyLoss, LinearCrossEntropyOptions
 from pydl.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -169,6 +170,8 @@ __all__ = [
     "LazyModuleMixin",
     "LeakyReLU",
     "Linear",
+    "LinearCrossEntropyLoss",
+    "LinearCrossEntropyOptions",
     "LocalAttention",
     "LogSigmoid",
     "LogSoftmax",

@@ -44,6 +44,7 @@ from pydl.nn.functional.embedding import embedding, embedding_bag
 from pydl.nn.functional.fold import fold, unfold
 from pydl.nn.functional.inplace import celu_, elu_, hardtanh_, leaky_relu_, relu_, rrelu_, selu_, threshold_
 from pydl.nn.functional.interpolate import affine_grid, grid_sample, interpolate
+from pydl.nn.functional.linear_cross_entropy import linear_cross_entropy
 from pydl.nn.functional.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -144,6 +145,7 @@ __all__ = [
     "leaky_relu",
     "leaky_relu_",
     "linear",
+    "linear_cross_entropy",
     "log_softmax",
     "logistic_loss",
     "logsigmoid",
