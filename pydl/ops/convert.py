@@ -111,8 +111,9 @@ def _computed(function: Callable[..., Tensor], x: Tensor, args: Any, kwargs: Any
     return made
 
 
-def _apply(function: Callable[..., Tensor], x: Tensor, args: Any, kwargs: Any, op: str) -> Tensor:
-    """Overwrites x with function(x, ...)."""
+def overwrite(function: Callable[..., Tensor], x: Tensor, args: Any, kwargs: Any, op: str) -> Tensor:
+    """Makes function(x, ...) what x holds, in place; returns x. Raises: AutogradError as `write`, DtypeError where x
+    cannot hold the result."""
     shared = x.array.is_shared
     made = _computed(function, x, args, kwargs)
     if _kind(made) > _kind(x):
@@ -132,7 +133,7 @@ def in_place(name: str) -> Any:
     """The method name_ that overwrites a tensor with what the method name gives."""
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return _apply(getattr(Tensor, name), self, args, kwargs, name + "_")
+        return overwrite(getattr(Tensor, name), self, args, kwargs, name + "_")
 
     method.__name__ = method.__qualname__ = name + "_"
     method.__doc__ = f"As `{name}`, in place. In a graph: of a tensor that is no leaf and shares its memory with none."
@@ -151,7 +152,7 @@ def augmented(function: Callable[..., Tensor], name: str) -> Any:
             return function(self, other)
         if mode.enabled and (self.requires_grad or (isinstance(other, Tensor) and other.requires_grad)):
             return _computed(function, self, (other,), {}) if array.is_shared else function(self, other)
-        return _apply(function, self, (other,), {}, name)
+        return overwrite(function, self, (other,), {}, name)
 
     method.__name__ = method.__qualname__ = name
     return method

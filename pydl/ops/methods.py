@@ -154,17 +154,7 @@ def _matrix_transpose(self: Tensor) -> Tensor:
     return shape.transpose(self, -1, -2)
 
 
-def _attach() -> None:
-    for module, names in _METHODS.items():
-        for name in names.split():
-            setattr(Tensor, name, typed(getattr(module, name)))
-    for name, target in _ALIASES.items():
-        setattr(Tensor, name, getattr(Tensor, target))
-    for name in _IN_PLACE.split():
-        setattr(Tensor, name + "_", convert.in_place(name))
-    for name, target in _ALIASES.items():
-        if target in _IN_PLACE.split():
-            setattr(Tensor, name + "_", getattr(Tensor, target + "_"))
+def _attach_operators() -> None:
     operators = {"add": arithmetic.add, "sub": arithmetic.sub, "mul": arithmetic.mul, "truediv": arithmetic.div,
                  "pow": arithmetic.pow, "floordiv": arithmetic.floor_divide, "mod": arithmetic.remainder,
                  "matmul": gemm.matmul, "and": compare.bitwise_and, "or": compare.bitwise_or,
@@ -182,13 +172,26 @@ def _attach() -> None:
     for name in ("floor", "ceil", "trunc"):
         setattr(Tensor, f"__{name}__", getattr(rounding, name))
     Tensor.__round__ = lambda self, ndigits=None: rounding.round(self, decimals=ndigits or 0)
-    Tensor.backward = _backward
-    Tensor.softmax = typed(softmax)
-    Tensor.log_softmax = typed(log_softmax)
     Tensor.__pos__ = lambda self: self
     Tensor.__invert__ = compare.bitwise_not
     Tensor.__getitem__ = subscript.getitem
     Tensor.__setitem__ = subscript.setitem
+
+
+def _attach() -> None:
+    for module, names in _METHODS.items():
+        for name in names.split():
+            setattr(Tensor, name, typed(getattr(module, name)))
+    for name, target in _ALIASES.items():
+        setattr(Tensor, name, getattr(Tensor, target))
+    for name in _IN_PLACE.split():
+        setattr(Tensor, name + "_", convert.in_place(name))
+    for name, target in _ALIASES.items():
+        if target in _IN_PLACE.split():
+            setattr(Tensor, name + "_", getattr(Tensor, target + "_"))
+    Tensor.backward = _backward
+    Tensor.softmax = typed(softmax)
+    Tensor.log_softmax = typed(log_softmax)
     Tensor.where = lambda self, condition, other: compare.where(condition, self, other)
     Tensor.T = property(
         lambda self: shape.permute(self, *range(self.ndim - 1, -1, -1)), doc="All axes in reverse order."
@@ -205,3 +208,4 @@ def _attach() -> None:
 
 
 _attach()
+_attach_operators()

@@ -62,6 +62,11 @@ def test_other_methods(call: Any) -> None:
     both(lambda lib, a, b: call(lib, a * 2, b))
 
 
+@pytest.mark.parametrize("name", ["elu_", "leaky_relu_", "selu_", "celu_", "relu_", "hardtanh_"])
+def test_activations(name: str) -> None:
+    both(lambda lib, a, b: getattr(lib.nn.functional, name)(a * b) * b)
+
+
 def test_a_tensor_by_itself() -> None:
     a = pydl.tensor(A, requires_grad=True)
     x = a * 2

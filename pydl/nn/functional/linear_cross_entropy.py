@@ -75,14 +75,30 @@ def linear_cross_entropy(
         options: how to cut a batch (of one loss per row) into parts; None computes all scores at once.
     Raises: ShapeError, DtypeError, BoundsError, ArgumentError.
     """
+    check_reduction("linear_cross_entropy", reduction)
+    shape = _scores_shape(input, linear_weight, linear_bias, target, ignore_index)
+    features, more = linear_weight.shape[-1], shape[input.ndim :]
+    rest = {"ignore_index": -100 if ignore_index is None else ignore_index, "label_smoothing": label_smoothing}
+    if options is not None and input.ndim == 2 and not more:
+        size = options.rows(input.shape[0], features, linear_weight.shape[0])
+        return _in_parts(input, linear_weight, linear_bias, target, weight, reduction, size, rest)
+    flat = linear_weight.reshape(math.prod(shape[input.ndim - 1 :]), features)  # type: ignore[attr-defined]
+    bias = None if linear_bias is None else linear_bias.reshape(-1)  # type: ignore[attr-defined]
+    scores = ops.linear(input, flat, bias).reshape(shape)  # type: ignore[attr-defined]
+    return cross_entropy(scores, target, weight, reduction=reduction, **rest)
+
+
+def _scores_shape(
+    input: Tensor, linear_weight: Tensor, linear_bias: Tensor | None, target: Tensor, ignore_index: int | None
+) -> tuple[int, ...]:
+    """(n, classes, d1, ...), or without n. Raises: ShapeError, ArgumentError where the arguments do not fit."""
     name = "linear_cross_entropy"
-    check_reduction(name, reduction)
     if linear_weight.ndim < 2 or input.ndim not in (1, 2) or input.shape[-1] != linear_weight.shape[-1]:
         raise ShapeError(
             f"{name}: input {input.shape} does not match linear_weight {linear_weight.shape}: expected (n, features) "
             "and (classes, ..., features)"
         )
-    classes, *more, features = linear_weight.shape
+    classes, *more = linear_weight.shape[:-1]
     if more and input.ndim == 1:
         raise ShapeError(f"{name}: linear_weight {linear_weight.shape} needs a batch, got input {input.shape}")
     if linear_bias is not None and linear_bias.shape != (classes, *more):
@@ -92,14 +108,7 @@ def linear_cross_entropy(
     shape = (*input.shape[:-1], classes, *more)
     if ignore_index is not None and target.shape == shape:
         raise ArgumentError(f"{name}: ignore_index {ignore_index} is of classes, but target holds probabilities")
-    rest = {"ignore_index": -100 if ignore_index is None else ignore_index, "label_smoothing": label_smoothing}
-    if options is not None and input.ndim == 2 and not more:
-        size = options.rows(input.shape[0], features, classes)
-        return _in_parts(input, linear_weight, linear_bias, target, weight, reduction, size, rest)
-    flat = linear_weight.reshape(math.prod(shape[input.ndim - 1 :]), features)  # type: ignore[attr-defined]
-    bias = None if linear_bias is None else linear_bias.reshape(-1)  # type: ignore[attr-defined]
-    scores = ops.linear(input, flat, bias).reshape(shape)  # type: ignore[attr-defined]
-    return cross_entropy(scores, target, weight, reduction=reduction, **rest)
+    return shape
 
 
 def _in_parts(
