@@ -1,5 +1,5 @@
 // The extension module pydl._C: errors first, then one call per family.
-#include "bind/common.h"
+#include "bind/factor.h"
 
 namespace pydl::bind {
 namespace {
@@ -49,6 +49,7 @@ PYBIND11_MODULE(_C, m) {
   bind_loss(m);
   bind_sort(m);
   bind_gemm(m);
+  bind_factor(m);
   bind_conv(m);
   bind_random(m);
   bind_optim(m);

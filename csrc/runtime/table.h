@@ -4,6 +4,7 @@
 #include "runtime/table/attention.h"
 #include "runtime/table/conv.h"
 #include "runtime/table/elementwise.h"
+#include "runtime/table/factor.h"
 #include "runtime/table/gemm.h"
 #include "runtime/table/index.h"
 #include "runtime/table/loss.h"
@@ -30,6 +31,7 @@ namespace pydl {
   X(SoftmaxKernels, PYDL_SOFTMAX_KERNELS)         \
   X(LossKernels, PYDL_LOSS_KERNELS)               \
   X(SortKernels, PYDL_SORT_KERNELS)               \
+  X(FactorKernels, PYDL_FACTOR_KERNELS)           \
   X(GemmKernels, PYDL_GEMM_KERNELS)               \
   X(ConvKernels, PYDL_CONV_KERNELS)               \
   X(RandomKernels, PYDL_RANDOM_KERNELS)           \

@@ -11,7 +11,7 @@ from pydl import _C
 from pydl.errors import DtypeError, LinAlgError, ShapeError
 from pydl.tensor import Tensor
 
-LEAF = 48  # size of the triangles that are solved directly
+LEAF = 64  # size of the triangles that are solved directly
 PANEL = 32  # columns that an LU factorization eliminates before it updates the rest
 
 
@@ -158,40 +158,32 @@ def lstsq(a: _C.Array, b: _C.Array, rcond: float) -> tuple[_C.Array, _C.Array, _
 
 
 def solve_triangular(a: _C.Array, b: _C.Array, upper: bool, unit: bool) -> _C.Array:
-    """X of A X = B for a triangle A, by halves: numpy.linalg has no triangular solver, but products do most of it."""
+    """X of A X = B for a triangle A, by halves: products do most of it."""
     x, y = numbers(a), numbers(b)
     steps = np.diagonal(x, axis1=-2, axis2=-1)
     if not unit and (steps == 0).any():
         index = tuple(np.argwhere((steps == 0).any(-1))[0]) if x.ndim > 2 else ()
         raise LinAlgError(f"solve_triangular: {SINGULAR}{where_it_failed(x.shape[:-2], index)}: its diagonal has a 0")
     batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
-    out = np.array(np.broadcast_to(y, batch + y.shape[-2:]))
+    out = np.array(np.broadcast_to(y, batch + y.shape[-2:]), order="C")
     if out.size:
+        triangles = np.broadcast_to(x, batch + x.shape[-2:]).reshape(-1, *x.shape[-2:])
         with np.errstate(all="ignore"):
-            _substitute(x, out, upper, unit)
+            _substitute(triangles, out.reshape(-1, *y.shape[-2:]), upper, unit)
     return array(out)
 
 
 def _substitute(a: np.ndarray, x: np.ndarray, upper: bool, unit: bool) -> None:
-    """Solves in place: one half, its product taken off the other, the other half."""
+    """Solves a (b, n, n) with x (b, n, k) in place: one half, its product taken off the other, the other half."""
     n = a.shape[-1]
     if n <= LEAF:
-        triangle = np.triu(a) if upper else np.tril(a)
-        if unit:
-            triangle[..., range(n), range(n)] = 1
-        order = slice(None, None, -1 if upper else 1)  # an upper triangle read backwards is a lower one
-        lower, right = triangle[..., order, order], x[..., order, :]
-        for i in range(n):  # row by row, for all matrices and right sides at once
-            if i:
-                right[..., i, :] -= (lower[..., i : i + 1, :i] @ right[..., :i, :])[..., 0, :]
-            if not unit:
-                right[..., i, :] /= lower[..., i, i, None]
+        _C.substitute(array(a), array(x), upper, unit)
         return
     half = n // 2
     first, last = (slice(half, n), slice(half)) if upper else (slice(half), slice(half, n))
-    _substitute(a[..., first, first], x[..., first, :], upper, unit)
-    x[..., last, :] -= a[..., last, first] @ x[..., first, :]
-    _substitute(a[..., last, last], x[..., last, :], upper, unit)
+    _substitute(a[:, first, first], x[:, first], upper, unit)
+    x[:, last] -= a[:, last, first] @ x[:, first]
+    _substitute(a[:, last, last], x[:, last], upper, unit)
 
 
 def lu(a: _C.Array, pivot: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -199,22 +191,15 @@ def lu(a: _C.Array, pivot: bool) -> tuple[np.ndarray, np.ndarray]:
 
     Right-looking by panels; with pivot the largest element of a column comes first. A column of zeros is left as it is.
     """
-    y = np.array(numbers(a))
+    y = np.array(numbers(a), order="C")
     *batch, m, n = y.shape
-    y = y.reshape(-1, m, n) if y.size else np.zeros((0, m, n), y.dtype)
     steps = min(m, n)
-    pivots = np.tile(np.arange(steps), (len(y), 1))
-    every = np.arange(len(y))
+    y = y.reshape(-1, m, n) if y.size else np.zeros((0, m, n), y.dtype)
+    pivots = np.zeros((len(y), steps), np.int64)
     with np.errstate(all="ignore"):
-        for start in range(0, steps, PANEL):
+        for start in range(0, steps if len(y) else 0, PANEL):
             stop = min(start + PANEL, steps)
-            for j in range(start, stop):
-                if pivot:
-                    pivots[:, j] = row = j + np.argmax(np.abs(y[:, j:, j]), axis=1)
-                    y[every, j], y[every, row] = y[every, row], y[every, j]
-                top = y[:, j, j, None]
-                y[:, j + 1 :, j] /= np.where(top == 0, 1, top)
-                y[:, j + 1 :, j + 1 : stop] -= y[:, j + 1 :, j, None] * y[:, j, None, j + 1 : stop]
+            _C.lu_panel(array(y), start, stop, pivot, array(pivots))
             if stop < n:
                 _substitute(y[:, start:stop, start:stop], y[:, start:stop, stop:], False, True)
                 y[:, stop:, stop:] -= y[:, stop:, start:stop] @ y[:, start:stop, stop:]

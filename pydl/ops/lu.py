@@ -1,5 +1,5 @@
-"""LU factorization with row exchanges, (..., m, n) of float32 and float64. numpy.linalg has none: it is elimination by
-panels in lapack.py. Which rows are exchanged is found outside the graph; the gradient is of the
+"""LU factorization with row exchanges, (..., m, n) of float32 and float64. numpy.linalg has none: lapack.py
+eliminates by panels. Which rows are exchanged is found outside the graph; the gradient is of the
 factors for that order."""
 
 from typing import NamedTuple
