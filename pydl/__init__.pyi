@@ -34,6 +34,7 @@ from pydl.ops.reduce import argmin as argmin
 from pydl.ops.sort import argsort as argsort
 from pydl.ops.index import argwhere as argwhere
 from pydl.ops.assemble import as_strided as as_strided
+from pydl.ops.assemble import as_strided_scatter as as_strided_scatter
 from pydl.ops.create import as_tensor as as_tensor
 from pydl.ops.create import asarray as asarray
 from pydl.ops.elementary import asin as asin

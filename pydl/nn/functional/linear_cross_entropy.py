@@ -78,7 +78,10 @@ def linear_cross_entropy(
     check_reduction("linear_cross_entropy", reduction)
     shape = _scores_shape(input, linear_weight, linear_bias, target, ignore_index)
     features, more = linear_weight.shape[-1], shape[input.ndim :]
-    rest = {"ignore_index": -100 if ignore_index is None else ignore_index, "label_smoothing": label_smoothing}
+    rest: dict[str, Any] = {
+        "ignore_index": -100 if ignore_index is None else ignore_index,
+        "label_smoothing": label_smoothing,
+    }
     if options is not None and input.ndim == 2 and not more:
         size = options.rows(input.shape[0], features, linear_weight.shape[0])
         return _in_parts(input, linear_weight, linear_bias, target, weight, reduction, size, rest)
