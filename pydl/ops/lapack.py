@@ -12,7 +12,7 @@ from pydl.errors import DtypeError, LinAlgError, ShapeError
 from pydl.tensor import Tensor
 
 LEAF = 64  # size of the triangles that are solved directly
-PANEL = 32  # columns that an LU factorization eliminates before it updates the rest
+PANEL = 48  # columns that an LU factorization eliminates before it updates the rest
 
 
 def matrices(op: str, *tensors: Tensor, square: bool = False) -> None:

@@ -292,3 +292,52 @@ def test_importing_pydl_does_not_import_it() -> None:
 
     code = "import sys, pydl; print([n for n in sys.modules if n in ('pydl.linalg', 'pydl.ops.lapack', 'pydl.ops.lu')])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+# ---------------------------------------------------------------- blocks
+
+
+@pytest.mark.parametrize("shape", [(70, 70), (200, 200), (200, 110), (110, 200), (3, 65, 65), (2, 2, 50, 49)])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_lu_by_panels(shape: tuple[int, ...], dtype: str) -> None:
+    """The exchanges are torch's, the factors put the matrix together again."""
+    torch = pytest.importorskip("torch")
+    a = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    packed, pivots = linalg.lu_factor(pydl.from_numpy(a))
+    theirs = torch.linalg.lu_factor(torch.from_numpy(a))
+    np.testing.assert_array_equal(pivots.numpy(), theirs.pivots.numpy())
+    p, lower, upper = linalg.lu(pydl.from_numpy(a))
+    np.testing.assert_allclose((p @ lower @ upper).numpy(), a, atol=1e-12 if dtype == "float64" else 1e-4)
+    assert packed.shape == shape
+
+
+@pytest.mark.parametrize("n", [1, 5, 64, 65, 150])
+@pytest.mark.parametrize("upper", [True, False])
+@pytest.mark.parametrize("unit", [True, False])
+def test_triangles_by_halves(n: int, upper: bool, unit: bool) -> None:
+    """Right sides of every width modulo the vectors, triangles that lie in memory by rows and by columns."""
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((2, n, n)) / n + 2 * np.eye(n)
+    triangle = np.triu(a) if upper else np.tril(a)
+    used = np.where(np.eye(n) > 0, 1.0, triangle) if unit else triangle
+    for k in (1, 3, 8, 31, 40):
+        b = rng.standard_normal((2, n, k))
+        for x in (pydl.from_numpy(a), pydl.from_numpy(np.ascontiguousarray(a.swapaxes(-1, -2))).mT):
+            made = linalg.solve_triangular(x, pydl.from_numpy(b), upper=upper, unitriangular=unit)
+            np.testing.assert_allclose(used @ made.numpy(), b, atol=1e-11)
+
+
+def test_blocks_refuse_what_does_not_fit() -> None:
+    """The kernels' own checks: no array of another shape or dtype reaches them."""
+    x, whole = pydl.ones(1, 3, 3).array, pydl.zeros(1, 3).long().array
+    for call in (
+        lambda: pydl._C.substitute(pydl.ones(1, 2, 2).array, x, True, False),
+        lambda: pydl._C.substitute(pydl.ones(1, 3, 3).double().array, x, True, False),
+        lambda: pydl._C.lu_panel(x, 0, 4, True, whole),
+        lambda: pydl._C.lu_panel(x, 2, 1, True, whole),
+        lambda: pydl._C.lu_panel(x, 0, 3, True, pydl.zeros(1, 2).long().array),
+    ):
+        with pytest.raises(ShapeError, match=r"do not (match|fit)"):
+            call()
+    with pytest.raises(DtypeError, match="expected float32 or float64"):
+        pydl._C.lu_panel(pydl.ones(1, 3, 3).half().array, 0, 3, True, whole)
