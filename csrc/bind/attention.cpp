@@ -72,18 +72,32 @@ AttentionSpec check_spec(double scale, int64_t below, int64_t above, double drop
 
 int64_t work(const Array& q, const Array& k) { return q.size(0) * q.size(1) * q.size(2) * k.size(2) + q.numel(); }
 
+// What all calls are given besides queries, keys and values.
+struct Extras {
+  std::optional<Array> mask, lengths, rng;
+  AttentionSpec spec;
+};
+
+Extras check_extras(const Array& q, const Array& k, const std::optional<Array>& mask,
+                    const std::optional<Array>& lengths, const std::optional<Array>& rng, double scale, int64_t below,
+                    int64_t above, double dropout) {
+  return {spread_mask(mask, q, k), check_lengths(lengths, k), rng, check_spec(scale, below, above, dropout, rng)};
+}
+
+py::tuple attend(const Array& q, const Array& k, const Array& v, const Extras& x) {
+  Array y = laid_out_like(q, {q.size(0), q.size(1), q.size(2), v.size(3)});
+  Array lse = Array::empty({q.size(0), q.size(1), q.size(2)}, wide(q), q.device());
+  run<&AttentionKernels::attention>(work(q, k), q.device(), x.spec, q.view(), k.view(), v.view(), maybe(x.mask),
+                                    maybe(x.lengths), maybe(x.rng), y.view(), lse.view());
+  return py::make_tuple(y, lse);
+}
+
 py::tuple attention(const Array& q, const Array& k, const Array& v, const std::optional<Array>& mask,
                     const std::optional<Array>& lengths, const std::optional<Array>& rng, double scale, int64_t below,
                     int64_t above, double dropout) {
   check_operands(q, k, v);
-  const AttentionSpec spec = check_spec(scale, below, above, dropout, rng);
-  const auto m = spread_mask(mask, q, k), n = check_lengths(lengths, k);
-  const Array qr = unit_rows(q), kr = unit_rows(k), vr = unit_rows(v);
-  Array y = laid_out_like(q, {q.size(0), q.size(1), q.size(2), v.size(3)});
-  Array lse = Array::empty({q.size(0), q.size(1), q.size(2)}, wide(q), q.device());
-  run<&AttentionKernels::attention>(work(q, k), q.device(), spec, qr.view(), kr.view(), vr.view(), maybe(m), maybe(n),
-                                    maybe(rng), y.view(), lse.view());
-  return py::make_tuple(y, lse);
+  const Extras extras = check_extras(q, k, mask, lengths, rng, scale, below, above, dropout);
+  return attend(unit_rows(q), unit_rows(k), unit_rows(v), extras);
 }
 
 // Sums of gq in parts: where heads alone are too few for all threads, or the sums are of another type.
@@ -95,21 +109,56 @@ std::optional<Array> parts_of(const Array& q, const Array& k) {
   return Array::empty({parts, q.size(0), q.size(1), q.size(2), q.size(3)}, wide(q), q.device());
 }
 
+void attend_grad(const Array& g, const Array& q, const Array& k, const Array& v, const Extras& x, const Array& y,
+                 const Array& lse, const Array& gq, const Array& gk, const Array& gv) {
+  if (g.shape() != y.shape()) fail<ShapeError>("attention: gradient ", g.shape(), " does not match output ", y.shape());
+  const Array gr = unit_rows(cast(g, q.dtype()));
+  const auto part = parts_of(q, k);
+  run<&AttentionKernels::attention_grad>(work(q, k), q.device(), x.spec, gr.view(), q.view(), k.view(), v.view(),
+                                         maybe(x.mask), maybe(x.lengths), maybe(x.rng), y.view(), lse.view(),
+                                         maybe(part), gq.view(), gk.view(), gv.view());
+}
+
 py::tuple attention_grad(const Array& g, const Array& q, const Array& k, const Array& v,
                          const std::optional<Array>& mask, const std::optional<Array>& lengths,
                          const std::optional<Array>& rng, const Array& y, const Array& lse, double scale, int64_t below,
                          int64_t above, double dropout) {
   check_operands(q, k, v);
-  if (g.shape() != y.shape()) fail<ShapeError>("attention: gradient ", g.shape(), " does not match output ", y.shape());
-  const AttentionSpec spec = check_spec(scale, below, above, dropout, rng);
-  const auto m = spread_mask(mask, q, k), n = check_lengths(lengths, k);
-  const Array gr = unit_rows(cast(g, q.dtype())), qr = unit_rows(q), kr = unit_rows(k), vr = unit_rows(v);
-  const auto part = parts_of(q, k);
-  Array gq = laid_out_like(q, q.shape()), gk = laid_out_like(k, k.shape()), gv = laid_out_like(v, v.shape());
-  run<&AttentionKernels::attention_grad>(work(q, k), q.device(), spec, gr.view(), qr.view(), kr.view(), vr.view(),
-                                         maybe(m), maybe(n), maybe(rng), y.view(), lse.view(), maybe(part), gq.view(),
-                                         gk.view(), gv.view());
+  const Extras extras = check_extras(q, k, mask, lengths, rng, scale, below, above, dropout);
+  const Array gq = laid_out_like(q, q.shape()), gk = laid_out_like(k, k.shape()), gv = laid_out_like(v, v.shape());
+  attend_grad(g, unit_rows(q), unit_rows(k), unit_rows(v), extras, y, lse, gq, gk, gv);
   return py::make_tuple(gq, gk, gv);
+}
+
+// Queries, keys or values of dense x (b, t, 3, h, d), as (b, h, t, d).
+Array third(const Array& x, int64_t index) {
+  const int64_t b = x.size(0), t = x.size(1), h = x.size(3), d = x.size(4);
+  return x.as_strided({b, h, t, d}, {t * 3 * h * d, d, 3 * h * d, 1}, index * h * d);
+}
+
+Array check_packed(const Array& x) {
+  if (x.ndim() != 5 || x.size(2) != 3) fail<ShapeError>("attention: expected (b, t, 3, h, d), got ", x.shape());
+  return contiguous(x);
+}
+
+py::tuple attention_packed(const Array& x, const std::optional<Array>& mask, const std::optional<Array>& lengths,
+                           const std::optional<Array>& rng, double scale, int64_t below, int64_t above,
+                           double dropout) {
+  const Array dense = check_packed(x), q = third(dense, 0), k = third(dense, 1), v = third(dense, 2);
+  check_operands(q, k, v);
+  return attend(q, k, v, check_extras(q, k, mask, lengths, rng, scale, below, above, dropout));
+}
+
+// The gradients of all three, where each belongs.
+Array attention_packed_grad(const Array& g, const Array& x, const std::optional<Array>& mask,
+                            const std::optional<Array>& lengths, const std::optional<Array>& rng, const Array& y,
+                            const Array& lse, double scale, int64_t below, int64_t above, double dropout) {
+  const Array dense = check_packed(x), q = third(dense, 0), k = third(dense, 1), v = third(dense, 2);
+  check_operands(q, k, v);
+  const Extras extras = check_extras(q, k, mask, lengths, rng, scale, below, above, dropout);
+  Array gx = Array::empty(x.shape(), x.dtype(), x.device());
+  attend_grad(g, q, k, v, extras, y, lse, third(gx, 0), third(gx, 1), third(gx, 2));
+  return gx;
 }
 
 // (b, h, t, s) bool: the weights that dropout leaves.
@@ -138,6 +187,11 @@ void bind_attention(py::module_& m) {
   m.def("attention", &attention, py::arg("q"), py::arg("k"), py::arg("v"), py::arg("mask"), py::arg("lengths"),
         py::arg("rng"), py::arg("scale"), py::arg("below"), py::arg("above"), py::arg("dropout"));
   m.def("attention_grad", &attention_grad, py::arg("g"), py::arg("q"), py::arg("k"), py::arg("v"), py::arg("mask"),
+        py::arg("lengths"), py::arg("rng"), py::arg("y"), py::arg("lse"), py::arg("scale"), py::arg("below"),
+        py::arg("above"), py::arg("dropout"));
+  m.def("attention_packed", &attention_packed, py::arg("x"), py::arg("mask"), py::arg("lengths"), py::arg("rng"),
+        py::arg("scale"), py::arg("below"), py::arg("above"), py::arg("dropout"));
+  m.def("attention_packed_grad", &attention_packed_grad, py::arg("g"), py::arg("x"), py::arg("mask"),
         py::arg("lengths"), py::arg("rng"), py::arg("y"), py::arg("lse"), py::arg("scale"), py::arg("below"),
         py::arg("above"), py::arg("dropout"));
   m.def("attention_kept", &attention_kept, py::arg("p"), py::arg("rng"), py::arg("shape"));

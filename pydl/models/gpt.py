@@ -15,7 +15,7 @@ from pydl.autograd.mode import no_grad
 from pydl.errors import ArgumentError, BoundsError, CheckpointError, ShapeError
 from pydl.nn import functional as F
 from pydl.nn import init
-from pydl.ops.attention import attention
+from pydl.ops.attention import attention, self_attention
 from pydl.serialize import load
 from pydl.tensor import Tensor
 
@@ -94,13 +94,12 @@ class CausalSelfAttention(nn.Module):
     def forward(self, x: Tensor, layer: int = 0, state: GPTState | None = None) -> Tensor:
         """(b, t, c) -> (b, t, c)."""
         b, t, c = x.shape
-        qkv = self.c_attn(x).reshape(b, t, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
-        q, k, v = qkv.unbind(0)  # (b, h, t, d)
-        seen = 0
-        if state is not None:
-            seen = state.length
-            k, v = state.memory.put(layer, seen, k, v)
-        y = attention(q, k, v, above=seen, dropout=self.dropout if self.training else 0.0)
+        qkv = self.c_attn(x).reshape(b, t, 3, self.heads, c // self.heads)
+        if state is None:
+            y = self_attention(qkv, above=0, dropout=self.dropout if self.training else 0.0)
+        else:
+            q, k, v = (qkv[:, :, i].transpose(1, 2) for i in range(3))  # (b, h, t, d)
+            y = attention(q, *state.memory.put(layer, state.length, k, v), above=state.length)
         out: Tensor = self.resid_dropout(self.c_proj(y.transpose(1, 2).reshape(b, t, c)))
         return out
 

@@ -10,7 +10,7 @@ from pydl.nn import init
 from pydl.nn.linear import Linear
 from pydl.nn.module import Module
 from pydl.nn.parameter import Parameter
-from pydl.ops.attention import FAR, attention, plain_weights
+from pydl.ops.attention import FAR, attention, plain_weights, self_attention
 from pydl.ops.create import DeviceLike
 from pydl.tensor import Tensor
 
@@ -136,25 +136,41 @@ class MultiheadAttention(Module):
         Raises: ShapeError, DtypeError.
         """
         query, key, value, batched = self._batch_in_front(query, key, value)
-        q, k, v = self._projected(query, key, value)
         if key_padding_mask is not None and not batched:
             key_padding_mask = key_padding_mask.unsqueeze(0)
-        mask = self._mask(key_padding_mask, attn_mask, q, k, is_causal)
-        k, v, mask, above = self._with_extra_keys(k, v, mask, q.shape[2] if is_causal else None)
+        n, l, s = *query.shape[:2], key.shape[1]
+        mask = self._mask(key_padding_mask, attn_mask, (n, self.num_heads, l, s), is_causal)
         p = self.dropout if self.training else 0.0
         weights = None
-        if need_weights:
-            weights = plain_weights(q, k, mask, scale=self.head_dim**-0.5, above=above).to(q.dtype)
-            weights = F.dropout(weights, p) if p else weights
-            y = ops.matmul(weights, v)
-            weights = weights.mean(1) if average_attn_weights else weights
+        if not need_weights and key is query and value is query and self._one_projection:
+            y = self._packed(query, mask, 0 if is_causal else FAR, p)
         else:
-            y = attention(q, k, v, mask, above=above, dropout=p)
-        n, l = query.shape[:2]
+            q, k, v = self._projected(query, key, value)
+            k, v, mask, above = self._with_extra_keys(k, v, mask, l if is_causal else None)
+            if need_weights:
+                weights = plain_weights(q, k, mask, scale=self.head_dim**-0.5, above=above).to(q.dtype)
+                weights = F.dropout(weights, p) if p else weights
+                y = ops.matmul(weights, v)
+                weights = weights.mean(1) if average_attn_weights else weights
+            else:
+                y = attention(q, k, v, mask, above=above, dropout=p)
         y = self.out_proj(y.transpose(1, 2).reshape(n, l, self.embed_dim))
         if not batched:
             return y.squeeze(0), weights if weights is None else weights.squeeze(0)
         return y if self.batch_first else y.transpose(0, 1), weights
+
+    @property
+    def _one_projection(self) -> bool:
+        """Whether queries, keys and values of one input come from one product, with nothing added."""
+        return self.in_proj_weight is not None and self.bias_k is None and not self.add_zero_attn
+
+    def _packed(self, x: Tensor, mask: Tensor | None, above: int, p: float) -> Tensor:
+        """Self-attention on (n, l, e) without taking the projection apart: (n, h, l, d)."""
+        assert self.in_proj_weight is not None
+        made = ops.linear(x, self.in_proj_weight, self.in_proj_bias)
+        return self_attention(
+            made.reshape(*x.shape[:2], 3, self.num_heads, self.head_dim), mask, above=above, dropout=p
+        )
 
     def _batch_in_front(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor, bool]:
         """The inputs as (n, l, e), and whether they had a batch."""
@@ -195,10 +211,10 @@ class MultiheadAttention(Module):
         return made
 
     def _mask(
-        self, padding: Tensor | None, mask: Tensor | None, q: Tensor, k: Tensor, is_causal: bool
+        self, padding: Tensor | None, mask: Tensor | None, shape: tuple[int, int, int, int], is_causal: bool
     ) -> Tensor | None:
         """Both masks as one that broadcasts to (n, h, l, s), True for what is seen."""
-        n, h, l, s = *q.shape[:3], k.shape[2]
+        n, h, l, s = shape
         padding, mask = _blocked(padding, "key_padding_mask"), _blocked(mask, "attn_mask")
         if padding is not None:
             if padding.shape != (n, s):

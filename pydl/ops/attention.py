@@ -99,6 +99,31 @@ class Attention(Op):
         return _gradients(g, (q, k, v, mask, lengths, rng), y, lse, attrs)
 
 
+def _packed_plain(x, mask, lengths, rng, **attrs):
+    return _attention_plain(*(transpose(x[:, :, i], 1, 2) for i in range(3)), mask, lengths, rng, **attrs)
+
+
+def _packed_gradient(g, inputs, y, lse, attrs):
+    """That of x, written where each part belongs; outside the graph."""
+    arrays = [None if x is None else x.array for x in inputs]
+    return Tensor(_C.attention_packed_grad(g.array, *arrays, y.array, lse.array, **attrs)), None, None, None
+
+
+class PackedAttention(Op):
+    """Queries, keys and values in one array x (b, t, 3, h, d), as one projection makes them, and so its gradient."""
+
+    reference = _packed_plain
+    saves_output = True
+
+    def kernel(x, mask, lengths, rng, scale, below, above, dropout):
+        return _C.attention_packed(x, mask, lengths, rng, scale, below, above, dropout)
+
+    def vjp(g, x, mask, lengths, rng, y, lse, **attrs):
+        if mode.enabled or (mask is not None and mask.requires_grad):
+            return None
+        return _packed_gradient(g, (x, mask, lengths, rng), y, lse, attrs)
+
+
 def attention(
     q: Tensor,
     k: Tensor,
@@ -125,15 +150,44 @@ def attention(
     Cost: 2 t s (d + e) flop per head, of which tiles without a seen key are skipped; O(t + s) extra memory.
     Source: Dao 2023 (arXiv:2307.08691).
     """
-    rng = None
-    if dropout > 0:
-        state = (default_generator if generator is None else generator).array
-        rng = Tensor(_C.attention_ticket(state, (*q.shape[:3], k.shape[-2])))
+    options = _options(q.shape[-1], scale, below, above, dropout)
+    ticket = _ticket((*q.shape[:3], k.shape[-2]), dropout, generator)
+    return Attention.apply(q, k, v, mask, lengths, ticket, **options)
+
+
+def self_attention(
+    x: Tensor,
+    mask: Tensor | None = None,
+    lengths: Tensor | None = None,
+    *,
+    scale: float | None = None,
+    below: int = FAR,
+    above: int = FAR,
+    dropout: float = 0.0,
+    generator: Generator | None = None,
+) -> Tensor:
+    """attention of the queries x[:, :, 0], keys x[:, :, 1] and values x[:, :, 2], without taking x apart.
+
+    Args: x: (b, t, 3, h, d); the others as of `attention`. Returns: (b, h, t, d).
+    """
+    if x.ndim != 5:
+        raise ShapeError(f"attention: expected (b, t, 3, h, d), got {x.shape}")
+    b, t, _, h, d = x.shape
+    options = _options(d, scale, below, above, dropout)
+    return PackedAttention.apply(x, mask, lengths, _ticket((b, h, t, t), dropout, generator), **options)
+
+
+def _ticket(shape: tuple[int, ...], dropout: float, generator: Generator | None) -> Tensor | None:
+    """The random numbers of one call, if it needs any."""
+    if not dropout > 0:
+        return None
+    return Tensor(_C.attention_ticket((default_generator if generator is None else generator).array, shape))
+
+
+def _options(width: int, scale: float | None, below: int, above: int, dropout: float) -> dict[str, Any]:
     if scale is None:
-        scale = 1 / math.sqrt(q.shape[-1]) if q.shape[-1] else 1.0
-    return Attention.apply(
-        q, k, v, mask, lengths, rng, scale=float(scale), below=below, above=above, dropout=float(dropout)
-    )
+        scale = 1 / math.sqrt(width) if width else 1.0
+    return {"scale": float(scale), "below": below, "above": above, "dropout": float(dropout)}
 
 
 def heads_of(x: Tensor, lead: tuple[int, ...]) -> Tensor:

@@ -38,7 +38,22 @@ ERRORS: list[tuple[Any, type[Exception], str]] = [
     ((pydl.ones(2, 3, dtype=pydl.float64), (2, 3), (2, 3)), DtypeError, "one floating dtype"),
     (([1.0], (2, 3), (2, 3)), DtypeError, "expected tensors"),
 ]
+
+
+def packed(x: Any, causal: bool) -> Any:
+    return family.self_attention(x, above=0 if causal else family.FAR)
+
+
+def parts(x: Any, causal: bool) -> Any:
+    """The same by PyTorch, on queries, keys and values taken apart."""
+    return THEIRS(*(np.ascontiguousarray(x[:, :, i].swapaxes(1, 2)) for i in range(3)), is_causal=causal)
+
+
 ROWS = [
+    row(packed, parts, shapes=[(2, 4, 3, 2, 5), (1, 70, 3, 2, 33), (2, 0, 3, 1, 2)], slack=SLACK, name="self_attention",
+        kwargs=[{"causal": False}, {"causal": True}], large=((2, 300, 3, 8, 40),),
+        errors=[(((2, 4, 2, 2, 5), {"causal": True}), ShapeError, "expected (b, t, 3, h, d)"),
+                (((2, 4, 3, 5), {"causal": True}), ShapeError, "expected (b, t, 3, h, d)")]),
     row(SDPA, THEIRS, kinds="fff", shapes=SHAPES[:4], kwargs=[{}, {"is_causal": True}, {"scale": 0.3}], slack=SLACK,
         cases=[(SHAPES[4], {}), (SHAPES[5], {}), (((2, 0, 3), (2, 4, 3), (2, 4, 3)), {}),
                (((2, 2, 3), (2, 0, 3), (2, 0, 4)), {}), (((0, 2, 3), (0, 2, 3), (0, 2, 3)), {}),
@@ -225,6 +240,24 @@ def test_each_call_draws_anew() -> None:
     first, second = (SDPA(q, k, v, dropout_p=0.5, generator=generator).numpy() for _ in range(2))
     assert not np.array_equal(first, second)
     assert np.array_equal(first, SDPA(q, k, v, dropout_p=0.5, generator=seeded()).numpy())
+
+
+def test_packed_operands_with_everything() -> None:
+    """Mask, lengths and dropout, with gradients, as of the parts."""
+    x, mask = drawn((2, 40, 3, 2, 8), (40, 40))
+    rest = (tensor(mask), pydl.tensor([40, 17]))
+    made = []
+    for joint in (True, False):
+        z = tensor(x).requires_grad_()
+        options = {"above": 3, "dropout": 0.3, "generator": seeded()}
+        if joint:
+            y = family.self_attention(z, *rest, **options)
+        else:
+            y = family.attention(*(z[:, :, i].transpose(1, 2) for i in range(3)), *rest, **options)
+        y.square().sum().backward()
+        made.append((y.detach().numpy(), z.grad.numpy()))
+    for a, b in zip(*made, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
 
 
 @pytest.mark.parametrize("causal", [False, True])
