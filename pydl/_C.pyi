@@ -129,6 +129,29 @@ def attention_grad(
     dropout: SupportsFloat | SupportsIndex,
 ) -> tuple: ...
 def attention_kept(p: SupportsFloat | SupportsIndex, rng: Array, shape: tuple[int, ...]) -> Array: ...
+def attention_packed(
+    x: Array,
+    mask: Array | None,
+    lengths: Array | None,
+    rng: Array | None,
+    scale: SupportsFloat | SupportsIndex,
+    below: SupportsInt | SupportsIndex,
+    above: SupportsInt | SupportsIndex,
+    dropout: SupportsFloat | SupportsIndex,
+) -> tuple: ...
+def attention_packed_grad(
+    g: Array,
+    x: Array,
+    mask: Array | None,
+    lengths: Array | None,
+    rng: Array | None,
+    y: Array,
+    lse: Array,
+    scale: SupportsFloat | SupportsIndex,
+    below: SupportsInt | SupportsIndex,
+    above: SupportsInt | SupportsIndex,
+    dropout: SupportsFloat | SupportsIndex,
+) -> Array: ...
 def attention_ticket(state: Array, shape: tuple[int, ...]) -> Array: ...
 def avg_pool(
     x: Array,
