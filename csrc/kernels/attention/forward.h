@@ -100,9 +100,12 @@ void attend_tile(const Forward<S, T>& c, const Block<T>& x, int64_t i, int64_t r
 template <class S, class T>
 void close_row(const Forward<S, T>& c, int64_t b, int64_t h, int64_t t, const Running<T>& row, const T* sums) {
   const bool nothing = row.sum == T(0);  // every key is hidden
-  const T by = static_cast<T>(c.drops.scale) / row.sum;
+  const Vec<T> by(static_cast<T>(c.drops.scale) / row.sum);
   S* to = c.y.at(b, h, t);
-  for (int64_t e = 0; e < c.value_width; ++e) to[e] = narrow<S>(nothing ? T(0) : sums[e] * by);
+  for (int64_t e = 0; e < c.value_width; e += Vec<T>::N) {
+    const int64_t n = least(Vec<T>::N, c.value_width - e);
+    store(to + e, nothing ? Vec<T>() : load<T>(sums + e, n) * by, n);
+  }
   if (c.lse) c.lse[c.row(b, h, t)] = nothing ? std::numeric_limits<T>::infinity() : row.max + std::log(row.sum);
 }
 
