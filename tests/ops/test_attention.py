@@ -50,7 +50,8 @@ def parts(x: Any, causal: bool) -> Any:
 
 
 ROWS = [
-    row(packed, parts, shapes=[(2, 4, 3, 2, 5), (1, 70, 3, 2, 33), (2, 0, 3, 1, 2)], slack=SLACK, name="self_attention",
+    row(packed, parts, shapes=[(1, 3, 3, 2, 3), (2, 4, 3, 2, 5), (1, 70, 3, 2, 33), (2, 0, 3, 1, 2)], slack=SLACK,
+        name="self_attention",
         kwargs=[{"causal": False}, {"causal": True}], large=((2, 300, 3, 8, 40),),
         errors=[(((2, 4, 2, 2, 5), {"causal": True}), ShapeError, "expected (b, t, 3, h, d)"),
                 (((2, 4, 3, 5), {"causal": True}), ShapeError, "expected (b, t, 3, h, d)")]),
