@@ -655,6 +655,35 @@ def randint(
 ) -> Array: ...
 def randperm(state: Array, n: SupportsInt | SupportsIndex, device: device) -> Array: ...
 def reciprocal(x: Array) -> Array: ...
+def recurrent(
+    x: Array,
+    h0: Array | None,
+    c0: Array | None,
+    w_ih: Array,
+    w_hh: Array,
+    b_ih: Array | None,
+    b_hh: Array | None,
+    w_hr: Array | None,
+    cell: str,
+    reverse: builtins.bool,
+    sizes: Sequence[SupportsInt | SupportsIndex] | None,
+) -> tuple: ...
+def recurrent_grad(
+    gy: Array | None,
+    ghn: Array | None,
+    gcn: Array | None,
+    x: Array,
+    h0: Array | None,
+    c0: Array | None,
+    w_ih: Array,
+    w_hh: Array,
+    w_hr: Array | None,
+    saved: Sequence[Array],
+    cell: str,
+    reverse: builtins.bool,
+    sizes: Sequence[SupportsInt | SupportsIndex] | None,
+    first: builtins.bool,
+) -> tuple: ...
 def relu(x: Array) -> Array: ...
 def relu_grad(a: Array, b: Array) -> Array: ...
 def remainder(a: Array, b: Array) -> Array: ...

@@ -176,6 +176,8 @@ from pydl.ops.activation import glu as glu
 from pydl.ops.calculus import gradient as gradient
 from pydl.ops.compare import greater as greater
 from pydl.ops.compare import greater_equal as greater_equal
+from pydl.ops.rnn import gru as gru
+from pydl.ops.rnn import gru_cell as gru_cell
 from pydl.ops.compare import gt as gt
 from pydl.ops.piecewise import hardshrink as hardshrink
 from pydl.ops.piecewise import hardsigmoid as hardsigmoid
@@ -246,6 +248,8 @@ from pydl.ops.elementary import logit as logit
 from pydl.ops.activation import logsigmoid as logsigmoid
 from pydl.ops.create import logspace as logspace
 from pydl.ops.reduce import logsumexp as logsumexp
+from pydl.ops.rnn import lstm as lstm
+from pydl.ops.rnn import lstm_cell as lstm_cell
 from pydl.ops.compare import lt as lt
 from pydl.ops.matrices import lu_solve as lu_solve
 from pydl.ops.matrices import lu_unpack as lu_unpack
@@ -332,6 +336,10 @@ from pydl.ops.arrange import repeat_interleave as repeat_interleave
 from pydl.runtime import reset_peak_memory_stats as reset_peak_memory_stats
 from pydl.ops.shape import reshape as reshape
 from pydl.ops.shape import reshape_as as reshape_as
+from pydl.ops.rnn import rnn_relu as rnn_relu
+from pydl.ops.rnn import rnn_relu_cell as rnn_relu_cell
+from pydl.ops.rnn import rnn_tanh as rnn_tanh
+from pydl.ops.rnn import rnn_tanh_cell as rnn_tanh_cell
 from pydl.ops.arrange import roll as roll
 from pydl.ops.assemble import rot90 as rot90
 from pydl.ops.rounding import round as round

@@ -57,6 +57,7 @@ PYBIND11_MODULE(_C, m) {
   bind_pool(m);
   bind_resample(m);
   bind_attention(m);
+  bind_rnn(m);
   bind_runtime(m);
 }
 

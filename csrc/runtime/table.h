@@ -15,6 +15,7 @@
 #include "runtime/table/random.h"
 #include "runtime/table/reduce.h"
 #include "runtime/table/resample.h"
+#include "runtime/table/rnn.h"
 #include "runtime/table/shape.h"
 #include "runtime/table/softmax.h"
 #include "runtime/table/sort.h"
@@ -39,7 +40,8 @@ namespace pydl {
   X(PoolKernels, PYDL_POOL_KERNELS)               \
   X(NormKernels, PYDL_NORM_KERNELS)               \
   X(ResampleKernels, PYDL_RESAMPLE_KERNELS)       \
-  X(AttentionKernels, PYDL_ATTENTION_KERNELS)
+  X(AttentionKernels, PYDL_ATTENTION_KERNELS)     \
+  X(RnnKernels, PYDL_RNN_KERNELS)
 
 struct Kernels {
 #define PYDL_MEMBER(Family, list) Family of_##Family;

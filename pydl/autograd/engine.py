@@ -313,7 +313,7 @@ def _changed(node: Node, array: _C.Array) -> AutogradError:
     )
 
 
-def _reference_gradients(node: Node, g: Tensor) -> Sequence[Tensor | None]:
+def _reference_gradients(node: Node, g: Any) -> Sequence[Tensor | None]:
     """Differentiates the op's plain definition; the result stays part of the graph of the inputs."""
     from pydl.ops.shape import alias
 
@@ -325,12 +325,14 @@ def _reference_gradients(node: Node, g: Tensor) -> Sequence[Tensor | None]:
     try:
         copies = [None if t is None else alias(t) if t.requires_grad else t for t in inputs]
         wanted = [t for t in copies if t is not None and t.requires_grad]
-        out = op.reference(*copies, **node.attrs)
+        made = op.reference(*copies, **node.attrs)
     finally:
         mode.enabled = create_graph
-    if not out.requires_grad:
+    pairs = [(y, g.get(i)) for i, y in enumerate(made)] if op.several else [(made, g)]
+    pairs = [(y, gy) for y, gy in pairs if gy is not None and y.requires_grad]
+    if not pairs:
         return [None] * len(inputs)
-    found = iter(walk([out], [g], wanted, create_graph, True))
+    found = iter(walk([y for y, _ in pairs], [gy for _, gy in pairs], wanted, create_graph, True))
     return [next(found) if t is not None and t.requires_grad else None for t in copies]
 
 

@@ -96,6 +96,9 @@ from pydl.nn.penalty import ElasticNetPenalty, L1Penalty, L2Penalty
 from pydl.nn.pooling import *
 from pydl.nn.positional import PositionalEncoding, RotaryEmbedding
 from pydl.nn.rearrange import ChannelShuffle, PixelShuffle, PixelUnshuffle
+from pydl.nn.rnn import GRU, LSTM, RNN, Bidirectional
+from pydl.nn.rnn_base import RNNBase
+from pydl.nn.rnn_cell import GRUCell, LSTMCell, RNNCell, RNNCellBase
 from pydl.nn.softmax import GLU, LogSoftmax, Softmax, Softmax2d, Softmin
 from pydl.nn.stochastic_depth import DropPath, StochasticDepth, drop_branches
 from pydl.nn.surrogate import ExpLoss, HingeLoss, LogisticLoss, PerceptronLoss, ZeroOneLoss
@@ -113,6 +116,9 @@ __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
     "AdaptiveLogSoftmaxWithLoss",
     "AdditiveAttention",
@@ -121,6 +127,7 @@ __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
     "BasicConv2d",
+    "Bidirectional",
     "Bilinear",
     "Buffer",
     "ChannelShuffle",
@@ -147,6 +154,7 @@ __all__ = [
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",
+    "GRUCell",
     "GaussianNLLLoss",
     "Hardshrink",
     "Hardsigmoid",
@@ -160,6 +168,7 @@ __all__ = [
     "L1Loss",
     "L1Penalty",
     "L2Penalty",
+    "LSTMCell",
     "LazyConv1d",
     "LazyConv2d",
     "LazyConv3d",
@@ -199,6 +208,9 @@ __all__ = [
     "PixelUnshuffle",
     "PoissonNLLLoss",
     "PositionalEncoding",
+    "RNNBase",
+    "RNNCell",
+    "RNNCellBase",
     "RReLU",
     "ReLU",
     "ReLU6",

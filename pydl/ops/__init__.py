@@ -21,6 +21,7 @@ from pydl.ops import (
     products,
     random,
     reduce,
+    rnn,
     rounding,
     scan,
     shape,
@@ -52,6 +53,7 @@ from pydl.ops.place import *
 from pydl.ops.products import *
 from pydl.ops.random import *
 from pydl.ops.reduce import *
+from pydl.ops.rnn import *
 from pydl.ops.rounding import *
 from pydl.ops.scan import *
 from pydl.ops.shape import *
@@ -84,6 +86,7 @@ __all__ += place.__all__
 __all__ += products.__all__
 __all__ += random.__all__
 __all__ += reduce.__all__
+__all__ += rnn.__all__
 __all__ += rounding.__all__
 __all__ += scan.__all__
 __all__ += shape.__all__

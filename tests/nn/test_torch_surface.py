@@ -28,6 +28,7 @@ NAMES = [
     "Threshold", "TripletMarginLoss", "TripletMarginWithDistanceLoss", "Unflatten", "ZeroPad1d", "ZeroPad2d",
     "ZeroPad3d", "AlphaDropout", "UninitializedParameter", "MultiheadAttention", "TransformerEncoderLayer",
     "TransformerDecoderLayer", "TransformerEncoder", "TransformerDecoder", "Transformer",
+    "RNNBase", "RNNCell", "LSTMCell", "GRUCell",
 ]  # fmt: skip
 FUNCTIONS = [
     "alpha_dropout", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "cosine_embedding_loss",

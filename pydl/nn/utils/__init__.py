@@ -1,8 +1,9 @@
 """Tools around parameters and their gradients."""
 
-from pydl.nn.utils import parametrizations, parametrize, stateless
+from pydl.nn.utils import parametrizations, parametrize, rnn, stateless
 from pydl.nn.utils.adaptive_clip import adaptive_clip_grad_
 from pydl.nn.utils.clip import clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
+from pydl.nn.utils.rnn import tbptt
 from pydl.nn.utils.skip import skip_init
 from pydl.nn.utils.spectral_norm import remove_spectral_norm, spectral_norm
 from pydl.nn.utils.tie import tie, untie
@@ -20,9 +21,11 @@ __all__ = [
     "parametrize",
     "remove_spectral_norm",
     "remove_weight_norm",
+    "rnn",
     "skip_init",
     "spectral_norm",
     "stateless",
+    "tbptt",
     "tie",
     "untie",
     "vector_to_parameters",

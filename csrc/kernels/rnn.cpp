@@ -1,0 +1,136 @@
+// Recurrent layers forward: at each step the state's product is added to the input's, which the caller has made for all
+// steps at once, and the gates follow while the products are in the cache. The weight is packed once for all steps.
+//   rnn/panels.h  the packed weight and its product   rnn/gates.h  the cells   rnn/steps.h  packed rows
+#include "kernels/rnn/steps.h"
+
+namespace pydl::PYDL_ISA {
+namespace {
+
+template <class T>
+struct Forward {
+  RecurrentSpec spec;
+  RecurrentState x;
+  const T* bias;
+  Steps steps;
+  int64_t h, p;
+  Panels<T> weight{}, proj{};
+  bool packed = true;
+  Stage<T> stage{};
+  const T* zeros = nullptr;
+};
+
+// Steps and rows so few that packing the weight would take longer than its products.
+inline bool too_few(const Steps& s) { return s.count <= 2 && s.most() <= 4; }
+
+template <class T>
+Forward<T> prepare(RecurrentSpec spec, const RecurrentState& x, View bias) {
+  Forward<T> f{spec, x, data<T>(bias), {x.sizes.as<int64_t>(), x.sizes.shape[0], spec.reverse}, 0, x.weight.shape[1]};
+  const int64_t groups = gates_of(spec.cell), b = f.steps.most();
+  f.h = x.weight.shape[0] / groups;
+  f.packed = !too_few(f.steps);
+  f.weight = panels<T>(groups, f.h, f.p, b, kWeightSlot);
+  if (f.packed) pack_panels(f.weight, data<T>(x.weight), f.p, 1);
+  if (x.proj.present()) {
+    f.proj = panels<T>(1, f.p, f.h, b, kProjSlot);
+    if (f.packed) pack_panels(f.proj, data<T>(x.proj), f.h, 1);
+  }
+  f.stage.rs = Stage<T>::stride(f.p);
+  const int64_t rows = b * f.stage.rs;
+  f.stage.now = static_cast<T*>(scratch(kStageSlot, sizeof(T) * static_cast<size_t>(2 * rows + f.h + f.p)));
+  f.stage.next = zeroed(f.stage.now, 2 * rows) - rows;
+  f.zeros = zeroed(f.stage.next + rows, f.h + f.p) - (f.h + f.p);
+  if (x.h0.present())
+    for (int64_t r = 0; r < b; ++r)
+      for (T* to : {f.stage.now, f.stage.next}) copy_row(data<T>(x.h0) + r * f.p, to + r * f.stage.rs, f.p);
+  return f;
+}
+
+// Where the groups of a step's product go; gru: that of the third group is kept apart.
+template <class T>
+void targets(const Forward<T>& f, const Step& s, Target<T>* to) {
+  const int64_t groups = f.weight.groups, rs = groups * f.h;
+  for (int64_t g = 0; g < least(groups, kMostGroups); ++g)
+    to[g] = {data<T>(f.x.gates) + s.at * rs + g * f.h, rs, f.bias ? f.bias + g * f.h : nullptr, true};
+  if (f.spec.cell == Cell::gru) to[2] = {data<T>(f.x.inner) + s.at * f.h, f.h, to[2].bias, false};
+}
+
+// Units j .. j + n of all rows of a step.
+template <class T>
+void gates(const Forward<T>& f, const Step& s, int64_t j, int64_t n) {
+  const bool lstm = f.spec.cell == Cell::lstm, gru = f.spec.cell == Cell::gru, projects = f.x.proj.present();
+  const int64_t wide = f.weight.groups * f.h;
+  const Before<T> old = before<T>(f.steps, s, lstm ? f.x.cells : f.x.y, lstm ? f.x.c0 : f.x.h0, f.h, f.zeros);
+  for (int64_t r = 0; r < s.rows; ++r) {
+    const int64_t at = (s.at + r) * f.h + j;
+    Row<T> row{data<T>(f.x.gates) + (s.at + r) * wide + j, f.h};
+    row.out = data<T>(projects ? f.x.inner : f.x.y) + at;
+    row.stage = projects ? nullptr : f.stage.next + r * f.stage.rs + j;
+    if (lstm || gru) row.before = old.row(r) + j;
+    if (lstm) row.cell = data<T>(f.x.cells) + at;
+    if (gru) row.inner = data<T>(f.x.inner) + at;
+    lstm ? lstm_row(row, n) : gru ? gru_row(row, n) : plain_row(f.spec.cell, row, n);
+  }
+}
+
+template <class T>
+void take(const Forward<T>& f, const Step& s) {
+  Target<T> to[kMostGroups];
+  targets(f, s, to);
+  if (!f.packed) {
+    multiply_unpacked(f.weight, data<T>(f.x.weight), s.rows, f.stage.now, f.stage.rs, to);
+    return gates(f, s, 0, f.h);
+  }
+  parallel_for(f.weight.blocks(), f.weight.cost(s.rows), [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block) {
+      multiply(f.weight, block, s.rows, f.stage.now, f.stage.rs, to);
+      gates(f, s, block * f.weight.width(), f.weight.kept(block));
+    }
+  });
+}
+
+// y = inner proj^T. Source: Sak et al. 2014 (arXiv:1402.1128).
+template <class T>
+void project(const Forward<T>& f, const Step& s) {
+  const T* from = data<T>(f.x.inner) + s.at * f.h;
+  T* y = data<T>(f.x.y) + s.at * f.p;
+  const Target<T> to{y, f.p, nullptr, false};
+  if (f.packed) {
+    parallel_for(f.proj.blocks(), f.proj.cost(s.rows), [&](int64_t begin, int64_t end) {
+      for (int64_t block = begin; block < end; ++block) multiply(f.proj, block, s.rows, from, f.h, &to);
+    });
+  } else {
+    multiply_unpacked(f.proj, data<T>(f.x.proj), s.rows, from, f.h, &to);
+  }
+  for (int64_t r = 0; r < s.rows; ++r) copy_row(y + r * f.p, f.stage.next + r * f.stage.rs, f.p);
+}
+
+// The states after a row's own last step.
+template <class T>
+void last_states(const Forward<T>& f, const Step& s, View hn, View cn) {
+  const int64_t later = f.steps.reverse && s.i + 1 < f.steps.count ? s.rows : f.steps.rows(s.i + 1);
+  for (int64_t r = later; r < s.rows; ++r) {
+    copy_row(data<T>(f.x.y) + (s.at + r) * f.p, data<T>(hn) + r * f.p, f.p);
+    if (cn.present()) copy_row(data<T>(f.x.cells) + (s.at + r) * f.h, data<T>(cn) + r * f.h, f.h);
+  }
+}
+
+template <class T>
+void run_forward(RecurrentSpec spec, const RecurrentState& x, View bias, View hn, View cn) {
+  Forward<T> f = prepare<T>(spec, x, bias);
+  for (Step s = f.steps.first(); s.i < f.steps.count; s = f.steps.next(s)) {
+    take(f, s);
+    if (x.proj.present()) project(f, s);
+    last_states(f, s, hn, cn);
+    f.stage.swap();
+  }
+}
+
+}  // namespace
+
+void recurrent(RecurrentSpec spec, RecurrentState state, View bias, View hn, View cn) {
+  if (state.y.numel() == 0) return;
+  state.y.dtype == Dtype::f64 ? run_forward<double>(spec, state, bias, hn, cn)
+                              : run_forward<float>(spec, state, bias, hn, cn);
+}
+
+}  // namespace pydl::PYDL_ISA

@@ -1,0 +1,100 @@
+// The walk over packed steps: which rows each holds, and which state each row had before.
+#pragma once
+
+#include "kernels/rnn/gates.h"
+#include "kernels/rnn/panels.h"
+
+namespace pydl::PYDL_ISA {
+namespace {
+
+// Slots of runtime/parallel.h: of the packed weights, and of what passes from step to step.
+constexpr int kWeightSlot = 5, kProjSlot = 4, kStageSlot = 3;
+
+template <class T>
+inline T* data(const View& x) {
+  return x.as<T>();
+}
+
+// A step on the walk, the i-th taken: its rows begin at row `at` of the packed arrays.
+struct Step {
+  int64_t i, rows, at;
+};
+
+struct Steps {
+  const int64_t* sizes;
+  int64_t count;
+  bool reverse;
+
+  int64_t rows(int64_t i) const { return i < 0 || i >= count ? 0 : sizes[reverse ? count - 1 - i : i]; }
+  int64_t most() const { return count ? sizes[0] : 0; }
+  int64_t total() const {
+    int64_t n = 0;
+    for (int64_t t = 0; t < count; ++t) n += sizes[t];
+    return n;
+  }
+  Step first() const { return {0, rows(0), reverse ? total() - rows(0) : 0}; }
+  Step last() const { return {count - 1, rows(count - 1), reverse ? 0 : total() - rows(count - 1)}; }
+  Step next(const Step& s) const { return {s.i + 1, rows(s.i + 1), reverse ? s.at - rows(s.i + 1) : s.at + s.rows}; }
+  Step back(const Step& s) const { return {s.i - 1, rows(s.i - 1), reverse ? s.at + s.rows : s.at - rows(s.i - 1)}; }
+};
+
+// The state before a step: rows that were there in the step before have its result, new ones their initial state.
+template <class T>
+struct Before {
+  const T* states = nullptr;
+  int64_t width = 0, rows = 0;
+  const T* initial;
+  int64_t initial_width;
+
+  const T* row(int64_t r) const { return r < rows ? states + r * width : initial + r * initial_width; }
+};
+
+template <class T>
+Before<T> before(const Steps& steps, const Step& s, const View& states, const View& initial, int64_t width,
+                 const T* zeros) {
+  Before<T> b;
+  b.initial = initial.present() ? data<T>(initial) : zeros;
+  b.initial_width = initial.present() ? width : 0;
+  if (s.i == 0) return b;
+  const Step earlier = steps.back(s);
+  b.states = data<T>(states) + earlier.at * width;
+  b.width = width;
+  b.rows = earlier.rows;
+  return b;
+}
+
+// Two buffers of rows for the left side of products: one is read while the other is written. Rows are not a multiple
+// of 4 KiB apart, so that they fall on different lines of the first level cache.
+template <class T>
+struct Stage {
+  T *now = nullptr, *next = nullptr;
+  int64_t rs = 0;
+
+  static int64_t stride(int64_t width) { return round_up(width, 64 / sizeof(T)) + 64 / sizeof(T); }
+  void swap() {
+    T* was = now;
+    now = next;
+    next = was;
+  }
+};
+
+template <class T>
+inline Panels<T> panels(int64_t groups, int64_t units, int64_t k, int64_t rows, int slot) {
+  Panels<T> w{groups, units, k, rows <= kFewRows, nullptr};
+  w.p = static_cast<T*>(scratch(slot, sizeof(T) * static_cast<size_t>(w.room() + 1)));
+  return w;
+}
+
+template <class T>
+inline T* zeroed(T* p, int64_t n) {
+  std::memset(p, 0, sizeof(T) * static_cast<size_t>(n));
+  return p + n;
+}
+
+template <class T>
+inline void copy_row(const T* from, T* to, int64_t n) {
+  std::memcpy(to, from, sizeof(T) * static_cast<size_t>(n));
+}
+
+}  // namespace
+}  // namespace pydl::PYDL_ISA

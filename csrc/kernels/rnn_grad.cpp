@@ -1,0 +1,130 @@
+// Recurrent layers back through time: at each step the gradients of the gates, then their product with the weight,
+// which is the gradient of the state before, and at once the gates of that step for the same units. What is summed over
+// all steps (the gradients of weights and input) is left to the caller: it is one product over all time.
+#include "kernels/rnn/steps.h"
+
+namespace pydl::PYDL_ISA {
+namespace {
+
+template <class T>
+struct Backward {
+  RecurrentSpec spec;
+  RecurrentState x;
+  RecurrentGrads g;
+  Steps steps;
+  int64_t h, p, wide;
+  Panels<T> weight{}, proj{};
+  Stage<T> stage{};     // gradients of the gates
+  T* hidden = nullptr;  // (b, h): of what is projected, before each step
+  const T* zeros = nullptr;
+};
+
+template <class T>
+Backward<T> prepare(RecurrentSpec spec, const RecurrentState& x, const RecurrentGrads& g) {
+  Backward<T> f{
+      spec, x, g, {x.sizes.as<int64_t>(), x.sizes.shape[0], spec.reverse}, 0, x.weight.shape[1], x.weight.shape[0]};
+  const int64_t b = f.steps.most();
+  f.h = f.wide / gates_of(spec.cell);
+  f.weight = panels<T>(1, f.p, f.wide, b, kWeightSlot);
+  if (f.steps.count > 1 || g.first) pack_panels(f.weight, data<T>(x.weight), 1, f.p);
+  if (x.proj.present()) {
+    f.proj = panels<T>(1, f.h, f.p, b, kProjSlot);
+    pack_panels(f.proj, data<T>(x.proj), 1, f.h);
+  }
+  f.stage.rs = Stage<T>::stride(f.wide);
+  const int64_t rows = b * f.stage.rs, hidden = x.proj.present() ? b * f.h : 0;
+  f.stage.now = static_cast<T*>(scratch(kStageSlot, sizeof(T) * static_cast<size_t>(2 * rows + hidden + f.h)));
+  f.stage.next = f.stage.now + rows;
+  f.hidden = f.stage.next + rows;
+  f.zeros = zeroed(f.hidden + hidden, f.h) - f.h;
+  return f;
+}
+
+// Gradients of units j .. j + n of the products of a step, into `next`.
+template <class T>
+void gates_grad(const Backward<T>& f, const Step& s, int64_t j, int64_t n) {
+  const bool lstm = f.spec.cell == Cell::lstm, gru = f.spec.cell == Cell::gru, projects = f.x.proj.present();
+  const Before<T> old = before<T>(f.steps, s, lstm ? f.x.cells : f.x.y, lstm ? f.x.c0 : f.x.h0, f.h, f.zeros);
+  for (int64_t r = 0; r < s.rows; ++r) {
+    const int64_t at = (s.at + r) * f.h + j, wide = (s.at + r) * f.wide + j;
+    RowGrad<T> row{data<T>(f.x.gates) + wide, f.h};
+    row.cell = data<T>(lstm ? f.x.cells : f.x.y) + at;
+    row.gh = (projects ? f.hidden : data<T>(f.g.gh)) + r * f.h + j;
+    row.gy = f.g.y.present() && !projects ? data<T>(f.g.y) + at : nullptr;
+    row.to = data<T>(f.g.gates) + wide;
+    row.stage = f.stage.next + r * f.stage.rs + j;
+    if (lstm || gru) row.before = old.row(r) + j;
+    if (lstm) row.gc = data<T>(f.g.gc) + r * f.h + j;
+    if (gru) row.inner = data<T>(f.x.inner) + at;
+    if (gru) row.scaled = data<T>(f.g.scaled) + wide;
+    lstm ? lstm_row_grad(row, n) : gru ? gru_row_grad(row, n) : plain_row_grad(f.spec.cell, row, n);
+  }
+}
+
+// The gradient of a step's output, units j .. j + n: from later steps and from its own use.
+template <class T>
+void join(const Backward<T>& f, const Step& s, int64_t j, int64_t n) {
+  for (int64_t r = 0; r < s.rows; ++r) {
+    const T *gh = data<T>(f.g.gh) + r * f.p + j, *gy = data<T>(f.g.y) + (s.at + r) * f.p + j;
+    T* to = data<T>(f.g.inner) + (s.at + r) * f.p + j;
+    const bool used = f.g.y.present();
+    each_vector<T>(n, [&](auto get, auto put) { put(to, used ? get(gh) + get(gy) : get(gh)); });
+  }
+}
+
+// After the output's gradient: that of the projected units, and their gates.
+template <class T>
+void unproject(const Backward<T>& f, const Step& s) {
+  const T* from = data<T>(f.g.inner) + s.at * f.p;
+  const Target<T> to{f.hidden, f.h, nullptr, false};
+  parallel_for(f.proj.blocks(), f.proj.cost(s.rows), [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block) {
+      multiply(f.proj, block, s.rows, from, f.p, &to);
+      gates_grad(f, s, block * f.proj.width(), f.proj.kept(block));
+    }
+  });
+}
+
+// What follows once units j .. j + n of the output's gradient are known.
+template <class T>
+void follow(const Backward<T>& f, const Step& s, int64_t j, int64_t n) {
+  f.x.proj.present() ? join(f, s, j, n) : gates_grad(f, s, j, n);
+}
+
+// From the gradients of the gates of step `s`, in `now`, to those of the state before it, and on to the step before.
+template <class T>
+void take(const Backward<T>& f, const Step& s) {
+  const Target<T> to{data<T>(f.g.gh), f.p, nullptr, f.spec.cell == Cell::gru};
+  const Step earlier = f.steps.back(s);
+  const int64_t blocks = f.weight.blocks(), width = f.weight.width();
+  parallel_for(blocks, f.weight.cost(s.rows), [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block) {
+      multiply(f.weight, block, s.rows, f.stage.now, f.stage.rs, &to);
+      if (s.i > 0) follow(f, earlier, block * width, f.weight.kept(block));
+    }
+  });
+}
+
+template <class T>
+void run_backward(RecurrentSpec spec, const RecurrentState& x, const RecurrentGrads& g) {
+  Backward<T> f = prepare<T>(spec, x, g);
+  Step s = f.steps.last();
+  follow(f, s, 0, f.x.proj.present() ? f.p : f.h);
+  if (x.proj.present()) unproject(f, s);
+  f.stage.swap();
+  for (; s.i > 0; s = f.steps.back(s)) {
+    take(f, s);
+    if (x.proj.present()) unproject(f, f.steps.back(s));
+    f.stage.swap();
+  }
+  if (g.first) take(f, s);
+}
+
+}  // namespace
+
+void recurrent_grad(RecurrentSpec spec, RecurrentState state, RecurrentGrads grads) {
+  if (state.y.numel() == 0) return;
+  state.y.dtype == Dtype::f64 ? run_backward<double>(spec, state, grads) : run_backward<float>(spec, state, grads);
+}
+
+}  // namespace pydl::PYDL_ISA
