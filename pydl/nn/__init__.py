@@ -70,6 +70,7 @@ from pydl.nn.loss import (
     BCEWithLogitsLoss,
     CosineEmbeddingLoss,
     CrossEntropyLoss,
+    CTCLoss,
     GaussianNLLLoss,
     HingeEmbeddingLoss,
     HuberLoss,
@@ -102,6 +103,7 @@ from pydl.nn.rnn_cell import GRUCell, LSTMCell, RNNCell, RNNCellBase
 from pydl.nn.softmax import GLU, LogSoftmax, Softmax, Softmax2d, Softmin
 from pydl.nn.stochastic_depth import DropPath, StochasticDepth, drop_branches
 from pydl.nn.surrogate import ExpLoss, HingeLoss, LogisticLoss, PerceptronLoss, ZeroOneLoss
+from pydl.nn.tcn import TCN, TemporalBlock
 from pydl.nn.transformer import (
     Transformer,
     TransformerDecoder,
@@ -120,6 +122,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "SELU",
+    "TCN",
     "AdaptiveLogSoftmaxWithLoss",
     "AdditiveAttention",
     "AlphaDropout",
@@ -130,6 +133,7 @@ __all__ = [
     "Bidirectional",
     "Bilinear",
     "Buffer",
+    "CTCLoss",
     "ChannelShuffle",
     "Conv1d",
     "Conv2d",
@@ -233,6 +237,7 @@ __all__ = [
     "StochasticDepth",
     "Tanh",
     "Tanhshrink",
+    "TemporalBlock",
     "Threshold",
     "Transformer",
     "TransformerDecoder",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pydl import ops
 from pydl.nn import functional as F
 from pydl.nn.distance import PairwiseDistance
+from pydl.nn.functional.ctc import Lengths
 from pydl.nn.module import Module
 from pydl.ops.softmax import check_reduction
 from pydl.tensor import Tensor
@@ -12,6 +13,7 @@ from pydl.tensor import Tensor
 __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
+    "CTCLoss",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "GaussianNLLLoss",
@@ -362,4 +364,23 @@ class TripletMarginWithDistanceLoss(Loss):
             margin=self.margin,
             swap=self.swap,
             reduction=self.reduction,
+        )
+
+
+class CTCLoss(Module):
+    """-log of the probability that an input spells its target; `functional.ctc_loss` says how.
+
+    Args: blank: the class that spells nothing; reduction: 'mean', 'sum' or 'none'; zero_infinity: 0 in place of an
+        infinite loss, of an input too short for its target.
+    """
+
+    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
+        super().__init__()
+        check_reduction("CTCLoss", reduction)
+        self.blank, self.reduction, self.zero_infinity = blank, reduction, zero_infinity
+
+    def forward(self, log_probs: Tensor, targets: Tensor, input_lengths: Lengths, target_lengths: Lengths) -> Tensor:
+        """log_probs (t, n, c) or (t, c), targets (n, longest) or one after the other, and lengths (n,)."""
+        return F.ctc_loss(
+            log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity
         )

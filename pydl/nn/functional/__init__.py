@@ -31,6 +31,7 @@ from pydl.nn.functional.classification import (
     nll_loss,
 )
 from pydl.nn.functional.conv import conv_out_size
+from pydl.nn.functional.ctc import ctc_loss
 from pydl.nn.functional.distance import bilinear, cosine_similarity, normalize, pairwise_distance, pdist
 from pydl.nn.functional.dropout import (
     alpha_dropout,
@@ -115,6 +116,7 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",
