@@ -3,10 +3,38 @@
 import fnmatch
 from itertools import chain
 
-from bench import attention, conv, e2e, gemm, losses, movement, optim, overhead, pointwise, resample, sort, transforms
+from bench import (
+    attention,
+    conv,
+    e2e,
+    gemm,
+    losses,
+    movement,
+    optim,
+    overhead,
+    pointwise,
+    resample,
+    rnn,
+    sort,
+    transforms,
+)
 from bench.workload import Workload
 
-FAMILIES = (overhead, gemm, conv, attention, pointwise, losses, resample, movement, sort, optim, e2e, transforms)
+FAMILIES = (
+    overhead,
+    gemm,
+    conv,
+    attention,
+    rnn,
+    pointwise,
+    losses,
+    resample,
+    movement,
+    sort,
+    optim,
+    e2e,
+    transforms,
+)
 WORKLOADS: dict[str, Workload] = {w.name: w for w in chain.from_iterable(f.WORKLOADS for f in FAMILIES)}
 
 

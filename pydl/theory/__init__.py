@@ -2,10 +2,18 @@
 
 from pydl.theory.batch_scaling import BatchScaling, NoisyQuadratic, steps_to_target
 from pydl.theory.landscape import LANDSCAPES, descent_path, local_entropy, online_regret, quadratic_rates
+from pydl.theory.recurrent import (
+    SLOPES,
+    gradient_profile,
+    jacobian_bounds,
+    rnn_jacobian_norms,
+    stability_constant,
+)
 from pydl.theory.risk import FeatureClass, RiskDecomposition, TeacherTask, error_decomposition
 
 __all__ = [
     "LANDSCAPES",
+    "SLOPES",
     "BatchScaling",
     "FeatureClass",
     "NoisyQuadratic",
@@ -13,8 +21,12 @@ __all__ = [
     "TeacherTask",
     "descent_path",
     "error_decomposition",
+    "gradient_profile",
+    "jacobian_bounds",
     "local_entropy",
     "online_regret",
     "quadratic_rates",
+    "rnn_jacobian_norms",
+    "stability_constant",
     "steps_to_target",
 ]

@@ -6,6 +6,7 @@ from pydl.nn.utils.clip import clip_grad_norm_, clip_grad_value_, clip_grads_wit
 from pydl.nn.utils.rnn import tbptt
 from pydl.nn.utils.skip import skip_init
 from pydl.nn.utils.spectral_norm import remove_spectral_norm, spectral_norm
+from pydl.nn.utils.stable import project_stable
 from pydl.nn.utils.tie import tie, untie
 from pydl.nn.utils.vector import parameters_to_vector, vector_to_parameters
 from pydl.nn.utils.weight_norm import remove_weight_norm, weight_norm
@@ -19,6 +20,7 @@ __all__ = [
     "parameters_to_vector",
     "parametrizations",
     "parametrize",
+    "project_stable",
     "remove_spectral_norm",
     "remove_weight_norm",
     "rnn",

@@ -1,0 +1,1 @@
+"""Recipes of recurrent and temporal networks."""

@@ -1,0 +1,87 @@
+"""How gradients travel through depth and time, measured against their bounds.
+
+The Jacobian of a simple recurrent network from step t back to step k is a product of t - k factors diag(f'(a)) W: its
+norm is at most (|W| g)^(t - k), where g is the largest slope of f: 1 for tanh, relu and the identity, 1/4 for the
+sigmoid. Sources: Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013 (arXiv:1211.5063).
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from pydl import nn
+from pydl.autograd import grad
+from pydl.autograd.mode import no_grad
+from pydl.errors import ArgumentError, ShapeError
+from pydl.tensor import Tensor
+
+__all__ = ["SLOPES", "gradient_profile", "jacobian_bounds", "rnn_jacobian_norms", "stability_constant"]
+
+Floats = npt.NDArray[np.float64]
+SLOPES = {"tanh": 1.0, "relu": 1.0, "identity": 1.0, "sigmoid": 0.25}
+
+
+def _slope(kind: str, y: Floats) -> Floats:
+    """f' where f gave y."""
+    if kind == "identity":
+        return np.ones_like(y)
+    return 1 - y * y if kind == "tanh" else y * (1 - y) if kind == "sigmoid" else (y > 0).astype(np.float64)
+
+
+def _simple(rnn: nn.RNN, name: str) -> Floats:
+    """The recurrent weight of a network that the theory is about, in float64."""
+    if not isinstance(rnn, nn.RNN) or rnn.num_layers != 1 or rnn.bidirectional or rnn.form != "elman":
+        raise ArgumentError(f"{name}: expected an nn.RNN of one layer and one direction, of form 'elman'")
+    return np.asarray(rnn.all_weights[0][1].detach().numpy(), dtype=np.float64)
+
+
+def rnn_jacobian_norms(rnn: nn.RNN, x: Tensor, h0: Tensor | None = None) -> Floats:
+    """The spectral norms of d h_t / d h_(t - gap) for gap 0 to t, where t is the last step.
+
+    Args: rnn: of one layer.   x: (t, i).   h0: (1, h), zeros where left out.
+    Returns: (t + 1,), the first 1, the last with respect to h0.
+    """
+    weight = _simple(rnn, "rnn_jacobian_norms")
+    if x.ndim != 2:
+        raise ShapeError(f"rnn_jacobian_norms: x {x.shape}: expected (time, features)")
+    with no_grad():
+        states = rnn(x, h0)[0].numpy().astype(np.float64)
+    product, norms = np.eye(len(weight)), [1.0]
+    for y in states[::-1]:
+        product = product @ (_slope(rnn.nonlinearity, y)[:, None] * weight)
+        norms.append(float(np.linalg.norm(product, 2)))
+    return np.array(norms)
+
+
+def jacobian_bounds(rnn: nn.RNN, gaps: int) -> Floats:
+    """(|W| g)^gap for gap 0 to gaps: above `rnn_jacobian_norms`, whatever the input."""
+    return np.asarray(stability_constant(rnn) ** np.arange(gaps + 1, dtype=np.float64))
+
+
+def stability_constant(rnn: nn.RNN) -> float:
+    """How much the step contracts, at least: |f(h, x) - f(h', x)| <= constant |h - h'|. Below 1 the network is stable.
+
+    Source: Miller & Hardt 2019 (arXiv:1805.10369). See `nn.utils.project_stable`.
+    """
+    return float(np.linalg.norm(_simple(rnn, "stability_constant"), 2)) * SLOPES[rnn.nonlinearity]
+
+
+def gradient_profile(model: Iterable[nn.Module], batch: Tensor, seed: Tensor | None = None) -> Floats:
+    """The norm of the gradient with respect to the output of each of a row of modules, first to last.
+
+    Args: model: modules that run one after the other, as an nn.Sequential.   batch: the input of the first.
+        seed: the gradient of the last output; ones where left out.
+    """
+    outputs = []
+    for module in model:
+        batch = module(batch)
+        outputs.append(batch)
+    if not outputs or not batch.requires_grad:
+        raise ArgumentError("gradient_profile: expected modules with parameters that require gradients")
+    inner = [y for y in outputs[:-1] if y.requires_grad]
+    last = batch * 0 + 1 if seed is None else seed
+    found = grad([batch], inner, [last.detach()]) if inner else ()
+    norms = iter([*(float(np.linalg.norm(g.numpy())) for g in found if g is not None)])
+    profile = [next(norms) if y.requires_grad else 0.0 for y in outputs[:-1]]
+    return np.array([*profile, float(np.linalg.norm(last.numpy()))])
