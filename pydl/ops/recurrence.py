@@ -19,7 +19,8 @@ from pydl.ops.create import zeros
 from pydl.ops.elementary import tanh
 from pydl.ops.gemm import addmm, linear, matmul
 from pydl.ops.index import index_select
-from pydl.ops.shape import cat, chunk, narrow, reshape, stack, transpose, unbind
+from pydl.ops.parts import chunk, unbind
+from pydl.ops.shape import cat, narrow, reshape, stack, transpose
 from pydl.tensor import Tensor
 
 __all__: list[str] = []
