@@ -14,6 +14,7 @@ from pydl import _C
 from pydl.autograd.mode import mode
 from pydl.autograd.op import recovered
 from pydl.autograd.several import Several, part_of
+from pydl.errors import DtypeError
 from pydl.ops.activation import relu, sigmoid
 from pydl.ops.create import zeros
 from pydl.ops.elementary import tanh
@@ -228,6 +229,8 @@ def recurrent(
     sizes = None if sizes is None else list(sizes)
     inputs = [x, h0, c0, *w]
     if x.dtype in HALF:
+        if mode.cast is None and w[0] is not None and w[0].dtype is not x.dtype:  # under autocast weights stay wide
+            raise DtypeError(f"{cell}: input of {x.dtype} does not match weight_ih of {w[0].dtype}")
         inputs = [t if t is None or t.dtype is not x.dtype else t.to(_C.float32) for t in inputs]
     run = Recurrent.apply if cell in KERNELS else _recurrent_plain
     made = run(*inputs, cell=cell, reverse=reverse, sizes=sizes)

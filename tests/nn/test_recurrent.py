@@ -196,6 +196,20 @@ def test_half(kind: str, dtype: str) -> None:
     assert given.grad.dtype is low and all(p.grad.dtype is low for p in ours.parameters())
 
 
+def test_mixed_precision() -> None:
+    """Under autocast a narrow input meets wide weights: computed in float32, given back as it came."""
+    net, first = nn.LSTM(5, 7), nn.Linear(3, 5)
+    x = pydl.randn(4, 2, 3)
+    with pydl.amp.autocast("cpu"):
+        y, _ = net(first(x))
+    assert y.dtype is pydl.bfloat16
+    np.testing.assert_allclose(y.detach().float().numpy(), net(first(x))[0].detach().numpy(), atol=0.02)
+    y.float().sum().backward()
+    assert net.weight_ih_l0.grad.dtype is pydl.float32
+    with pytest.raises(DtypeError, match="does not match weight_ih"):
+        net(first(x).bfloat16())
+
+
 def test_texts() -> None:
     for kind, options in product(KINDS, [{}, {"num_layers": 2, "dropout": 0.5, "bias": False}, {"batch_first": True}]):
         ours, theirs = pair(kind, 5, 7, **options)
