@@ -6,6 +6,7 @@ from pydl.models.finetune import freeze, head_name, param_groups, replace_head, 
 from pydl.models.generation import LanguageModel, Uncached, generate, stream
 from pydl.models.googlenet import GoogLeNet, GoogLeNetOutputs, SmallInception, auxiliary_loss, googlenet
 from pydl.models.gpt import GPT, GPTConfig, GPTState
+from pydl.models.language import RNNLanguageModel, detach_state, unroll
 from pydl.models.lenet import LeNet, LeNet5
 from pydl.models.mlp import MLP
 from pydl.models.resnet import BasicBlock, Bottleneck, ResNet, resnet18, resnet34, resnet50, resnet101, resnet152
@@ -30,6 +31,7 @@ __all__ = [
     "LeNet",
     "LeNet5",
     "OverFeat",
+    "RNNLanguageModel",
     "ResNet",
     "SmallInception",
     "Uncached",
@@ -37,6 +39,7 @@ __all__ = [
     "alexnet",
     "auxiliary_loss",
     "beam_search",
+    "detach_state",
     "freeze",
     "generate",
     "generate_text",
@@ -59,6 +62,7 @@ __all__ = [
     "stream_text",
     "transfer",
     "unfreeze",
+    "unroll",
     "vgg11",
     "vgg11_bn",
     "vgg13",
