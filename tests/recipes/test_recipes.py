@@ -16,9 +16,9 @@ from pydl.recipes.registry import find, recipes, rows
 COVERED = {
     *(f"C{i:02}" for i in (1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 14, 15, 16, 17, 18, 22, 25, 26)),
     *(f"O{i:02}" for i in (1, 2, 3, 4, 5, 6, 11, 18, 19, 20, 28)),
-    *("V06", "V09", "C19", "D07", "D09"),
+    *("V06", "V09", "C19", "D07", "D09", "R03", "R07", "R08", "N12"),
 }
-NEEDS_FILES = ("mlp-mnist", "mlp-fashion", "lenet-mnist", "lenet5-mnist")
+NEEDS_FILES = ("mlp-mnist", "mlp-fashion", "lenet-mnist", "lenet5-mnist", "shakespeare-lstm", "shakespeare-gpt")
 SECONDS = {"t0": 5, "t1": 60, "t2": 300}
 PATIENCE = 6  # a busy machine, and instruction sets without wide vectors
 
@@ -27,7 +27,7 @@ def _marked(name: str) -> object:
     slow = recipes()[name].RECIPE.time != "t0"
     missing = name in NEEDS_FILES and "PYDL_DATA" not in os.environ
     marks = [pytest.mark.slow] if slow else []
-    marks += [pytest.mark.skip(reason="needs the image files: set PYDL_DATA to their folder")] if missing else []
+    marks += [pytest.mark.skip(reason="needs its data files: set PYDL_DATA to their folder")] if missing else []
     return pytest.param(name, marks=marks)
 
 
