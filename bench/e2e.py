@@ -56,6 +56,11 @@ def _job(step: Callable[[], Any]) -> Job:
     return Job(step, lambda: [step().item() for _ in range(3)])
 
 
+def step_job(lib: Library, loss: Callable[[], Any], optimizer: Any) -> Job:
+    """A training step: zero the gradients, loss, backward, optimizer."""
+    return _job(_step(lib, loss, optimizer))
+
+
 def _classifier(batch: int, sizes: tuple[int, ...]) -> Workload:
     def data(rng: np.random.Generator) -> list[Array]:
         x = rng.standard_normal((batch, sizes[0]), dtype=np.float32)

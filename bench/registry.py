@@ -8,6 +8,7 @@ from bench import (
     conv,
     e2e,
     gemm,
+    language,
     losses,
     movement,
     optim,
@@ -33,6 +34,7 @@ FAMILIES = (
     sort,
     optim,
     e2e,
+    language,
     transforms,
 )
 WORKLOADS: dict[str, Workload] = {w.name: w for w in chain.from_iterable(f.WORKLOADS for f in FAMILIES)}
