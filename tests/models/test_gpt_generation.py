@@ -1,0 +1,48 @@
+"""Generation from a GPT with its cache is generation without one."""
+
+import numpy as np
+import pytest
+
+import pydl
+from pydl.models import GPT, LanguageModel, Uncached, beam_search, generate, stream
+
+PROMPT = np.random.default_rng(0).integers(0, 11, (3, 4))
+
+
+@pytest.fixture(scope="module")
+def gpt():
+    pydl.manual_seed(0)
+    model = GPT(vocab_size=11, block_size=16, n_layer=2, n_head=2, n_embd=8, dropout=0.5)
+    for p in model.parameters():
+        p.detach().mul_(8.0 if p.ndim > 1 else 1.0)  # far from uniform
+    return model
+
+
+def test_tokens(gpt):
+    assert isinstance(gpt, LanguageModel) and gpt.training
+    made = generate(gpt, PROMPT, 12, temperature=0)
+    assert made.tolist() == generate(Uncached(gpt), PROMPT, 12, temperature=0).tolist() and gpt.training
+    source = [pydl.Generator().manual_seed(3) for _ in range(2)]
+    drawn = generate(gpt, PROMPT[0], 12, top_k=5, top_p=0.9, repetition_penalty=1.2, generator=source[0]).tolist()
+    options = {"top_k": 5, "top_p": 0.9, "repetition_penalty": 1.2, "generator": source[1]}
+    assert drawn == [*PROMPT[0], *stream(gpt, PROMPT[0], 12, **options)]
+
+
+def test_window(gpt):
+    """Once there are more tokens than the model looks back on, it sees the last ones, as if the text began there."""
+    made = generate(gpt, PROMPT, 30, temperature=0)
+    gpt.eval()
+    expected = PROMPT
+    for _ in range(30):
+        logits = gpt(pydl.tensor(expected[:, -16:]))[:, -1].detach().numpy()
+        expected = np.concatenate([expected, logits.argmax(-1)[:, None]], 1)
+    gpt.train()
+    assert made.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("stops", [(), (3,)])
+def test_beams(gpt, stops):
+    options = {"stop_tokens": stops, "num_return_sequences": 3, "length_penalty": 0.6}
+    cached, plain = (beam_search(model, PROMPT, 8, 4, **options) for model in (gpt, Uncached(gpt)))
+    assert cached.sequences.tolist() == plain.sequences.tolist()
+    np.testing.assert_allclose(cached.scores.numpy(), plain.scores.numpy(), rtol=1e-5)
