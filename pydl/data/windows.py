@@ -5,7 +5,7 @@ A language model reads x and predicts y, the same tokens moved by one. Axes: n t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,9 @@ class BPTTBatches(Dataset[Pair]):
         start = _within("BPTTBatches", index, len(self)) * self.bptt
         stop = min(start + self.bptt, self.streams.shape[1] - 1)
         return _tensor(self.streams[:, start:stop]), _tensor(self.streams[:, start + 1 : stop + 1])
+
+    def __iter__(self) -> Iterator[Pair]:
+        return (self[index] for index in range(len(self)))
 
 
 class SlidingWindows(Dataset[Pair]):

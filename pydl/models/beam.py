@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from pydl import _C, ops
 from pydl.errors import ArgumentError
-from pydl.models.generation import Decoder, LanguageModel, as_count, as_prompt, as_stops
+from pydl.models.generation import Decoder, LanguageModel, Prompt, as_count, as_prompt, as_stops
 from pydl.nn import functional as F
 from pydl.tensor import Tensor
 
@@ -33,7 +33,7 @@ class BeamResult(NamedTuple):
 
 def beam_search(
     model: LanguageModel | Callable[[Tensor], Any],
-    prompt: Tensor | Sequence[Any],
+    prompt: Prompt,
     max_new_tokens: int,
     num_beams: int,
     *,

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from pydl import _C, ops
 from pydl.autograd.mode import no_grad
 from pydl.errors import ArgumentError, DtypeError, ShapeError
@@ -17,6 +19,8 @@ from pydl.ops.random import Generator
 from pydl.tensor import Tensor
 
 __all__ = ["LanguageModel", "Uncached", "generate", "stream"]
+
+Prompt = Tensor | np.ndarray[Any, Any] | Sequence[Any]
 
 
 @runtime_checkable
@@ -165,7 +169,7 @@ class Sampling:
 
 def generate(
     model: LanguageModel | Callable[[Tensor], Any],
-    prompt: Tensor | Sequence[Any],
+    prompt: Prompt,
     max_new_tokens: int,
     *,
     temperature: float = 1.0,
@@ -213,7 +217,7 @@ def generate(
 
 def stream(
     model: LanguageModel | Callable[[Tensor], Any],
-    prompt: Tensor | Sequence[Any],
+    prompt: Prompt,
     max_new_tokens: int,
     *,
     temperature: float = 1.0,
@@ -266,7 +270,7 @@ def _is_one_of(tokens: Tensor, stops: tuple[int, ...]) -> Tensor:
     return found
 
 
-def as_prompt(name: str, prompt: Tensor | Sequence[Any]) -> Tensor:
+def as_prompt(name: str, prompt: Prompt) -> Tensor:
     """int64 (b, t) or (t,), not empty."""
     ids = prompt.detach() if isinstance(prompt, Tensor) else ops.as_tensor(prompt)
     if ids.ndim not in (1, 2) or 0 in ids.shape:

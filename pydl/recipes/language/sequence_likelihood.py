@@ -76,7 +76,7 @@ def _best_nll(p: np.ndarray, fed_back: bool, s: Settings) -> float:
         optimizer.step()
         schedule.step()
     with no_grad():
-        return _expected_nll(model, tensor(ids), targets, weights).item()
+        return float(_expected_nll(model, tensor(ids), targets, weights))
 
 
 def _expected_nll(model: RNNLanguageModel, ids: Tensor, targets: Tensor, weights: Tensor) -> Tensor:

@@ -92,7 +92,7 @@ def _cost(model: RNNLanguageModel, words: np.ndarray, s: Settings) -> float:
     """-log p of a closing bracket given the true word before it, on average."""
     x, y = _pair(words)
     with no_grad():
-        return F.cross_entropy(unroll(model, x)[:, s.depth :].flatten(0, 1), y[:, s.depth :].flatten()).item()
+        return float(F.cross_entropy(unroll(model, x)[:, s.depth :].flatten(0, 1), y[:, s.depth :].flatten()))
 
 
 def _leak(model: RNNLanguageModel, s: Settings) -> float:
@@ -105,5 +105,5 @@ def _leak(model: RNNLanguageModel, s: Settings) -> float:
         for place in range(1, x.shape[1]):
             poisoned = x.numpy().copy()
             poisoned[:, place:] = START
-            changes.append((unroll(model, from_numpy(poisoned)) - clean)[:, :place].abs().max().item())
+            changes.append(float((unroll(model, from_numpy(poisoned)) - clean)[:, :place].abs().max()))
     return max(changes)
