@@ -2,7 +2,7 @@
 
 Each has the best of five rates, chosen by its own training loss. Rates of the logistic regression fall as 1 / sqrt(t).
 
-Measured with seeds 0-2: on logistic regression Adam ends 1 to 2 % above Nesterov's method, on the CNN 1 % below to 9 %
+Measured with seeds 0-2: on logistic regression Adam ends less than 1 % above Nesterov's, on the CNN 1 % below to 9 %
 above it; Adagrad and RMSprop end 15 % and more above Adam.
 """
 
