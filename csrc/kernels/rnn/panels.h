@@ -13,6 +13,8 @@ namespace {
 // for each other.
 constexpr int64_t kFewRows = 3;
 constexpr int kMostGroups = 4;
+// Steps of k per pass over c. Nothing has to be packed meanwhile, so it is the most that gemm takes.
+constexpr int64_t kDeep = 512;
 
 // Where the columns of a group go: c = [c +] a w + bias. Pointers are to the first row and unit.
 template <class T>
@@ -109,7 +111,8 @@ template <class T>
 void multiply(const Panels<T>& w, int64_t block, int64_t rows, const T* a, int64_t ars, const Target<T>* to) {
   if (w.few) return multiply_few(w, block, rows, a, ars, to);
   const int64_t j = block * w.width(), cols = w.kept(block), lanes = w.lanes(block);
-  const int64_t tile = even_rows<T>(rows), tiles = ceil_div(rows, tile), depth = even_depth<T>(rows, w.k);
+  const int64_t tile = even_rows<T>(rows), tiles = ceil_div(rows, tile);
+  const int64_t depth = round_up(ceil_div(w.k, ceil_div(w.k, kDeep)), 8);
   for (int64_t g = 0; g < w.groups; ++g) {
     const T* panel = w.at(block, g);
     for (int64_t p0 = 0; p0 < w.k; p0 += depth) {
