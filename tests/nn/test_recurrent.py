@@ -77,7 +77,7 @@ def as_hx(found: list[tuple[Any, Any]], which: int) -> Any:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("bias", "batch_first", "bidirectional", "given"), product([True, False], repeat=4))
+@pytest.mark.parametrize(("bias", "batch_first", "bidirectional", "given"), list(product([True, False], repeat=4)))
 def test_layers(kind: str, bias: bool, batch_first: bool, bidirectional: bool, given: bool) -> None:
     options = {"bias": bias, "batch_first": batch_first, "bidirectional": bidirectional}
     for layers, dtype in ((1, "float32"), (2, "float64"), (3, "float64")):

@@ -45,7 +45,7 @@ def lamb(x, state, g, lr, decay, beta1=0.9, beta2=0.99, eps=1e-6):
     return x - lr * (size / length if size > 0 and length > 0 else 1.0) * u
 
 
-@pytest.mark.parametrize("decay, maximize", product([0.0, 0.1], [False, True]))
+@pytest.mark.parametrize("decay, maximize", list(product([0.0, 0.1], [False, True])))
 def test_lamb_is_its_algorithm(decay, maximize):
     params = parameters()
     params[3].data = pydl.zeros(5, dtype=pydl.float64)  # a norm of 0
@@ -124,7 +124,7 @@ def newton_schulz(x, steps=5, eps=1e-7):
 
 
 @pytest.mark.parametrize(
-    "decay, nesterov, adjust", product([0.0, 0.1], [False, True], [None, "original", "match_rms_adamw"])
+    "decay, nesterov, adjust", list(product([0.0, 0.1], [False, True], [None, "original", "match_rms_adamw"]))
 )
 def test_muon_is_its_algorithm(decay, nesterov, adjust):
     params = parameters([(3, 4), (6, 4), (3, 4), (5, 5)])
