@@ -37,7 +37,7 @@ struct PlaneJob {
       *reads;  // of each tap, in the weights and in the staged image
 };
 
-// The vectors of a row to where they belong: plain ones stay in registers.
+// The vectors of a row, n <= V N numbers, to where they belong: plain ones stay in registers.
 template <int V, class S, class T>
 inline __attribute__((always_inline)) void put_vectors(const Correlation<S>& c, const Register<T> (&acc)[V], int64_t n,
                                                        S* y) {
@@ -109,7 +109,7 @@ int64_t write_three_by_three(const Correlation<S>& c, const Layout& l, const T* 
       sum_three_by_three<T, H>(image + from * l.y + x, l.y, at, wv, bias, acc);
       for (int h = 0; h < H; ++h) {
         const Register<T> one[1] = {acc[h]};
-        put_vectors<1, S, T>(c, one, c.axis[2].count - x,
+        put_vectors<1, S, T>(c, one, least(N, c.axis[2].count - x),
                              y + (from + h) * c.axis[1].pitch * c.y_y + x * c.axis[2].pitch);
       }
     }
