@@ -56,7 +56,10 @@ inline Vec<T> poly(Vec<T> x, const C (&c)[n]) {
 template <class T>
 inline Vec<T> power_of_2(Vec<T> n) {
   using F = Format<T>;
-  return from_bits<T>((bits(n + F::kRound) << F::kMantissa) + F::kOne);
+  using UBits = typename Vec<T>::UBits;
+  using UInt = std::make_unsigned_t<typename F::Int>;
+  const UBits b = reinterpret_cast<UBits>(bits(n + F::kRound) << F::kMantissa) + static_cast<UInt>(F::kOne);
+  return from_bits<T>(reinterpret_cast<typename Vec<T>::Bits>(b));  // wraps at NaN
 }
 
 // a * 2^n for integers |n| < 2^12 (float: 2^9), also where the result overflows or is subnormal.
