@@ -1,12 +1,13 @@
 """Every error that pydl raises on purpose is a PydlError, and also the built-in error that Python's users expect."""
 
-from pydl._C import ArgumentError, BoundsError, DeviceError, DtypeError, PydlError, ShapeError
+from pydl._C import ArgumentError, BoundsError, CaptureError, DeviceError, DtypeError, PydlError, ShapeError
 
 __all__ = [
     "ArgumentError",
     "AttributeMissingError",
     "AutogradError",
     "BoundsError",
+    "CaptureError",
     "CheckpointError",
     "DeviceError",
     "DtypeError",

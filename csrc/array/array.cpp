@@ -1,6 +1,7 @@
 #include "array/array.h"
 
 #include "array/errors.h"
+#include "memory/plan_memory.h"
 #include "memory/pool.h"
 
 namespace pydl {
@@ -34,7 +35,10 @@ int64_t tick() {
 Storage* Storage::allocate(size_t bytes) {
   auto* s = new Storage;
   try {
-    s->data_ = pool_allocate(bytes);
+    PlanMemory* home = watched() ? recorded_memory() : nullptr;
+    s->data_ = home ? home->allocate(bytes) : pool_allocate(bytes);
+    if (home) home->retain();
+    s->home_ = home;
   } catch (...) {
     delete s;
     throw;
@@ -50,14 +54,19 @@ Storage* Storage::borrow(void* data, size_t bytes, bool read_only, void* owner, 
   s->read_only_ = read_only;
   s->owner_ = owner;
   s->release_ = release;
+  if (watched()) note_borrow(s);
   return s;
 }
 
 void Storage::destroy() {
-  if (release_)
+  if (release_) {
     release_(owner_);
-  else
+  } else if (home_) {
+    home_->free(data_);
+    home_->release();
+  } else {
     pool_free(data_, bytes_);
+  }
   delete this;
 }
 

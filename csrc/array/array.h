@@ -10,6 +10,7 @@
 
 #include "array/dtype.h"
 #include "array/view.h"
+#include "array/watch.h"
 
 namespace pydl {
 
@@ -67,7 +68,13 @@ class Storage {
   int32_t refs() const { return refs_.load(std::memory_order_relaxed); }
   // When it was last changed in place, by the clock below; 0 for never.
   int64_t version() const { return version_; }
-  void bump() { version_ = tick(); }
+  void bump() {
+    version_ = tick();
+    if (watched()) note_change(this);
+  }
+  void set_version(int64_t version) { version_ = version; }
+  // The memory of the plan that it was made for; null for most.
+  PlanMemory* home() const { return home_; }
 
  private:
   Storage() = default;
@@ -77,6 +84,7 @@ class Storage {
   size_t bytes_ = 0;
   void* owner_ = nullptr;
   Release release_ = nullptr;
+  PlanMemory* home_ = nullptr;
   std::atomic<int32_t> refs_{1};
   int64_t version_ = 0;
   bool read_only_ = false;
@@ -103,8 +111,11 @@ class Array {
   // Dense, uninitialised.
   static Array empty(const Shape& shape, Dtype dtype, Device device = {});
 
-  const View& view() const { return view_; }
-  operator const View&() const { return view_; }
+  const View& view() const {
+    if (watched()) note_use(storage_);
+    return view_;
+  }
+  operator const View&() const { return view(); }
   Storage* storage() const { return storage_; }
   Device device() const { return device_; }
   Dtype dtype() const { return view_.dtype; }

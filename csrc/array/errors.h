@@ -23,6 +23,9 @@ struct BoundsError : std::runtime_error {
 struct ValueError : std::runtime_error {
   using runtime_error::runtime_error;
 };
+struct CaptureError : std::runtime_error {
+  using runtime_error::runtime_error;
+};
 
 template <class Error, class... Parts>
 [[noreturn]] void fail(const Parts&... parts) {

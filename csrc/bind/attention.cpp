@@ -54,11 +54,11 @@ std::optional<Array> check_lengths(const std::optional<Array>& lengths, const Ar
     fail<ShapeError>("attention: expected one int64 length for each of ", k.size(0), " examples, got ",
                      lengths->shape(), " of dtype ", lengths->dtype());
   const Array dense = contiguous(*lengths);
-  for (int64_t b = 0; b < k.size(0); ++b) {
-    const int64_t n = dense.view().as<int64_t>()[b];
-    if (n < 0 || n > k.size(2))
-      fail<BoundsError>("attention: length ", n, " is out of range: expected one in [0, ", k.size(2), "]");
-  }
+  check("check_lengths", [n = dense.view().as<int64_t>(), count = k.size(0), most = k.size(2)] {
+    for (int64_t b = 0; b < count; ++b)
+      if (n[b] < 0 || n[b] > most)
+        fail<BoundsError>("attention: length ", n[b], " is out of range: expected one in [0, ", most, "]");
+  });
   return dense;
 }
 

@@ -37,6 +37,7 @@ void bind_pool(py::module_& m);
 void bind_resample(py::module_& m);
 void bind_attention(py::module_& m);
 void bind_rnn(py::module_& m);
+void bind_plan(py::module_& m);
 void bind_runtime(py::module_& m);
 
 // Launches a kernel; the GIL is given up for work (in elements read or written) that takes longer than taking it back.

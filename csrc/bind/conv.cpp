@@ -164,8 +164,8 @@ std::string conv_path(const std::string& product, const Array& x, const Array& w
                                                              "input_grad or weight_grad, got " +
                                                              product);
   ConvPath path = ConvPath::packed;
-  run<&ConvKernels::conv_path>(0, x.device(), which, with_three_axes(x).view(), with_three_axes(w).view(), spec_of(s),
-                               with_three_axes(y).view(), &path);
+  peek<&ConvKernels::conv_path>(x.device(), which, with_three_axes(x).view(), with_three_axes(w).view(), spec_of(s),
+                                with_three_axes(y).view(), &path);
 #define PYDL_NAME(name) #name,
   static const char* const names[] = {PYDL_CONV_PATHS(PYDL_NAME)};
 #undef PYDL_NAME

@@ -28,7 +28,7 @@ Array scalar(const py::handle& value, Dtype dtype, Device device) {
     const int64_t whole = PyLong_AsLongLongAndOverflow(value.ptr(), &too_large);
     if (too_large) fail<ValueError>("the number ", py::str(value).cast<std::string>(), " does not fit into int64");
     View from = y;
-    from.data = const_cast<int64_t*>(&whole);
+    from.data = const_cast<int64_t*>(kept(&whole));
     from.dtype = Dtype::i64;
     copy_values(from, y, device);
     return y;
@@ -39,6 +39,12 @@ Array scalar(const py::handle& value, Dtype dtype, Device device) {
     fail<DtypeError>("expected a number that float64 can hold, got ", py::repr(value).cast<std::string>());
   }
   return filled({}, dtype, number, device);
+}
+
+// A number that is never written to: made once, also where launches are recorded.
+Array constant(const py::handle& value, Dtype dtype, Device device) {
+  const Unrecorded ordinary;
+  return scalar(value, dtype, device);
 }
 
 Array full(const Shape& shape, const py::handle& value, Dtype dtype, Device device) {
@@ -62,7 +68,7 @@ Array arange(double start, double end, double step, Dtype dtype, Device device) 
 // Written directly: every backward starts with it.
 std::optional<Array> seed_gradient(const Array& root) {
   if (root.numel() != 1) return std::nullopt;
-  if (root.dtype() != Dtype::f32) return filled(root.shape(), root.dtype(), 1, root.device());
+  if (root.dtype() != Dtype::f32 || watched()) return filled(root.shape(), root.dtype(), 1, root.device());
   Array y = Array::empty(root.shape(), Dtype::f32, root.device());
   *y.view().as<float>() = 1;
   return y;
@@ -129,6 +135,7 @@ py::dtype to_numpy_dtype(Dtype d) {
 
 // A NumPy array on the same memory, which it keeps alive.
 py::array to_numpy(const Array& x) {
+  refuse_reading("numpy");
   if (x.device().kind != DeviceKind::cpu) fail<DeviceError>("numpy: the tensor is not on the CPU: use .cpu() first");
   const auto item = static_cast<py::ssize_t>(size_of(x.dtype()));
   std::vector<py::ssize_t> shape, strides;
@@ -149,6 +156,8 @@ void bind_create(py::module_& m) {
   m.def("set_default_dtype", &set_default_dtype, py::arg("dtype"));
   m.def("empty", &empty, py::arg("shape"), py::arg("dtype"), py::arg("device"));
   m.def("scalar", &scalar, py::arg("value"), py::arg("dtype"), py::arg("device"));
+  m.def("constant", &constant, py::arg("value"), py::arg("dtype"), py::arg("device"),
+        "a scalar that is never written to, made outside of any recording");
   m.def("full", &full, py::arg("shape"), py::arg("value"), py::arg("dtype"), py::arg("device"));
   m.def("seed_gradient", &seed_gradient, py::arg("root"), "1 in the shape of root; None unless root is one number");
   m.def("arange", &arange, py::arg("start"), py::arg("end"), py::arg("step"), py::arg("dtype"), py::arg("device"));

@@ -89,6 +89,7 @@ py::capsule to_capsule(const Array& x, uint64_t flags) {
 }
 
 py::capsule to_dlpack(const Array& x, bool versioned, bool copied) {
+  refuse_reading("__dlpack__");
   const bool read_only = x.storage() && x.storage()->read_only();
   if (!versioned && read_only)
     fail<ValueError>("__dlpack__: read-only memory needs a consumer of DLPack 1.0 or later (max_version)");

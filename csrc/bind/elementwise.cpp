@@ -143,7 +143,9 @@ void check_divisor(const char* op, const Array& b) {
   coalesce(views, 3);
   launch<&ElementwiseKernels::compare>(b.device(), Compare::eq, from, against, to);
   launch<&ReduceKernels::reduce>(b.device(), Reduce::any, reshape(hit, {hit.numel()}).view(), any.view());
-  if (*any.view().as<bool>()) fail<ValueError>(op, ": division by zero in integers");
+  check("check_divisor", [op, found = any.view().as<bool>()] {
+    if (*found) fail<ValueError>(op, ": division by zero in integers");
+  });
 }
 
 Dtype binary_dtype(Binary op, const Array& a, const Array& b) {

@@ -5,22 +5,42 @@
 
 namespace pydl::bind {
 
+namespace {
+
+int64_t element(const View& x, int64_t i) {
+  return x.dtype == Dtype::i64 ? x.as<int64_t>()[i] : int64_t{x.as<int32_t>()[i]};
+}
+
+// Whether a dense index has negative entries; BoundsError if one is outside [-n, n).
+bool look_at_index(const char* op, const View& index, int64_t n, Device device) {
+  int64_t facts = 0;
+  View report;
+  report.data = &facts;
+  peek<&PlaceKernels::check_index>(device, index, n, report);
+  if (facts & 1) {
+    int64_t i = 0;
+    while (element(index, i) >= -n && element(index, i) < n) ++i;
+    fail<BoundsError>(op, ": index ", element(index, i), " is out of range for size ", n);
+  }
+  return facts != 0;
+}
+
+}  // namespace
+
 Array checked_index(const char* op, const Array& index, int64_t n) {
   if (index.dtype() != Dtype::i64 && index.dtype() != Dtype::i32)
     fail<DtypeError>(op, ": index must be int64 or int32, got ", index.dtype());
   const Array dense = contiguous(index);
   const int64_t count = dense.numel();
-  int64_t facts = 0;
-  View report;
-  report.data = &facts;
-  run<&PlaceKernels::check_index>(count, dense.device(), dense.view(), n, report);
-  if (facts & 1) {
-    const Array wide = cast(dense, Dtype::i64);
-    const int64_t* at = wide.view().as<int64_t>();
-    while (*at >= -n && *at < n) ++at;
-    fail<BoundsError>(op, ": index ", *at, " is out of range for size ", n);
+  const bool recorded = watched() && recording();
+  bool negative = recorded;  // a recorded launch must also fit the indices of a replay
+  if (recorded) {
+    check("check_index",
+          [op = kept_text(op), x = dense.view(), n, device = dense.device()] { look_at_index(op, x, n, device); });
+  } else {
+    negative = look_at_index(op, dense.view(), n, dense.device());
   }
-  if (facts == 0 && dense.dtype() == Dtype::i64) return dense;
+  if (!negative && dense.dtype() == Dtype::i64) return dense;
   Array counted = filled(dense.shape(), Dtype::i64, 0, dense.device());
   run<&PlaceKernels::fold_index>(count, dense.device(), dense.view(), n, counted.view());
   return counted;
@@ -70,6 +90,7 @@ Array gather(const Array& x, int64_t dim, const Array& index) {
 
 // The positions of what is true, (count, axes) int64.
 Array nonzero(const Array& x) {
+  refuse_reading("nonzero");
   const Array flags = contiguous(cast(x, Dtype::b8));
   const Array mask = flags.ndim() ? flags : reshape(flags, {1});
   Array counts = Array::empty({(mask.numel() + kMaskRun - 1) / kMaskRun}, Dtype::i64, x.device());

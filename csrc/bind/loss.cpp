@@ -5,17 +5,21 @@
 
 namespace pydl::bind {
 
-void check_classes(const char* op, const Array& target, int64_t classes, std::optional<int64_t> ignored) {
-  const int64_t* t = target.view().as<int64_t>();
+static void look_at_classes(const char* op, const int64_t* t, int64_t n, int64_t classes, bool ignores,
+                            int64_t ignored) {
   const uint64_t count = static_cast<uint64_t>(classes);
-  const int64_t skipped = ignored.value_or(0);
   bool good = true;
-  for (int64_t i = 0, n = target.numel(); i < n; ++i)
-    good &= (static_cast<uint64_t>(t[i]) < count) | ((t[i] == skipped) & ignored.has_value());
+  for (int64_t i = 0; i < n; ++i) good &= (static_cast<uint64_t>(t[i]) < count) | ((t[i] == ignored) & ignores);
   if (good) return;
-  while (static_cast<uint64_t>(*t) < count || (ignored && *t == skipped)) ++t;
+  while (static_cast<uint64_t>(*t) < count || (ignores && *t == ignored)) ++t;
   fail<BoundsError>(op, ": target ", *t, " is out of range for ", classes, " classes: expected classes in [0, ",
                     classes, ")");
+}
+
+void check_classes(const char* op, const Array& target, int64_t classes, std::optional<int64_t> ignored) {
+  const int64_t* t = target.view().as<int64_t>();
+  check("check_classes", [op = kept_text(op), t, n = target.numel(), classes, ignores = ignored.has_value(),
+                          skipped = ignored.value_or(0)] { look_at_classes(op, t, n, classes, ignores, skipped); });
 }
 
 py::tuple reduced_losses(const Array& loss, const Array& weights, int reduction) {
@@ -67,9 +71,11 @@ bool all_probabilities(const T* p, int64_t n) {
 
 void check_probabilities(const char* op, const Array& x) {
   const Array p = contiguous(cast(x, x.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32));
-  const bool good = p.dtype() == Dtype::f64 ? all_probabilities(p.view().as<double>(), p.numel())
-                                            : all_probabilities(p.view().as<float>(), p.numel());
-  if (!good) fail<ValueError>(op, ": expected probabilities in [0, 1]; for scores use the loss with logits");
+  check("check_probabilities", [op, x = p.view(), n = p.numel()] {
+    const bool good =
+        x.dtype == Dtype::f64 ? all_probabilities(x.as<double>(), n) : all_probabilities(x.as<float>(), n);
+    if (!good) fail<ValueError>(op, ": expected probabilities in [0, 1]; for scores use the loss with logits");
+  });
 }
 
 bool is_nan(const Array& one) {
@@ -79,7 +85,8 @@ bool is_nan(const Array& one) {
 
 // Numbers outside [0, 1] have a logarithm that is NaN, so the sum tells whether it is worth looking for them.
 void check_sum(const char* op, PairLoss kind, const Array& x, const Array& y) {
-  if (kind == PairLoss::probabilities && x.numel() && is_nan(y)) check_probabilities(op, x);
+  if (kind == PairLoss::probabilities && x.numel() && ((watched() && recording()) || is_nan(y)))
+    check_probabilities(op, x);
 }
 
 Array pair_loss(const Array& x, const Array& target, int kind, double parameter, int reduction) {

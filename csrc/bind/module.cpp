@@ -30,6 +30,8 @@ void bind_errors(py::module_& m) {
   define_error<DeviceError>(m, "DeviceError", "A device is not available, or tensors are on different ones.", base,
                             PyExc_RuntimeError);
   define_error<BoundsError>(m, "BoundsError", "An index or axis is out of range.", base, PyExc_IndexError);
+  define_error<CaptureError>(m, "CaptureError", "What a function does cannot be recorded and replayed.", base,
+                             PyExc_RuntimeError);
   define_error<ValueError>(m, "ArgumentError", "A value is not one that the operation takes.", base, PyExc_ValueError);
 }
 
@@ -58,6 +60,7 @@ PYBIND11_MODULE(_C, m) {
   bind_resample(m);
   bind_attention(m);
   bind_rnn(m);
+  bind_plan(m);
   bind_runtime(m);
 }
 

@@ -123,11 +123,13 @@ Array sum_squares(const Arrays& x) {
   return y;
 }
 
-void scale(const Arrays& x, double factor) {
+// x *= factor: float64, one element
+void scale_by(const Arrays& x, const Array& factor) {
   const Arrays dx = dense(x);
   const auto s = spans("scale", "tensors", dx, x, Role::parameter);
-  const Array f = filled({1}, Dtype::f64, factor);
-  run<&OptimKernels::scale>(total(s), {}, list(s), f.view());
+  if (factor.dtype() != Dtype::f64 || factor.numel() != 1)
+    fail<ValueError>("scale: expected one float64 factor, got shape ", factor.shape(), " of dtype ", factor.dtype());
+  run<&OptimKernels::scale>(total(s), {}, list(s), factor.view());
   put_back(dx, x);
   bump(x);
 }
@@ -140,6 +142,7 @@ bool unscale(const Arrays& x, double factor) {
   run<&OptimKernels::unscale>(2 * total(s), {}, list(s), f.view(), found.view());
   put_back(dx, x);
   bump(x);
+  refuse_reading("unscale");
   return *found.view().as<double>() != 0;
 }
 
@@ -152,7 +155,9 @@ void add_scaled(const Arrays& x, const Arrays& y, const std::vector<double>& fac
     fail<ValueError>("add_scaled: expected ", sx.size(), " changes and factors, got ", sy.size(), " and ",
                      factors.size());
   const Array f = Array::empty({static_cast<int64_t>(factors.size())}, Dtype::f64);
-  for (size_t i = 0; i < factors.size(); ++i) f.view().as<double>()[i] = factors[i];
+  View given = f;
+  given.data = const_cast<double*>(kept(factors.data(), factors.size()));
+  copy_values(given, f, {});
   run<&OptimKernels::add_scaled>(3 * total(sx), {}, list(sx), list(sy), f.view());
   put_back(dx, x);
   bump(x);
@@ -175,6 +180,7 @@ void check_indices(const char* what, const Array& x, int64_t limit) {
 // Steps on shared weights, without the GIL. Returns (weights written, those that others had changed meanwhile).
 std::pair<int64_t, int64_t> hogwild(const Array& starts, const Array& columns, const Array& values, const Array& y,
                                     const Array& order, const Array& w, double lr, double decay) {
+  refuse_reading("hogwild");
   check_vector("starts", starts, Dtype::i64, -1);
   check_vector("columns", columns, Dtype::i64, -1);
   check_vector("values", values, Dtype::f64, columns.numel());
@@ -227,7 +233,10 @@ void bind_optim(py::module_& m) {
   bind_step<&K::radam>(m, {"radam", radam_hyper::count, {first, second}});
   bind_step<&K::lamb_direction>(m, {"lamb_direction", lamb_hyper::count, {first, second, "directions"}});
   m.def("sum_squares", &sum_squares, py::arg("x"));
-  m.def("scale", &scale, py::arg("x"), py::arg("factor"));
+  m.def("scale_by", &scale_by, py::arg("x"), py::arg("factor"), "x *= factor, an array of one float64");
+  m.def(
+      "scale", [](const Arrays& x, double factor) { scale_by(x, filled({1}, Dtype::f64, factor)); }, py::arg("x"),
+      py::arg("factor"));
   m.def("unscale", &unscale, py::arg("x"), py::arg("factor"));
   m.def("hogwild", &hogwild, py::arg("starts"), py::arg("columns"), py::arg("values"), py::arg("y"), py::arg("order"),
         py::arg("w"), py::arg("lr"), py::arg("decay"));

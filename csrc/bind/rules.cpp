@@ -41,7 +41,7 @@ Array cast(const Array& x, Dtype dtype) {
 Array filled(const Shape& shape, Dtype dtype, double value, Device device) {
   Array y = Array::empty(shape, dtype, device);
   View from = y;
-  from.data = &value;
+  from.data = kept(&value);
   from.dtype = Dtype::f64;
   std::fill(from.strides, from.strides + from.ndim, 0);
   copy_values(from, y, device);

@@ -107,6 +107,7 @@ Array sort_slices(const Array& x) {
 }
 
 Array run_starts(const Array& x) {
+  refuse_reading("unique");
   const Array rows = slices(x);
   const Array starts = Array::empty({x.size(0)}, Dtype::i64, x.device());
   const Array count = Array::empty({}, Dtype::i64, x.device());
@@ -138,6 +139,7 @@ Array search(const Array& edges, const Array& x, bool right, bool narrow, const 
 // How many bins a vector of integers fills, at least `least`; also the check that no integer is negative.
 int64_t bincount_bins(const Array& x, int64_t least) {
   if (x.numel() == 0) return least;
+  refuse_reading("bincount");
   int64_t bounds[2];
   View found;
   found.data = bounds;

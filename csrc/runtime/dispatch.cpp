@@ -76,4 +76,15 @@ const char* cpu_isa() { return choice().isa; }
 PYDL_FAMILIES(PYDL_GIVE)
 #undef PYDL_GIVE
 
+#define PYDL_NAME(name, args) #name,
+#define PYDL_NAMES(Family, LIST)                          \
+  template <>                                             \
+  const char* const* kernel_names<Family>() {             \
+    static const char* const names[] = {LIST(PYDL_NAME)}; \
+    return names;                                         \
+  }
+PYDL_FAMILIES(PYDL_NAMES)
+#undef PYDL_NAMES
+#undef PYDL_NAME
+
 }  // namespace pydl

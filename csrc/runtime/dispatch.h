@@ -13,4 +13,8 @@ const char* cpu_isa();  // "base", "avx2" or "avx512"
 template <class Family>
 const Family& kernels(Device device);
 
+// Their names, in the order of the slots.
+template <class Family>
+const char* const* kernel_names();
+
 }  // namespace pydl

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/dispatch.h"
+#include "runtime/plan.h"
 
 namespace pydl {
 
@@ -14,9 +15,26 @@ struct FamilyOf<Kernel Family::*> {
   using type = Family;
 };
 
+// Runs a kernel whose answer the host reads at once; it is never recorded.
+template <auto slot, class... Args>
+inline void peek(Device device, const Args&... args) {
+  (kernels<typename FamilyOf<decltype(slot)>::type>(device).*slot)(args...);
+}
+
+template <auto slot>
+const char* kernel_name(Device device) {
+  using Family = typename FamilyOf<decltype(slot)>::type;
+  const Family& family = kernels<Family>(device);
+  const auto place = reinterpret_cast<const char*>(&(family.*slot)) - reinterpret_cast<const char*>(&family);
+  return kernel_names<Family>()[static_cast<size_t>(place) / sizeof(void (*)())];
+}
+
 template <auto slot, class... Args>
 inline void launch(Device device, const Args&... args) {
-  (kernels<typename FamilyOf<decltype(slot)>::type>(device).*slot)(args...);
+  if (watched())
+    return launch_watched(kernels<typename FamilyOf<decltype(slot)>::type>(device).*slot, kernel_name<slot>(device),
+                          args...);
+  peek<slot>(device, args...);
 }
 
 }  // namespace pydl

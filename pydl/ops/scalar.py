@@ -16,7 +16,7 @@ Number = bool | int | float
 @lru_cache(maxsize=1024)
 def _constant(value: Any, kind: type, dtype: _C.dtype, device: _C.device) -> Tensor:
     """Constants recur in every step, so their arrays are kept; no operation changes its inputs."""
-    return Tensor(_C.scalar(value, dtype, device))
+    return Tensor(_C.constant(value, dtype, device))
 
 
 def lift(value: Any, like: Tensor, op: str) -> Tensor:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 
+import pydl.ops as ops
 from pydl import _C
 from pydl.errors import ArgumentError, AutogradError
 from pydl.tensor import Tensor
@@ -23,15 +24,18 @@ def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     return grads
 
 
-def _norm(arrays: list[_C.Array], p: float) -> float:
+def _norm(arrays: list[_C.Array], p: float) -> Tensor:
+    """The common norm, () float64."""
     if p == 2.0:
-        return math.sqrt(float(Tensor(_C.sum(_C.sum_squares(arrays)))))
+        return Tensor(_C.sqrt(_C.sum(_C.sum_squares(arrays))))
     sizes = [Tensor(_C.abs(a)).to(_C.float64) for a in arrays if a.size]
+    if not sizes:
+        return Tensor(_C.scalar(0.0, _C.float64, _C.device("cpu")))
     if math.isinf(p):
-        return max([float(s.amax()) for s in sizes], default=0.0, key=lambda v: math.inf if v != v else v)
+        return ops.stack([s.amax() for s in sizes]).amax()
     if p == 0:
-        return float(sum(float((s != 0).to(_C.float64).sum()) for s in sizes))
-    return float(sum(float((s**p).sum()) for s in sizes) ** (1 / p))
+        return ops.stack([(s != 0).to(_C.float64).sum() for s in sizes]).sum()
+    return ops.stack([(s**p).sum() for s in sizes]).sum() ** (1 / p)
 
 
 def get_total_norm(
@@ -52,21 +56,21 @@ def get_total_norm(
     if not p >= 0:
         raise ArgumentError(f"get_total_norm: norm_type must not be negative, got {norm_type}")
     total = _norm([_C.contiguous(t.array) for t in listed], p)
-    if error_if_nonfinite and not math.isfinite(total):
+    if error_if_nonfinite and not math.isfinite(float(total)):
         raise AutogradError(
-            f"clip_grad_norm_: the total norm of order {p} is {total}: pass error_if_nonfinite=False to scale anyway"
+            f"clip_grad_norm_: the total norm of order {p} is {float(total)}: "
+            "pass error_if_nonfinite=False to scale anyway"
         )
-    first = listed[0]
-    return Tensor(_C.scalar(total, first.dtype, first.device))
+    return total.to(listed[0].dtype)
 
 
 def clip_grads_with_norm_(
     parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor, foreach: bool | None = None
 ) -> None:
     """Scales the gradients by max_norm / (total_norm + 1e-6) where that is below 1."""
-    factor = float(max_norm) / (float(total_norm) + 1e-6)
-    if not factor >= 1.0:  # also where the norm is nan: then the gradients become nan, as in PyTorch
-        _C.scale([g.array for g in _gradients(parameters)], factor)
+    factor = float(max_norm) / (total_norm.detach().to(_C.float64) + 1e-6)
+    least = factor.clamp(max=1.0)  # a norm that is nan stays nan: then the gradients become nan, as in PyTorch
+    _C.scale_by([g.array for g in _gradients(parameters)], least.array)
 
 
 def clip_grad_norm_(

@@ -1,0 +1,175 @@
+#include "runtime/plan.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+namespace pydl {
+
+std::atomic<int> watchers{0};
+
+namespace {
+
+thread_local Plan* current = nullptr;
+thread_local Profile* profile = nullptr;
+
+// A view on a number of the caller's would be read again when the caller is long gone. `kept` is what to use there.
+bool on_stack(const void* p) {
+  constexpr uintptr_t kFrames = uintptr_t{1} << 20;
+  const char here = 0;
+  const auto low = reinterpret_cast<uintptr_t>(&here), at = reinterpret_cast<uintptr_t>(p);
+  return at > low && at - low < kFrames;
+}
+
+}  // namespace
+
+void* Arena::take(size_t bytes) {
+  constexpr size_t kAlign = alignof(std::max_align_t);
+  bytes = (bytes + kAlign - 1) / kAlign * kAlign;
+  if (bytes > left_) {
+    const size_t size = std::max(bytes, kChunk);
+    chunks_.emplace_back(new char[size]);
+    next_ = chunks_.back().get();
+    left_ = size;
+  }
+  left_ -= bytes;
+  return std::exchange(next_, next_ + bytes);
+}
+
+const void* Arena::copy(const void* from, size_t bytes) {
+  void* to = take(bytes);
+  if (bytes) std::memcpy(to, from, bytes);
+  return to;
+}
+
+View keep(Arena&, const View& x) {
+  if (on_stack(x.data)) fail<CaptureError>("a launch reads a number that is gone when it is replayed");
+  return x;
+}
+
+Spans keep(Arena& arena, const Spans& x) {
+  const auto bytes = static_cast<size_t>(x.count) * sizeof(Span);
+  return {static_cast<const Span*>(arena.copy(x.items, bytes)), x.count};
+}
+
+int64_t traffic(const View& x) {
+  if (!x.data) return 0;
+  int64_t n = 1;
+  for (int i = 0; i < x.ndim; ++i) n *= x.strides[i] ? x.shape[i] : std::min<int64_t>(x.shape[i], 1);
+  return n * static_cast<int64_t>(size_of(x.dtype));
+}
+
+int64_t traffic(const Spans& x) {
+  int64_t bytes = 0;
+  for (int64_t i = 0; i < x.count; ++i) bytes += x.items[i].n * static_cast<int64_t>(size_of(x.items[i].dtype));
+  return bytes;
+}
+
+Plan::~Plan() {
+  if (recording_) end();
+  for (Storage* s : used_) s->release();
+  for (Storage* s : borrowed_) s->release();
+  memory_->release();
+}
+
+void Plan::begin() {
+  if (current) fail<CaptureError>("this thread records already");
+  recording_ = true;
+  current = this;
+  watchers.fetch_add(1);
+}
+
+void Plan::end() {
+  if (!recording_) return;
+  recording_ = false;
+  if (current == this) current = nullptr;
+  watchers.fetch_sub(1);
+  memory_->close();
+}
+
+void Plan::use(Storage* storage) {
+  if (storage->home() == memory_ || borrowed_.count(storage)) return;
+  if (used_.insert(storage).second) storage->retain();
+}
+
+void Plan::change(Storage* storage) {
+  if (storage->home() == memory_)
+    changed_own_.insert(storage);
+  else if (used_.count(storage) || borrowed_.count(storage))
+    changed_.insert(storage);
+}
+
+void Plan::borrow(Storage* storage) {
+  if (borrowed_.insert(storage).second) storage->retain();
+}
+
+bool Plan::changes_borrowed() const {
+  return std::any_of(borrowed_.begin(), borrowed_.end(), [this](Storage* s) { return changed_.count(s) > 0; });
+}
+
+int64_t Plan::bytes() const {
+  int64_t sum = 0;
+  for (const Launch& l : launches_) sum += l.bytes;
+  return sum;
+}
+
+void Plan::replay() {
+  if (Profile* p = profile) {
+    for (const Launch& l : launches_) {
+      const int64_t begin = now();
+      l.run(l.call);
+      p->events.push_back({l.name, l.label, begin, now() - begin, l.bytes});
+    }
+  } else {
+    for (const Launch& l : launches_) l.run(l.call);
+  }
+  if (changed_.empty()) return;
+  const int64_t version = tick();
+  for (Storage* s : changed_) s->set_version(version);
+}
+
+Plan* recording() { return current; }
+
+Unrecorded::Unrecorded() : before_(std::exchange(current, nullptr)) {}
+Unrecorded::~Unrecorded() { current = before_; }
+
+void note_use(Storage* storage) {
+  if (current && storage) current->use(storage);
+}
+void note_change(Storage* storage) {
+  if (current) current->change(storage);
+}
+void note_borrow(Storage* storage) {
+  if (current) current->borrow(storage);
+}
+PlanMemory* recorded_memory() { return current ? current->memory() : nullptr; }
+
+void refuse_reading(const char* what) {
+  if (watched() && current) fail<CaptureError>(what, " reads values, which a replay would not see change");
+}
+
+const char* kept_text(const char* text) { return kept(text, std::strlen(text) + 1); }
+
+void Profile::start() {
+  if (profile) fail<CaptureError>("this thread has a profile already");
+  profile = this;
+  running_ = true;
+  watchers.fetch_add(1);
+}
+
+void Profile::stop() {
+  if (!running_) return;
+  running_ = false;
+  if (profile == this) profile = nullptr;
+  watchers.fetch_sub(1);
+}
+
+Profile* profiling() { return profile; }
+
+int64_t now() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace pydl
