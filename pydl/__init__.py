@@ -15,6 +15,7 @@ from pydl.autograd import (
 from pydl.ops import methods as _methods
 from pydl.ops import *
 from pydl.printing import get_printoptions, set_printoptions
+from pydl.replay import capture, profile
 from pydl.runtime import empty_cache, get_num_threads, memory_stats, reset_peak_memory_stats, set_num_threads
 from pydl.serialize import load, save
 from pydl.tensor import Tensor
@@ -28,6 +29,7 @@ __all__ = [
     "autograd",
     "bfloat16",
     "bool",
+    "capture",
     "cuda",
     "device",
     "dtype",
@@ -49,6 +51,7 @@ __all__ = [
     "nn",
     "no_grad",
     "optim",
+    "profile",
     "promote_types",
     "reset_peak_memory_stats",
     "save",

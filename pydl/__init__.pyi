@@ -64,6 +64,7 @@ from pydl.ops.assemble import broadcast_shapes as broadcast_shapes
 from pydl.ops.arrange import broadcast_tensors as broadcast_tensors
 from pydl.ops.shape import broadcast_to as broadcast_to
 from pydl.ops.count import bucketize as bucketize
+from pydl.replay import capture as capture
 from pydl.ops.count import cartesian_prod as cartesian_prod
 from pydl.ops.shape import cat as cat
 from pydl.ops.products import cdist as cdist
@@ -313,6 +314,7 @@ from pydl.ops.arithmetic import pow as pow
 from pydl.ops.piecewise import prelu as prelu
 from pydl import preprocessing as preprocessing
 from pydl.ops.reduce import prod as prod
+from pydl.replay import profile as profile
 from pydl._C import promote_types as promote_types
 from pydl.ops.place import put as put
 from pydl.ops.matrices import qr as qr

@@ -25,10 +25,21 @@ from tolerances import bound, half_bound
 import pydl
 from pydl.autograd import gradcheck, gradgradcheck
 from pydl.autograd.op import Op
-from pydl.errors import PydlError
+from pydl.errors import CaptureError, PydlError
 
 TAILS = range(1, 34)  # twice the lanes of the widest vector, and one
 FUZZ_SHAPES: list[Shape] = [(), (1,), (0,), (3,), (4,), (2, 3), (3, 1), (1, 4), (0, 3), (3, 4), (2, 3, 4), (1, 1, 2, 3)]
+# fmt: off
+READ_VALUES = {  # operations that read values on the host, so that they cannot be captured
+    "allclose", "argwhere", "as_strided", "bincount", "cholesky", "cholesky_inverse", "cholesky_solve", "cond",
+    "det", "det_of_singular_matrices", "eig", "eigh", "eigvalsh", "equal", "histc", "histogram", "inv", "logdet",
+    "lstsq", "lu", "lu_factor", "lu_solve", "masked_scatter", "masked_select", "matrix_exp", "matrix_norm",
+    "nanquantile", "nll_loss", "nonzero", "nonzero_static", "norm", "one_hot", "pdist", "pinv", "pinv_symmetric",
+    "qr", "qr_r", "qr_square", "quantile", "slogdet", "solve", "solve_right", "solve_triangular",
+    "solve_triangular_right", "svd", "svdvals", "tensorinv", "tensorsolve", "unique", "unique_consecutive",
+    "unique_values",
+}
+# fmt: on
 SPECIALS = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 1e-3, np.inf, -np.inf, np.nan]
 
 
@@ -104,8 +115,48 @@ def differentiable(row: Row, arrays: list[np.ndarray]) -> list[pydl.Tensor]:
     return [tensor(a).requires_grad_(kind == "f") for a, kind in zip(arrays, row.kinds, strict=True)]
 
 
+def same_bits(made: Any, expected_: Any) -> None:
+    """Asserts that results agree in every bit."""
+    for y, e in zip(listed(made), listed(expected_), strict=True):
+        if isinstance(e, pydl.Tensor):
+            assert (y.shape, y.dtype) == (e.shape, e.dtype)
+            y, e = (t.detach().contiguous() for t in (y, e))
+            bits = [(t.float() if t.dtype is pydl.bfloat16 else t).numpy().tobytes() for t in (y, e)]
+            assert bits[0] == bits[1]
+        else:
+            assert y == e
+
+
+def replays(fn: Any, draws: list[Any]) -> None:
+    """Asserts that fn, captured, gives what it gives: run as it is, recorded, and replayed with other values."""
+    captured = pydl.capture(fn)
+    for number, inputs in enumerate(draws):
+        pydl.manual_seed(number)
+        expected_ = fn(*inputs)
+        pydl.manual_seed(number)
+        same_bits(captured(*inputs), expected_)
+    assert len(captured.plans) == 1
+
+
 class RowChecks:
     """The tests of one row."""
+
+    def test_replay(self, row: Row) -> None:
+        """eager == replay, bit for bit, forward and two times back, for the first cases."""
+        rng = np.random.default_rng(8)
+        dtype = "float64" if row.grad else row.dtypes[0]
+        refused = 0
+        for shapes, kwargs in row.cases[:3]:
+            draws = [[tensor(a) for a in draw(row, shapes, dtype, rng)] for _ in range(4)]
+            try:
+                replays(lambda *xs, kwargs=kwargs: row.fn(*xs, **kwargs), draws)
+                if row.grad:
+                    wanted = [differentiable(row, [x.numpy() for x in inputs]) for inputs in draws]
+                    replays(lambda *xs, kwargs=kwargs: slopes(row, xs, kwargs), wanted)
+            except CaptureError as error:
+                assert "reads values" in str(error), error
+                refused += 1
+        assert row.name in READ_VALUES or not refused
 
     def test_forward(self, row: Row) -> None:
         """Values, shapes and dtypes against the reference, for all dtypes; inputs stay as they were."""
@@ -223,17 +274,22 @@ def spy(record: Any, calls: list[Any]) -> Any:
 
 def twice(row: Row, arrays: list[np.ndarray], kwargs: dict[str, Any]) -> None:
     """Runs the operation and walks back over it twice, so that every operation of its rules is recorded."""
-    inputs = differentiable(row, arrays)
+    slopes(row, differentiable(row, arrays), kwargs)
+
+
+def slopes(row: Row, inputs: Any, kwargs: dict[str, Any]) -> list[Any]:
+    """The gradients of an operation and theirs."""
     wanted = [x for x in inputs if x.requires_grad]
     outputs = [y for y in listed(row.fn(*inputs, **kwargs)) if isinstance(y, pydl.Tensor) and y.requires_grad]
     if not outputs:
-        return
+        return []
     seeds = [pydl.ones_like(y).requires_grad_() for y in outputs]
     found = pydl.autograd.grad(outputs, wanted, seeds, create_graph=True, allow_unused=True)
     again = [g for g in found if g is not None and g.requires_grad]
-    if again:
-        ones = [pydl.ones_like(g) for g in again]
-        pydl.autograd.grad(again, [*wanted, *seeds], ones, create_graph=True, allow_unused=True)
+    if not again:
+        return list(found)
+    ones = [pydl.ones_like(g) for g in again]
+    return [*found, *pydl.autograd.grad(again, [*wanted, *seeds], ones, create_graph=True, allow_unused=True)]
 
 
 def arguments(args: Any) -> tuple[list[Any], dict[str, Any]]:

@@ -24,6 +24,7 @@ class _Mode(threading.local):
     enabled = True
     inference = False
     cast: Any = None  # the dtype that autocast asks for
+    recording: list[Callable[[], Any]] | None = None  # by pydl.capture: what is to be called before each replay
 
 
 mode = _Mode()

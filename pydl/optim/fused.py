@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pydl import _C
+from pydl.autograd.mode import mode
+from pydl.errors import CaptureError
 from pydl.optim.optimizer import Group, Optimizer, state_dtype
 from pydl.tensor import Tensor
 
@@ -55,6 +57,25 @@ class Plan:
 
     def fits(self, params: list[Tensor], used: tuple[str, ...]) -> bool:
         return len(params) == len(self.params) and used == self.used and all(map(is_, params, self.params))
+
+
+class Advance:
+    """What Python has to do for a recorded step before each replay."""
+
+    def __init__(self, optimizer: "FusedOptimizer") -> None:
+        self.optimizer = optimizer
+        self.plans = dict(optimizer._plans)
+
+    def __call__(self) -> None:
+        self.optimizer.advance()
+
+    def fits(self) -> bool:
+        """Whether the optimizer still steps as it was recorded."""
+        optimizer, plans = self.optimizer, self.plans
+        return optimizer._plans == plans and all(
+            number in plans and optimizer._used(group) == plans[number].used
+            for number, group in enumerate(optimizer.param_groups)
+        )
 
 
 class FusedOptimizer(Optimizer, ABC):
@@ -112,7 +133,7 @@ class FusedOptimizer(Optimizer, ABC):
             kernel([p.array for p in params], [p.grad.array for p in params], launch.buffers, launch.hyper)  # type: ignore[union-attr]
             launch.age += 1
             launch.carried = launch.coming
-        if len(plan.launches) > 1 and self._alike(plan):
+        if len(plan.launches) > 1 and mode.recording is None and self._alike(plan):
             del self._plans[number]
 
     def _alike(self, plan: Plan) -> bool:
@@ -127,6 +148,15 @@ class FusedOptimizer(Optimizer, ABC):
                 self._write(self.param_groups[number], launch)
                 launch.age += 1
                 launch.carried = launch.coming
+
+    def _record(self, hooks: list[Callable[[], Any]]) -> None:
+        if type(self)._update is not FusedOptimizer._update:  # it does more than launches that read `hyper`
+            super()._record(hooks)
+        if self._pre_hooks or self._post_hooks:
+            raise CaptureError(f"{self._name}: a captured step does not call its hooks: remove them")
+        if any(isinstance(hook, Advance) and hook.optimizer is self for hook in hooks):
+            raise CaptureError(f"{self._name}: a captured function can take one step of an optimizer, not two")
+        hooks.append(Advance(self))
 
     def _planned(self, group: Group, params: list[Tensor], used: tuple[str, ...]) -> Plan:
         """The parameters sorted into launches by their scalars, with state for those that have none."""

@@ -6,7 +6,8 @@ from typing import Any, ClassVar, TypeAlias
 
 from pydl import _C
 from pydl.autograd import enable_grad
-from pydl.errors import ArgumentError, AutogradError, CheckpointError, DtypeError, PydlError
+from pydl.autograd.mode import mode
+from pydl.errors import ArgumentError, AutogradError, CaptureError, CheckpointError, DtypeError, PydlError
 from pydl.ops import as_tensor
 from pydl.tensor import RemovableHandle, Tensor
 
@@ -142,7 +143,13 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         self._update()
+        if mode.recording is not None:
+            self._record(mode.recording)
         return loss
+
+    def _record(self, hooks: list[Callable[[], Any]]) -> None:
+        """Adds what is to be done before each replay of a captured step. Raises: CaptureError if that is not known."""
+        raise CaptureError(f"{self._name}: its steps cannot be captured")
 
     def _update(self) -> None:
         raise PydlError(f"{self._name}: a subclass of Optimizer must define _update (or step)")

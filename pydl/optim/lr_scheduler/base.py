@@ -7,6 +7,7 @@ from typing import Any
 
 from pydl.errors import ArgumentError, CheckpointError
 from pydl.optim.optimizer import Group, Optimizer
+from pydl.replay.again import again
 from pydl.tensor import Tensor
 
 
@@ -46,6 +47,7 @@ class LRScheduler:
         """The learning rates in use."""
         return self._last_lr
 
+    @again
     def step(self, epoch: int | None = None) -> None:
         """Goes on to the next epoch. Call it after the optimizer's steps of this one.
 
@@ -55,7 +57,7 @@ class LRScheduler:
             warnings.warn(
                 "lr_scheduler.step() was called before optimizer.step(): the first learning rate is skipped",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         self._step_count += 1
         self._update_lr(epoch)

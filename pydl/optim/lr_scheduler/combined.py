@@ -8,6 +8,7 @@ from pydl.errors import ArgumentError, CheckpointError
 from pydl.optim.lr_scheduler.base import LRScheduler, assign, checked
 from pydl.optim.lr_scheduler.plateau import ReduceLROnPlateau
 from pydl.optim.optimizer import Optimizer
+from pydl.replay.again import again
 
 
 class _CombinedLR(LRScheduler):
@@ -82,6 +83,7 @@ class SequentialLR(_CombinedLR):
         first._initial_step()
         self._last_lr = first.get_last_lr()
 
+    @again
     def step(self, epoch: int | None = None) -> None:
         """Goes on to the next epoch. Raises: ArgumentError for another epoch: the way there matters."""
         _only_next("SequentialLR", epoch)
@@ -122,6 +124,7 @@ class ChainedScheduler(_CombinedLR):
             scheduler._initial_step()
         self._last_lr = self._current()
 
+    @again
     def step(self, epoch: int | None = None) -> None:
         """Goes on to the next epoch. Raises: ArgumentError for another epoch: the way there matters."""
         _only_next("ChainedScheduler", epoch)

@@ -5,6 +5,7 @@ import math
 from pydl.errors import ArgumentError
 from pydl.optim.lr_scheduler.base import LRScheduler, whole
 from pydl.optim.optimizer import Optimizer
+from pydl.replay.again import again
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -59,6 +60,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         height = (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
         return [self.eta_min + (base - self.eta_min) * height for base in self.base_lrs]
 
+    @again
     def step(self, epoch: float | None = None) -> None:
         """Goes on to the next epoch.
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, SupportsFloat
 from pydl.errors import ArgumentError
 from pydl.optim.lr_scheduler.base import LRScheduler, among, assign, checked, per_group
 from pydl.optim.optimizer import Optimizer
+from pydl.replay.again import again
 
 
 class ReduceLROnPlateau(LRScheduler):
@@ -57,6 +58,7 @@ class ReduceLROnPlateau(LRScheduler):
         """Whether a reduction was just made."""
         return self.cooldown_counter > 0
 
+    @again
     def step(self, metrics: SupportsFloat, epoch: int | None = None) -> None:  # type: ignore[override]
         """Takes the metric of the epoch that has ended; NaN is no improvement."""
         current = float(metrics)
