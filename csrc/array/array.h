@@ -75,6 +75,9 @@ class Storage {
   void set_version(int64_t version) { version_ = version; }
   // The memory of the plan that it was made for; null for most.
   PlanMemory* home() const { return home_; }
+  // Its numbers are never written to again: they may be read while launches are recorded.
+  void freeze() { frozen_ = true; }
+  bool frozen() const { return frozen_; }
 
  private:
   Storage() = default;
@@ -88,6 +91,7 @@ class Storage {
   std::atomic<int32_t> refs_{1};
   int64_t version_ = 0;
   bool read_only_ = false;
+  bool frozen_ = false;
 };
 
 class Array {

@@ -44,7 +44,9 @@ Array scalar(const py::handle& value, Dtype dtype, Device device) {
 // A number that is never written to: made once, also where launches are recorded.
 Array constant(const py::handle& value, Dtype dtype, Device device) {
   const Unrecorded ordinary;
-  return scalar(value, dtype, device);
+  const Array y = scalar(value, dtype, device);
+  y.storage()->freeze();
+  return y;
 }
 
 Array full(const Shape& shape, const py::handle& value, Dtype dtype, Device device) {

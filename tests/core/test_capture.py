@@ -276,6 +276,16 @@ def test_two_steps_of_one_optimizer_are_refused() -> None:
         twice(pydl.ones(2))
 
 
+def test_steps_that_are_more_than_one_launch_are_refused() -> None:
+    """SGLD's noise has a size that Python computes from the learning rate."""
+    w = pydl.ones(2, requires_grad=True)
+    w.grad = pydl.ones(2)
+    run = pydl.capture(optim.SGLD([w]).step)
+    run()
+    with pytest.raises(CaptureError, match="SGLD: its steps cannot be captured"):
+        run()
+
+
 def test_checks_run_in_replays() -> None:
     """Classes and indices are checked each time; negative indices fit a plan that was recorded without them."""
     table = pydl.arange(5)
