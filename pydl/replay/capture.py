@@ -8,7 +8,7 @@ from typing import Any
 
 from pydl.autograd.mode import mode
 from pydl.errors import ArgumentError
-from pydl.replay.plan import Replay, detached
+from pydl.replay.plan import Replay, detached, modes
 from pydl.replay.reach import reached
 from pydl.replay.tree import split
 from pydl.tensor import Tensor
@@ -76,7 +76,7 @@ class Capture:
         modules, held = reached(self.function, args, kwargs)
         kinds = tuple((t.shape, t.dtype, t.requires_grad) for t in tensors)
         flags = tuple(m.training for m in modules), frozenset(id(t) for t in held if t.requires_grad)
-        return static, kinds, mode.enabled, flags
+        return static, kinds, modes(), flags
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else partial(self, instance)

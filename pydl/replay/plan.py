@@ -22,6 +22,11 @@ _HOME = str(Path(__file__).parents[1])
 _array, _requires, _training = attrgetter("array"), attrgetter("requires_grad"), attrgetter("training")
 
 
+def modes() -> tuple[bool, bool, Any, Any]:
+    """What the thread has set that operations look at."""
+    return mode.enabled, mode.inference, mode.cast, _C.default_dtype()
+
+
 def detached(tree: Any) -> Any:
     """Results as a captured function gives them: outside the graph."""
     return replaced(tree, Tensor.detach)
@@ -36,7 +41,7 @@ class Replay:
     def __init__(
         self, function: Callable[..., Any], args: Any, kwargs: Any, tensors: list[Tensor], static: Any
     ) -> None:
-        self.static, self.enabled = static, mode.enabled
+        self.static, self.modes = static, modes()
         self.needs = [t.requires_grad for t in tensors]
         self.modules, self.tensors = reached(function, args, kwargs)
         self.training, self.arrays, self.requires = self._state()
@@ -105,7 +110,7 @@ class Replay:
         """Whether a replay does what the function would do."""
         return (
             static == self.static
-            and mode.enabled is self.enabled
+            and modes() == self.modes
             and [t.requires_grad for t in tensors] == self.needs
             and [*map(_array, self.tensors)] == self.arrays
             and [*map(_training, self.modules)] == self.training

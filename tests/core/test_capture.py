@@ -159,6 +159,21 @@ def test_other_arguments_make_other_plans() -> None:
     assert len(other.plans) == 2
 
 
+def test_autocast_and_the_default_dtype_make_other_plans() -> None:
+    model = nn.Linear(2, 2)
+    run = pydl.capture(lambda x: model(x) + pydl.ones(2))
+    for _ in range(3):
+        assert run(pydl.ones(1, 2)).dtype is pydl.float32
+        with pydl.amp.autocast("cpu", pydl.bfloat16):
+            assert run(pydl.ones(1, 2)).tolist() == (model(pydl.ones(1, 2)) + pydl.ones(2)).tolist()
+        pydl.set_default_dtype(pydl.float64)
+        try:
+            assert run(pydl.ones(1, 2, dtype=pydl.float32)).dtype is pydl.float64
+        finally:
+            pydl.set_default_dtype(pydl.float32)
+    assert len(run.plans) == 3
+
+
 def test_new_arrays_of_parameters_make_a_new_plan() -> None:
     model = nn.Linear(2, 2, bias=False)
     run = pydl.capture(lambda x: model(x))
