@@ -44,6 +44,7 @@ Array sizes_of(const char* op, const Array& x, const Sizes& sizes) {
     fail<ShapeError>(op, ": input ", x.shape(), ": expected ", sizes ? "(rows, features)" : "(time, batch, features)");
   const int64_t steps = sizes ? static_cast<int64_t>(sizes->size()) : x.size(0);
   if (steps == 0) fail<ShapeError>(op, ": input ", x.shape(), " has no steps: expected at least one");
+  const Unrecorded ordinary;  // a constant: written once, here
   Array out = Array::empty({steps}, Dtype::i64);
   int64_t total = 0, *to = out.view().as<int64_t>();
   for (int64_t t = 0; t < steps; ++t) {

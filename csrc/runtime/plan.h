@@ -47,6 +47,9 @@ struct FoldWindow;
 struct GridSampling;
 struct AttentionSpec;
 struct SparseRows;
+struct RecurrentSpec;
+struct RecurrentState;
+struct RecurrentGrads;
 
 template <class T>
 constexpr bool kPlain = std::is_arithmetic_v<T> || std::is_enum_v<T>;
@@ -64,6 +67,9 @@ PYDL_PLAIN(FoldWindow)
 PYDL_PLAIN(GridSampling)
 PYDL_PLAIN(AttentionSpec)
 PYDL_PLAIN(SparseRows)
+PYDL_PLAIN(RecurrentSpec)
+PYDL_PLAIN(RecurrentState)
+PYDL_PLAIN(RecurrentGrads)
 #undef PYDL_PLAIN
 
 // An argument as a plan keeps it.
