@@ -69,11 +69,13 @@ _LATER = (
     "linear_model",
     "models",
     "preprocessing",
+    "signal",
     "sklearn",
     "special",
     "theory",
     "train",
     "utils",
+    "vision",
     "xp",
 )
 

@@ -123,3 +123,16 @@ def test_skip_init() -> None:
     m = nn.utils.skip_init(nn.Linear, 3, 5, dtype=pydl.float64)
     assert type(m) is nn.Linear and m.weight.shape == (5, 3) and m.weight.dtype is pydl.float64
     assert pydl.get_rng_state().tolist() == state
+
+
+def test_no_init_weights() -> None:
+    """Within it nothing is drawn; after it, and after an error in it, everything is as before."""
+    pydl.manual_seed(0)
+    before = pydl.get_rng_state()
+    functions = {name: getattr(nn.init, name) for name in nn.init.__all__}
+    with pytest.raises(RuntimeError), nn.utils.no_init_weights():
+        m = nn.Sequential(nn.Conv2d(3, 4, 3), nn.LSTM(4, 5))
+        raise RuntimeError
+    assert {name: getattr(nn.init, name) for name in nn.init.__all__} == functions
+    np.testing.assert_array_equal(pydl.get_rng_state().numpy(), before.numpy())
+    assert m[0].weight.shape == (4, 3, 3, 3) and m[1].weight_hh_l0.shape == (20, 5)

@@ -4,7 +4,7 @@ from pydl.nn.utils import parametrizations, parametrize, rnn, stateless
 from pydl.nn.utils.adaptive_clip import adaptive_clip_grad_
 from pydl.nn.utils.clip import clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from pydl.nn.utils.rnn import tbptt
-from pydl.nn.utils.skip import skip_init
+from pydl.nn.utils.skip import no_init_weights, skip_init
 from pydl.nn.utils.spectral_norm import remove_spectral_norm, spectral_norm
 from pydl.nn.utils.stable import project_stable
 from pydl.nn.utils.tie import tie, untie
@@ -17,6 +17,7 @@ __all__ = [
     "clip_grad_value_",
     "clip_grads_with_norm_",
     "get_total_norm",
+    "no_init_weights",
     "parameters_to_vector",
     "parametrizations",
     "parametrize",
