@@ -1,6 +1,7 @@
 """Experiments of learning theory, as functions."""
 
 from pydl.theory.batch_scaling import BatchScaling, NoisyQuadratic, steps_to_target
+from pydl.theory.covariate import CovariateShift, MovingNoise, covariate_shift
 from pydl.theory.landscape import LANDSCAPES, descent_path, local_entropy, online_regret, quadratic_rates
 from pydl.theory.recurrent import (
     SLOPES,
@@ -15,10 +16,13 @@ __all__ = [
     "LANDSCAPES",
     "SLOPES",
     "BatchScaling",
+    "CovariateShift",
     "FeatureClass",
+    "MovingNoise",
     "NoisyQuadratic",
     "RiskDecomposition",
     "TeacherTask",
+    "covariate_shift",
     "descent_path",
     "error_decomposition",
     "gradient_profile",
