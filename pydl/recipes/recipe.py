@@ -30,7 +30,7 @@ class Recipe:
         ids: the rows of the course that its checks cover.
         title: one line.
         source: the work whose behaviour it reproduces.
-        time: 't0' under 5 s, 't1' under a minute, 't2' under 5 minutes, on two cores.
+        time: 't0' under 5 s, 't1' under a minute, 't2' under 5 minutes, on two cores; 't3' longer.
     """
 
     name: str
