@@ -365,6 +365,7 @@ from pydl.ops.random import set_rng_state as set_rng_state
 from pydl.ops.elementary import sgn as sgn
 from pydl.ops.activation import sigmoid as sigmoid
 from pydl.ops.elementary import sign as sign
+from pydl import signal as signal
 from pydl.ops.compare import signbit as signbit
 from pydl.ops.activation import silu as silu
 from pydl.ops.elementary import sin as sin
@@ -434,6 +435,7 @@ from pydl.ops.products import vdot as vdot
 from pydl.ops.products import vecdot as vecdot
 from pydl.ops.shape import view as view
 from pydl.ops.shape import view_as as view_as
+from pydl import vision as vision
 from pydl.ops.parts import vsplit as vsplit
 from pydl.ops.arrange import vstack as vstack
 from pydl.ops.compare import where as where

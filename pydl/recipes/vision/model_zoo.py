@@ -21,7 +21,7 @@ RECIPE = Recipe(
     name="model-zoo",
     ids=("V08",),
     title="The networks of ImageNet 2012 to 2015, counted and fitted",
-    source="Krizhevsky et al. 2012; Zeiler & Fergus 2013; Simonyan & Zisserman 2014; Szegedy et al. 2014; He et al. 2015",
+    source="Krizhevsky et al. 2012; Zeiler, Fergus 2013; Simonyan, Zisserman 2014; Szegedy et al. 2014; He et al. 2015",
     time="t1",
 )
 
