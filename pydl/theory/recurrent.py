@@ -14,12 +14,19 @@ from pydl import nn
 from pydl.autograd import grad
 from pydl.autograd.mode import no_grad
 from pydl.errors import ArgumentError, ShapeError
+from pydl.nn.utils.stable import SLOPES, check_lstm, lstm_rates
 from pydl.tensor import Tensor
 
-__all__ = ["SLOPES", "gradient_profile", "jacobian_bounds", "rnn_jacobian_norms", "stability_constant"]
+__all__ = [
+    "SLOPES",
+    "gradient_profile",
+    "jacobian_bounds",
+    "rnn_jacobian_norms",
+    "stability_constant",
+    "stability_norm",
+]
 
 Floats = npt.NDArray[np.float64]
-SLOPES = {"tanh": 1.0, "relu": 1.0, "identity": 1.0, "sigmoid": 0.25}
 
 
 def _slope(kind: str, y: Floats) -> Floats:
@@ -59,12 +66,39 @@ def jacobian_bounds(rnn: nn.RNN, gaps: int) -> Floats:
     return np.asarray(stability_constant(rnn) ** np.arange(gaps + 1, dtype=np.float64))
 
 
-def stability_constant(rnn: nn.RNN) -> float:
-    """How much the step contracts, at least: |f(h, x) - f(h', x)| <= constant |h - h'|. Below 1 the network is stable.
+def stability_constant(rnn: nn.RNN | nn.LSTM, input_bound: float = 1.0) -> float:
+    """How much the step contracts, at least: |f(s, x) - f(s', x)| <= constant |s - s'|. Below 1 the network is stable.
 
+    For an RNN in the Euclidean norm of its state. For an LSTM in that of `stability_norm` on its states with |h| <= 1
+    and |c| <= 1 / (1 - f), f the largest value of a forget gate, which no step leaves, and for inputs within
+    input_bound; infinite where a forget gate may be 1.
+    Args: rnn: of one layer and direction.   input_bound: the largest absolute value in the LSTM's inputs.
     Source: Miller & Hardt 2019 (arXiv:1805.10369). See `nn.utils.project_stable`.
     """
+    if isinstance(rnn, nn.LSTM):
+        rates = _rates(rnn, input_bound)
+        return float(np.abs(np.linalg.eigvals(rates)).max()) if np.isfinite(rates).all() else float("inf")
     return float(np.linalg.norm(_simple(rnn, "stability_constant"), 2)) * SLOPES[rnn.nonlinearity]
+
+
+def stability_norm(lstm: nn.LSTM, input_bound: float = 1.0) -> tuple[float, float]:
+    """u and v, with u + v = 1, of the norm max(|c| / u, |h| / v), largest entries, in which the LSTM's step contracts.
+
+    Raises: ArgumentError where a forget gate may be 1.
+    """
+    rates = _rates(lstm, input_bound)
+    if not np.isfinite(rates).all():
+        raise ArgumentError("stability_norm: a forget gate may be 1: there is no such norm")
+    values, vectors = np.linalg.eig(rates)
+    u, v = np.abs(vectors[:, np.argmax(np.abs(values))].real)
+    return float(u / (u + v)), float(v / (u + v))
+
+
+def _rates(lstm: nn.LSTM, input_bound: float) -> Floats:
+    if not isinstance(lstm, nn.LSTM) or lstm.num_layers != 1 or lstm.bidirectional:
+        raise ArgumentError("stability_norm: expected an nn.LSTM of one layer and one direction")
+    check_lstm("stability_norm", lstm, input_bound)
+    return lstm_rates(lstm.all_weights[0], input_bound)
 
 
 def gradient_profile(model: Iterable[nn.Module], batch: Tensor, seed: Tensor | None = None) -> Floats:
