@@ -1,5 +1,5 @@
 """Names where PyTorch's users look for them, and what a network sees and costs."""
 
-from pydl.utils import checkpoint, data, network
+from pydl.utils import checkpoint, counting, data, network
 
-__all__ = ["checkpoint", "data", "network"]
+__all__ = ["checkpoint", "counting", "data", "network"]
