@@ -11,6 +11,7 @@ from pydl.models.lenet import LeNet, LeNet5
 from pydl.models.mlp import MLP
 from pydl.models.resnet import BasicBlock, Bottleneck, ResNet, resnet18, resnet34, resnet50, resnet101, resnet152
 from pydl.models.resnet_cifar import CifarResNet, resnet20, resnet32, resnet44, resnet56, resnet110
+from pydl.models.tcn import TCNLanguageModel, TCNSequenceModel
 from pydl.models.text_generation import generate_text, stream_text
 from pydl.models.vgg import VGG, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
 
@@ -34,6 +35,8 @@ __all__ = [
     "RNNLanguageModel",
     "ResNet",
     "SmallInception",
+    "TCNLanguageModel",
+    "TCNSequenceModel",
     "Uncached",
     "ZFNet",
     "alexnet",
