@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from pydl import _C, ops
 from pydl.errors import ArgumentError
-from pydl.models.generation import Decoder, LanguageModel, Prompt, as_count, as_prompt, as_stops
+from pydl.models.generation import Decoder, LanguageModel, Prompt, as_count, as_left_padding, as_prompt, as_stops
 from pydl.nn import functional as F
 from pydl.tensor import Tensor
 
@@ -41,6 +41,7 @@ def beam_search(
     stop_tokens: int | Sequence[int] = (),
     num_return_sequences: int = 1,
     pad_id: int | None = None,
+    attention_mask: Any = None,
 ) -> BeamResult:
     """The continuations with the highest score, log p(continuation) / penalty(its length).
 
@@ -56,6 +57,7 @@ def beam_search(
         stop_tokens: what ends a continuation, as its last token.
         num_return_sequences: n, at most num_beams.
         pad_id: fills up; default the first of stop_tokens.
+        attention_mask: shaped like prompt, 0 for padding on the left; as of `generate`.
     Raises: ArgumentError, ShapeError, DtypeError.
     Source: Wu et al. 2016 (arXiv:1609.08144), section 7.
     """
@@ -68,7 +70,7 @@ def beam_search(
     penalties = _penalties(length_penalty, count)
     rows = ids if ids.ndim == 2 else ids.unsqueeze(0)
     search = _Search(rows.shape[0], num_beams, num_return_sequences, stops, penalties)
-    search.run(Decoder(model, rows))
+    search.run(Decoder(model, rows, as_left_padding("beam_search", attention_mask, ids)))
     fill = pad_id if pad_id is not None else (stops[0] if stops else 0)
     return _packed(rows, [ended[:num_return_sequences] for ended in search.ended], num_return_sequences, fill)
 

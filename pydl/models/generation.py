@@ -6,6 +6,7 @@ What a model must offer is `LanguageModel`. Axes: b sequences, t tokens so far, 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -30,6 +31,8 @@ class LanguageModel(Protocol):
     A model that has an attribute `context`, the number of tokens that it can look back on, is given the last `context`
     tokens afresh once there are more; None or no such attribute: there is no limit. Any other callable that maps ids
     (b, t) to logits (b, t, v), or to a tuple that begins with them, is taken too, and is run over all tokens each time.
+    A model whose `decode` also takes attention_mask, bool (b, t) of ids, can go on from prompts that are padded on the
+    left.
     """
 
     def decode(self, ids: Tensor, state: Any = None) -> tuple[Tensor, Any]:
@@ -76,28 +79,47 @@ class Decoder:
     Attributes: ids: int64 (b, t), all tokens so far.
     """
 
-    def __init__(self, model: LanguageModel | Callable[[Tensor], Any], prompt: Tensor) -> None:
-        self.model = model if isinstance(model, LanguageModel) else Uncached(model)
+    def __init__(
+        self, model: LanguageModel | Callable[[Tensor], Any], prompt: Tensor, mask: Tensor | None = None
+    ) -> None:
+        self.model: Any = model if isinstance(model, LanguageModel) else Uncached(model)
         module = self.model.model if isinstance(self.model, Uncached) else self.model
         self._module = module if isinstance(module, Module) else None
         self._context: int | None = getattr(self.model, "context", None)
         self._state: Any = None
         self.ids = prompt[:, :0]
         self._new = prompt
+        self._mask = mask  # of all tokens so far, if the prompt is padded
+        if mask is not None and "attention_mask" not in signature(self.model.decode).parameters:
+            raise ArgumentError("generate: this model's decode takes no attention_mask: expected prompts of one length")
 
     def advance(self, new: Tensor | None = None) -> Tensor:
         """Logits (b, v) behind the tokens so far and `new`, (b, t)."""
+        options: dict[str, Any] = {}
+        if self._mask is not None:
+            if new is not None:
+                self._mask = ops.cat([self._mask, ops.ones(*new.shape, dtype=_C.bool, device=new.device)], 1)
+            options["attention_mask"] = self._mask if new is None else None
         new = self._new if new is None else new
         self.ids = ops.cat([self.ids, new], 1)
         if self._context is not None and self.ids.shape[1] > self._context:
             self._state, new = None, self.ids[:, -self._context :]
+            if self._mask is not None:
+                options["attention_mask"] = self._mask[:, -self._context :]
         with no_grad(), evaluating(self._module):
-            logits, self._state = self.model.decode(new, self._state)
-        return logits.detach()
+            made, self._state = self.model.decode(new, self._state, **options)
+        logits: Tensor = made.detach()
+        return logits
+
+    @property
+    def read(self) -> Tensor:
+        """int64 (b, t), all tokens so far, with each sequence's last one in place of its padding."""
+        return self.ids if self._mask is None else ops.where(self._mask, self.ids, self.ids[:, -1:])
 
     def select(self, rows: Tensor) -> None:
         """Goes on with these of the sequences."""
         self.ids, self._state = self.ids[rows], self.model.select(self._state, rows)
+        self._mask = None if self._mask is None else self._mask[rows]
 
 
 @contextmanager
@@ -179,6 +201,7 @@ def generate(
     stop_tokens: int | Sequence[int] = (),
     pad_id: int | None = None,
     generator: Generator | None = None,
+    attention_mask: Tensor | np.ndarray[Any, Any] | Sequence[Any] | None = None,
 ) -> Tensor:
     """prompt int64 (b, t) or (t,) -> (b, t + n) or (t + n,): the prompt and up to max_new_tokens tokens behind it.
 
@@ -194,6 +217,8 @@ def generate(
         stop_tokens: a sequence ends with the first of these; when all have ended, generation does.
         pad_id: fills up sequences that ended before others; default the first of stop_tokens.
         generator: where the draws come from; default pydl's.
+        attention_mask: shaped like prompt, 0 for the padding on the left of shorter prompts: each goes on as it would
+            alone. The model must take it: GPT and RNNLanguageModel do. The penalty passes padding over.
     Raises: ArgumentError, ShapeError, DtypeError.
     Source: top_p: Holtzman et al. 2020 (arXiv:1904.09751); top_k: Fan, Lewis & Dauphin 2018; the penalty: Keskar et al.
         2019 (arXiv:1909.05858).
@@ -205,7 +230,8 @@ def generate(
     rows = ids if ids.ndim == 2 else ids.unsqueeze(0)
     ended = ops.zeros(rows.shape[0], dtype=_C.bool, device=rows.device)
     out = [rows]
-    for new in _tokens(model, rows, as_count("generate", max_new_tokens), sampling, generator):
+    mask = as_left_padding("generate", attention_mask, ids)
+    for new in _tokens(model, rows, as_count("generate", max_new_tokens), sampling, generator, mask):
         new = new.masked_fill(ended.unsqueeze(1), fill)
         out.append(new)
         ended = ended | _is_one_of(new[:, 0], stops)
@@ -253,12 +279,13 @@ def _tokens(
     count: int,
     sampling: Sampling,
     generator: Generator | None,
+    mask: Tensor | None = None,
 ) -> Iterator[Tensor]:
     """`count` times the next tokens (b, 1) of sequences (b, t)."""
-    decoder, new = Decoder(model, rows), None
+    decoder, new = Decoder(model, rows, mask), None
     for _ in range(count):
         logits = decoder.advance(new)
-        new = sampling.choose(logits, decoder.ids, generator)
+        new = sampling.choose(logits, decoder.read, generator)
         yield new
 
 
@@ -278,6 +305,19 @@ def as_prompt(name: str, prompt: Prompt) -> Tensor:
     if ids.dtype.is_floating_point or ids.dtype is _C.bool:
         raise DtypeError(f"{name}: prompt must be integers, got {ids.dtype}")
     return ids.to(_C.int64)
+
+
+def as_left_padding(name: str, mask: Any, prompt: Tensor) -> Tensor | None:
+    """bool (b, t), False for padding, which comes first in each row and leaves a token; None where there is none."""
+    if mask is None:
+        return None
+    values = np.asarray(mask.numpy() if isinstance(mask, Tensor) else mask)
+    if values.shape != prompt.shape or values.dtype.kind not in "biuf":
+        raise ShapeError(f"{name}: attention_mask {values.shape} does not match the prompt {prompt.shape}")
+    rows = values.reshape(-1, values.shape[-1]) != 0
+    if (rows[:, :-1] & ~rows[:, 1:]).any() or not rows[:, -1].all():
+        raise ArgumentError(f"{name}: attention_mask must hide the beginning of each prompt alone, and not all of it")
+    return None if rows.all() else ops.from_numpy(np.ascontiguousarray(rows)).to(prompt.device)
 
 
 def as_stops(name: str, stop_tokens: int | Sequence[int]) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from pydl import nn, ops
+from pydl import _C, nn, ops
 from pydl.autograd.mode import no_grad
 from pydl.errors import ArgumentError, BoundsError, CheckpointError, ShapeError
 from pydl.nn import functional as F
@@ -44,10 +44,14 @@ class GPTConfig:
 
 @dataclass(frozen=True)
 class GPTState:
-    """The tokens that decoding has seen: the first `length` keys and values of each block's memory."""
+    """The tokens that decoding has seen: the first `length` keys and values of each block's memory.
+
+    Attributes: mask: bool (b, length), False where there was padding; None: there was none.
+    """
 
     length: int
     memory: "Memory"
+    mask: Tensor | None = None
 
 
 class Memory:
@@ -74,6 +78,23 @@ class Memory:
         return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
 
 
+def _as_mask(mask: Tensor | None, ids: Tensor) -> Tensor | None:
+    """bool (b, t)."""
+    if mask is None:
+        return None
+    if mask.shape != ids.shape:
+        raise ShapeError(f"GPT: attention_mask {mask.shape} does not match ids {ids.shape}")
+    return mask if mask.dtype is _C.bool else mask != 0
+
+
+def _joined(state: GPTState, mask: Tensor | None, ids: Tensor) -> Tensor | None:
+    """The mask of the tokens of a state and of those behind them; None where there is no padding."""
+    if mask is None and state.mask is None:
+        return None
+    parts = [(state.mask, (ids.shape[0], state.length)), (mask, ids.shape)]
+    return ops.cat([ops.ones(*shape, dtype=_C.bool) if m is None else m for m, shape in parts], 1)
+
+
 def _moved(x: Tensor, length: int, room: int) -> Tensor:
     b, h, _, d = x.shape
     y = ops.zeros(b, h, room, d, dtype=x.dtype)
@@ -91,15 +112,15 @@ class CausalSelfAttention(nn.Module):
         self.c_proj = nn.Linear(config.n_embd, config.n_embd, config.bias)
         self.resid_dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, layer: int = 0, state: GPTState | None = None) -> Tensor:
-        """(b, t, c) -> (b, t, c)."""
+    def forward(self, x: Tensor, layer: int = 0, state: GPTState | None = None, seen: Tensor | None = None) -> Tensor:
+        """(b, t, c) -> (b, t, c); seen: bool (b, 1, 1, s), the keys that are not padding."""
         b, t, c = x.shape
         qkv = self.c_attn(x).reshape(b, t, 3, self.heads, c // self.heads)
         if state is None:
-            y = self_attention(qkv, above=0, dropout=self.dropout if self.training else 0.0)
+            y = self_attention(qkv, seen, above=0, dropout=self.dropout if self.training else 0.0)
         else:
             q, k, v = (qkv[:, :, i].transpose(1, 2) for i in range(3))  # (b, h, t, d)
-            y = attention(q, *state.memory.put(layer, state.length, k, v), above=state.length)
+            y = attention(q, *state.memory.put(layer, state.length, k, v), seen, above=state.length)
         out: Tensor = self.resid_dropout(self.c_proj(y.transpose(1, 2).reshape(b, t, c)))
         return out
 
@@ -129,9 +150,9 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(config.n_embd, bias=config.bias)
         self.mlp = MLP(config)
 
-    def forward(self, x: Tensor, layer: int = 0, state: GPTState | None = None) -> Tensor:
+    def forward(self, x: Tensor, layer: int = 0, state: GPTState | None = None, seen: Tensor | None = None) -> Tensor:
         """(b, t, c) -> (b, t, c)."""
-        x = x + self.attn(self.ln_1(x), layer, state)
+        x = x + self.attn(self.ln_1(x), layer, state, seen)
         y: Tensor = x + self.mlp(self.ln_2(x))
         return y
 
@@ -171,33 +192,45 @@ class GPT(nn.Module):
             elif name.endswith("bias"):
                 init.zeros_(p)
 
-    def forward(self, ids: Tensor, targets: Tensor | None = None) -> Any:
-        """ids (b, t) -> logits (b, t, v); with targets (b, t), of which -1 does not count, also their mean loss."""
-        logits = self.lm_head(self._hidden(ids, None))
+    def forward(self, ids: Tensor, targets: Tensor | None = None, attention_mask: Tensor | None = None) -> Any:
+        """ids (b, t) -> logits (b, t, v); with targets (b, t), of which -1 does not count, also their mean loss.
+
+        attention_mask: (b, t), 0 or False for padding, which no token sees and no position counts; where it is on the
+        left, as generation needs it, each sequence has the logits that it has alone.
+        """
+        logits = self.lm_head(self._hidden(ids, None, _as_mask(attention_mask, ids)))
         if targets is None:
             return logits
         v = logits.shape[-1]
         return logits, F.cross_entropy(logits.reshape(-1, v), targets.reshape(-1), ignore_index=-1)
 
-    def _hidden(self, ids: Tensor, state: GPTState | None) -> Tensor:
-        """(b, t) -> (b, t, c), the tokens behind those of the state."""
+    def _hidden(self, ids: Tensor, state: GPTState | None, mask: Tensor | None = None) -> Tensor:
+        """(b, t) -> (b, t, c), the tokens behind those of the state; mask: of all tokens, those of the state too."""
         if ids.ndim != 2:
             raise ShapeError(f"GPT: expected ids (b, t), got {ids.shape}")
         start, parts = state.length if state else 0, self.transformer
         if start + ids.shape[1] > self.context:
             raise BoundsError(f"GPT: {start + ids.shape[1]} tokens: expected at most {self.context}")
-        x = parts["drop"](parts["wte"](ids) + parts["wpe"].weight[start : start + ids.shape[1]])
+        if mask is None:
+            places, seen = parts["wpe"].weight[start : start + ids.shape[1]], None
+        else:
+            counted = (mask.to(_C.int64).cumsum(1) - 1).clamp(min=0)[:, start:]
+            places, seen = parts["wpe"](counted), mask.unsqueeze(1).unsqueeze(1)
+        x = parts["drop"](parts["wte"](ids) + places)
         for layer, block in enumerate(parts["h"]):
-            x = block(x, layer, state)
+            x = block(x, layer, state, seen)
         y: Tensor = parts["ln_f"](x)
         return y
 
     # ---- decoding: see pydl.models.generation
 
-    def decode(self, ids: Tensor, state: GPTState | None = None) -> tuple[Tensor, GPTState]:
+    def decode(
+        self, ids: Tensor, state: GPTState | None = None, attention_mask: Tensor | None = None
+    ) -> tuple[Tensor, GPTState]:
         """The next token's logits (b, v) behind ids (b, t), and the state to go on with.
 
-        Without gradients; a state stays as it was and may be gone on from more than once.
+        Without gradients; a state stays as it was and may be gone on from more than once. attention_mask: of ids, as of
+        `forward`; the last token of each sequence must not be padding.
         """
         if ids.ndim != 2 or ids.shape[1] == 0:
             raise ShapeError(f"GPT.decode: expected ids (b, t) with at least one token, got {ids.shape}")
@@ -206,14 +239,16 @@ class GPT(nn.Module):
             state = state if state is not None else GPTState(0, self._memory(b, t))
             if state.length + t > self.context:
                 raise BoundsError(f"GPT: {state.length + t} tokens: expected at most {self.context}")
+            mask = _joined(state, _as_mask(attention_mask, ids), ids)
             state = GPTState(state.length, state.memory.with_room(state.length, t, self.context))
-            x = self._hidden(ids, state)
-            return self.lm_head(x[:, -1]), GPTState(state.length + t, state.memory)
+            x = self._hidden(ids, state, mask)
+            return self.lm_head(x[:, -1]), GPTState(state.length + t, state.memory, mask)
 
     def select(self, state: GPTState, rows: Tensor) -> GPTState:
         """The state of the sequences `rows`, (b',), in that order."""
         keys, values = ([x.index_select(0, rows) for x in side] for side in (state.memory.keys, state.memory.values))
-        return GPTState(state.length, Memory(keys, values, state.length))
+        mask = None if state.mask is None else state.mask.index_select(0, rows)
+        return GPTState(state.length, Memory(keys, values, state.length), mask)
 
     def _memory(self, b: int, t: int) -> Memory:
         c = self.config

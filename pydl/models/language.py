@@ -3,9 +3,10 @@
 import math
 from typing import Any
 
-from pydl import nn, ops
+from pydl import _C, nn, ops
 from pydl.errors import ArgumentError, ShapeError
 from pydl.nn import functional as F
+from pydl.nn.utils.rnn import pack_padded_sequence
 from pydl.ops.random import Generator
 from pydl.tensor import Tensor
 
@@ -69,10 +70,27 @@ class RNNLanguageModel(nn.Module):
         logits: Tensor = self.output(h)
         return logits, state
 
-    def decode(self, ids: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """(b, t) -> logits (b, v) behind the last token, state; see `LanguageModel`."""
+    def decode(self, ids: Tensor, state: Any = None, attention_mask: Tensor | None = None) -> tuple[Tensor, Any]:
+        """(b, t) -> logits (b, v) behind the last token, state; see `LanguageModel`.
+
+        attention_mask: bool (b, t), False for padding on the left, which is not read.
+        """
+        if attention_mask is not None:
+            return self._decode_padded(ids, state, attention_mask)
         h, state = self._hidden(ids, state)
         logits: Tensor = self.output(h[:, -1])
+        return logits, state
+
+    def _decode_padded(self, ids: Tensor, state: Any, mask: Tensor) -> tuple[Tensor, Any]:
+        """Packed: each sequence ends with its own last token, so that its padding is left out."""
+        t, lengths = ids.shape[1], mask.to(_C.int64).sum(1)
+        rolled = (ops.arange(t) + (t - lengths).unsqueeze(1)) % t  # padding behind the tokens
+        moved = ids.gather(1, rolled)
+        x = F.dropout(self.embedding(moved), self.dropout, self.training)
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        _, state = self.rnn(packed) if state is None else self.rnn(packed, state)
+        top = (state[0] if isinstance(state, tuple) else state)[-1]
+        logits: Tensor = self.output(F.dropout(top, self.dropout, self.training))
         return logits, state
 
     def select(self, state: Any, rows: Tensor) -> Any:
