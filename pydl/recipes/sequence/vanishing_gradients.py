@@ -2,8 +2,7 @@
 
 The norm of d h_t / d h_k is at most (largest singular value of W times largest slope)^(t - k): it holds for every
 network and distance. Where the base is below 1 gradients vanish; a linear network with singular values above 1 explodes
-at the rate of its spectral radius. A deep sigmoid network vanishes in the same way from layer to layer, a rectified one
-with He's initialisation does not.
+at the rate of its spectral radius. Recipe vanishing-depth shows the same from layer to layer.
 """
 
 from dataclasses import dataclass
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pydl import float64, nn, no_grad, randn, tensor
+from pydl import float64, nn, no_grad, tensor
 from pydl.recipes.recipe import Recipe, Report, setting
 from pydl.tensor import Tensor
-from pydl.theory import SLOPES, gradient_profile, jacobian_bounds, rnn_jacobian_norms
+from pydl.theory import SLOPES, jacobian_bounds, rnn_jacobian_norms
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,7 +34,6 @@ class Settings:
     networks: int = setting(100, "random networks for the bound", least=1)
     units: int = setting(20, "of each network", least=2)
     steps: int = setting(100, "time steps", least=10)
-    depth: int = setting(20, "layers of the deep network", least=3)
     seed: int = setting(0, "of the weights")
 
 
@@ -63,7 +61,6 @@ def run(settings: Settings, report: Report) -> None:
     slope = float(np.polyfit(np.arange(far // 2, far + 1), np.log(norms[far // 2 :]), 1)[0])
     found = slope / np.log(1.5)
     report.check("slope of the log norm over log spectral radius, linear", found, at_least=0.99, at_most=1.01)
-    _deep(settings, report)
     report.figure("norms", lambda figure: _draw(figure, curves))
 
 
@@ -86,28 +83,6 @@ def _weight(rnn: nn.RNN) -> Tensor:
 
 def _radius(rnn: nn.RNN) -> float:
     return float(np.abs(np.linalg.eigvals(_weight(rnn).detach().numpy())).max())
-
-
-def _deep(settings: Settings, report: Report) -> None:
-    """Gradients per layer of a deep network."""
-    x = randn(64, 64, dtype=float64)
-    for name, curve, gain in (("sigmoid", nn.Sigmoid, 1.0), ("relu", nn.ReLU, 2.0)):
-        layers, norms = [], []
-        for _ in range(settings.depth):
-            linear = nn.Linear(64, 64, bias=False, dtype=float64)
-            nn.init.normal_(linear.weight, 0.0, (gain / 64) ** 0.5)
-            norms.append(float(np.linalg.norm(linear.weight.detach().numpy(), 2)))
-            layers.append(nn.Sequential(linear, curve()))
-        profile = gradient_profile(layers, x, randn(64, 64, dtype=float64))
-        steps = np.diff(np.log(profile))  # from a layer to the next: at least -log(slope |W|)
-        if name == "sigmoid":
-            excess = float((-steps - np.log(np.array(norms[1:]) / 4)).max())
-            report.check("shrinking per sigmoid layer over its bound, logarithm", excess, at_most=1e-9)
-        slope = float(-np.polyfit(np.arange(settings.depth), np.log(profile), 1)[0])
-        if name == "relu":
-            report.check("log gradient per rectified layer with He's initialisation", slope, at_least=-0.1, at_most=0.1)
-        else:
-            report.check("log gradient per sigmoid layer", slope, at_most=float(np.log(0.5)))
 
 
 def _draw(figure: "Figure", curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
