@@ -79,7 +79,7 @@ def package() -> str:
     for file in sorted((PACKAGE / "ops").glob("[a-z]*.py")):
         module = f"pydl.ops.{file.stem}"
         homes |= dict.fromkeys(getattr(importlib.import_module(module), "__all__", ()), module)
-    homes |= dict.fromkeys(pydl._LATER, "pydl")
+    homes |= {name: "pydl" if home == f"pydl.{name}" else home for name, home in pydl._LATER.items()}
     return HEADER + "".join(f"from {homes[n]} import {n} as {n}\n" for n in sorted({*pydl.__all__, *pydl._LATER}))
 
 

@@ -1,9 +1,8 @@
 """pydl: deep learning with hand-written kernels; PyTorch's names, numpy the only requirement."""
 
 from pydl import _openmp  # noqa: I001  first: it decides how OpenMP waits
-from pydl import amp, autograd, cuda, errors, nn, ops, optim
+from pydl import autograd, cuda, errors, ops
 from pydl._C import bfloat16, bool, device, dtype, float16, float32, float64, int32, int64, promote_types, uint8
-from pydl.amp import autocast
 from pydl.autograd import (
     enable_grad,
     inference_mode,
@@ -15,9 +14,7 @@ from pydl.autograd import (
 from pydl.ops import methods as _methods
 from pydl.ops import *
 from pydl.printing import get_printoptions, set_printoptions
-from pydl.replay import capture, profile
 from pydl.runtime import empty_cache, get_num_threads, memory_stats, reset_peak_memory_stats, set_num_threads
-from pydl.serialize import load, save
 from pydl.tensor import Tensor
 from pydl.version import __version__
 
@@ -62,28 +59,28 @@ __all__ = [
 ]
 __all__ += ops.__all__
 
-_LATER = (
-    "data",
-    "func",
-    "linalg",
-    "linear_model",
-    "models",
-    "preprocessing",
-    "signal",
-    "sklearn",
-    "special",
-    "theory",
-    "train",
-    "utils",
-    "vision",
-    "xp",
-)
+# What a program may not need, and the module that has it.
+_PACKAGES = "amp data func linalg linear_model models nn optim preprocessing signal sklearn special theory train utils vision xp"
+_LATER = {name: f"pydl.{name}" for name in _PACKAGES.split()} | {
+    "autocast": "pydl.amp",
+    "capture": "pydl.replay",
+    "load": "pydl.serialize",
+    "profile": "pydl.replay",
+    "save": "pydl.serialize",
+}
 
 
 def __getattr__(name: str) -> object:
-    """Packages that a program may not need are imported when they are first named: importing pydl stays cheap."""
-    if name not in _LATER:
+    """What a program may not need is imported when it is first named: importing pydl stays cheap."""
+    home = _LATER.get(name)
+    if home is None:
         raise AttributeError(f"module 'pydl' has no attribute {name!r}")
     import importlib
 
-    return importlib.import_module(f"pydl.{name}")
+    module = importlib.import_module(home)
+    globals()[name] = found = module if home == f"pydl.{name}" else getattr(module, name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_LATER]

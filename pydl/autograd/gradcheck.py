@@ -29,7 +29,7 @@ def _moved(inputs: Sequence[Any], which: int, step: np.ndarray) -> list[Any]:
     return [Tensor(_C.from_numpy(values)) if i == which else x for i, x in enumerate(inputs)]
 
 
-def _directions(x: Tensor, fast_mode: bool, rng: np.random.Generator) -> list[np.ndarray]:
+def _directions(x: Tensor, fast_mode: bool, rng: "np.random.Generator") -> list[np.ndarray]:
     """Unit steps along every element, or one random step."""
     if fast_mode:
         return [rng.standard_normal(x.shape)]
@@ -86,7 +86,7 @@ def _compare(
     weights: np.ndarray,
     tolerances: tuple[float, float, float],
     fast_mode: bool,
-    rng: np.random.Generator,
+    rng: "np.random.Generator",
 ) -> str | None:
     """What is wrong with the gradient of output n with respect to input i, weighted; None if nothing is."""
     eps, atol, rtol = tolerances
