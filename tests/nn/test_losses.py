@@ -106,8 +106,21 @@ def test_weighted_mse() -> None:
 
 def test_broadcast_warns() -> None:
     for f in (F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss):
-        with pytest.warns(UserWarning, match="rarely on purpose"):
+        with pytest.warns(UserWarning, match="rarely on purpose") as caught:
             f(pydl.ones(3, 1), pydl.ones(3))
+        assert caught[0].filename == __file__
+
+
+def test_wrong_types_name_the_argument() -> None:
+    x = pydl.ones(1, 1, 2, 2)
+    for call, text in (
+        (lambda: F.scaled_dot_product_attention(x, x, x, scale="a"), r"scale is 'a' \(str\): expected float or None"),
+        (lambda: F.huber_loss(x, None), "huber_loss: target is None .*: expected Tensor"),
+        (lambda: F.softmin(None, 0), "softmin: input is None .*: expected Tensor"),
+        (lambda: F.dropout(x, "half"), "p is 'half' .*: expected float"),
+    ):
+        with pytest.raises(DtypeError, match=text):
+            call()
 
 
 ERRORS: list[tuple[Any, type[PydlError], str]] = [

@@ -1,4 +1,5 @@
-"""Every public operation, called with whatever comes: it returns, or raises a PydlError; it never does worse.
+"""Every public operation and every function of pydl.nn.functional, called with whatever comes: it returns, or raises a
+PydlError; it never does worse.
 
 The arguments are drawn by parameter name where the name says what is meant (dim, size, p...), so that calls get past
 the first check, and from anything at all otherwise.
@@ -7,6 +8,7 @@ the first check, and from anything at all otherwise.
 import inspect
 import os
 import resource
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pydl
+import pydl.nn.functional as F
 from pydl import ops
 from pydl.errors import PydlError
 
@@ -39,7 +42,9 @@ SIZED = {
     "logspace",
     "eye",
 }
-NAMES = sorted(name for name in ops.__all__ if not inspect.isclass(getattr(ops, name)) and callable(getattr(ops, name)))
+FUNCTIONS = {name: getattr(ops, name) for name in sorted(ops.__all__) if inspect.isfunction(getattr(ops, name))}
+FUNCTIONS |= {f"F.{name}": getattr(F, name) for name in F.__all__ if getattr(F, name) not in FUNCTIONS.values()}
+NAMES = list(FUNCTIONS)
 
 small = st.integers(-5, 5)
 
@@ -79,7 +84,7 @@ def calls(draw: Any, name: str) -> tuple[list[Any], dict[str, Any]]:
     """Arguments for a function: most of them likely, some of them not."""
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
-    for p in inspect.signature(getattr(ops, name)).parameters.values():
+    for p in inspect.signature(FUNCTIONS[name]).parameters.values():
         if p.name in ("out", "generator", "device"):
             continue
         required = p.default is inspect.Parameter.empty
@@ -99,7 +104,7 @@ def calls(draw: Any, name: str) -> tuple[list[Any], dict[str, Any]]:
 
 def attempt(name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
     """Calls, and differentiates what can be."""
-    function = getattr(ops, name)
+    function = FUNCTIONS[name]
     try:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError:
@@ -107,7 +112,9 @@ def attempt(name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
     if name in SIZED and any(isinstance(a, int) and abs(a) > 99 for a in [*args, *kwargs.values()]):
         return
     try:
-        made = function(*args, **kwargs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # losses warn of shapes that broadcast
+            made = function(*args, **kwargs)
         results = [m for m in (made if isinstance(made, (tuple, list)) else [made]) if isinstance(m, pydl.Tensor)]
         for m in [m for m in results if m.requires_grad]:
             m.sum().backward(retain_graph=True)
@@ -133,7 +140,11 @@ def _little_memory() -> Iterator[None]:
 def test_junk(name: str) -> None:
     """A few dozen calls of each operation."""
 
-    @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
+    most = 8 if name.startswith("F.") else 25
+
+    @settings(
+        max_examples=most, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+    )
     @given(calls(name))
     def run(call: Any) -> None:
         attempt(name, *call)

@@ -96,6 +96,7 @@ from pydl.ops import (
     tanh,
     tanhshrink,
 )
+from pydl.ops.typed import wrap
 
 __all__ = [
     "affine_grid",
@@ -199,3 +200,5 @@ __all__ = [
 ]
 __all__ += normalization.__all__
 __all__ += pooling.__all__
+
+wrap(globals(), __all__)

@@ -1,16 +1,12 @@
 """Activation functions. `inplace` is accepted as PyTorch has it, without effect: operations never overwrite inputs."""
 
 import warnings
-from typing import TYPE_CHECKING
 
-from pydl import ops
+from pydl import _C, ops
 from pydl.errors import ArgumentError
 from pydl.ops.activation import Relu, Sigmoid, Silu
 from pydl.ops.elementary import Step
 from pydl.tensor import Tensor
-
-if TYPE_CHECKING:
-    from pydl import _C
 
 __all__ = [
     "celu",
@@ -38,7 +34,7 @@ __all__ = [
 
 class Heaviside(Step):
     @staticmethod
-    def kernel(x: "_C.Array") -> "_C.Array":
+    def kernel(x: _C.Array) -> _C.Array:
         t = Tensor(x)
         return (t >= 0).to(t.dtype).array  # type: ignore[no-any-return]
 
@@ -166,21 +162,22 @@ def _chosen(name: str, dim: int | None, ndim: int, stacklevel: int) -> int:
     """dim, or PyTorch's old choice with its warning."""
     if dim is not None:
         return dim
-    warnings.warn(f"{name}: dim was not given; 0 for 0, 1 or 3 axes, else 1, is taken: pass dim", stacklevel=stacklevel)
+    text = f"{name}: dim was not given; 0 for 0, 1 or 3 axes, else 1, is taken: pass dim"
+    warnings.warn(text, stacklevel=stacklevel + 1)  # `typed` stands between the function and its caller
     return 0 if ndim in (0, 1, 3) else 1
 
 
-def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: "_C.dtype | None" = None) -> Tensor:
+def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: _C.dtype | None = None) -> Tensor:
     """exp(x) / sum(exp(x)) along dim, without overflow."""
     return ops.softmax(input, _chosen("softmax", dim, input.ndim, _stacklevel) if dim is None else dim, dtype)
 
 
-def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: "_C.dtype | None" = None) -> Tensor:
+def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: _C.dtype | None = None) -> Tensor:
     """log(softmax(x)) along dim, without overflow."""
     return ops.log_softmax(input, _chosen("log_softmax", dim, input.ndim, _stacklevel) if dim is None else dim, dtype)
 
 
-def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: "_C.dtype | None" = None) -> Tensor:
+def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: _C.dtype | None = None) -> Tensor:
     """softmax(-x) along dim."""
     return ops.softmax(-input, _chosen("softmin", dim, input.ndim, _stacklevel) if dim is None else dim, dtype)
 

@@ -60,7 +60,7 @@ def _pair(
     if warn and input.shape != target.shape:
         warnings.warn(
             f"{name}: target {target.shape} does not match input {input.shape}: they are broadcast, rarely on purpose",
-            stacklevel=3,
+            stacklevel=4,  # of this, the loss and `typed` it is the caller's line
         )
     return plain_loss(input, target, kind, parameter, code)
 
