@@ -136,7 +136,7 @@ def tensor() -> str:
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == "Tensor":
             node.body = [n for n in node.body if not isinstance(n, ast.Assign)]
-            fields = ("array: _C.Array", "grad: Tensor | None", "node: Node | None", "requires_grad: bool",
+            fields = ("array: _C.Array", "grad: Tensor | None", "node: Node | None", "requires_grad: bool", "kin: Any",
                       "hooks: dict[int, Callable[[Tensor], Tensor | None]] | None")  # fmt: skip
             node.body = [*ast.parse("\n".join(fields)).body, *node.body, *ast.parse("\n".join(attached())).body]
             Qualify().visit(node)

@@ -27,9 +27,10 @@ class Tensor:
         requires_grad: whether gradients flow to or through it.
         grad: what backward has added up for this leaf; None before.
         node: the operation that made it; None for a leaf.
+        kin: whose memory it shares: see pydl/autograd/views.py.
     """
 
-    __slots__ = ("__weakref__", "array", "grad", "hooks", "node", "requires_grad")
+    __slots__ = ("__weakref__", "array", "grad", "hooks", "kin", "node", "requires_grad")
     __array_priority__ = 1000  # numpy_array * tensor asks the tensor
 
     def __init__(self, array: _C.Array, node: "Node | None" = None, requires_grad: bool = False) -> None:
@@ -37,6 +38,7 @@ class Tensor:
         self.node = node
         self.requires_grad = requires_grad
         self.grad: Tensor | None = None
+        self.kin: Any = None
         self.hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
 
     # ---- facts

@@ -23,6 +23,7 @@ class Tensor:
     grad: Tensor | None
     node: Node | None
     requires_grad: builtins.bool
+    kin: Any
     hooks: dict[builtins.int, Callable[[Tensor], Tensor | None]] | None
 
     def __init__(self, array: _C.Array, node: "Node | None" = None, requires_grad: builtins.bool = False) -> None: ...

@@ -292,7 +292,10 @@ def _gradients(node: Node, inputs: tuple[Tensor | None, ...], g: Any) -> Sequenc
     op, saved, seq = node.op, node.saved, node.seq
     uses = op.uses
     if uses is None:
-        for t in inputs:
+        read = inputs
+        if op.crosswise:  # small inputs are kept whole even where the other needs no gradient
+            read = (inputs[0] if inputs[1].requires_grad else None, inputs[1] if inputs[0].requires_grad else None)  # type: ignore[union-attr]
+        for t in read:
             if t is not None and t.array.version > seq:
                 raise _changed(node, t.array)
     else:

@@ -10,6 +10,7 @@ from pydl.autograd.mode import mode, no_grad
 from pydl.autograd.node import Node
 from pydl.autograd.op import Op, shell
 from pydl.autograd.several import part_of
+from pydl.autograd.views import APART
 from pydl.errors import AutogradError
 from pydl.tensor import Tensor
 
@@ -151,4 +152,7 @@ class Function:
         node = Node(Apply, tuple([shell(args[i]) for i in places]), (), attrs)
         context._attach(node, outputs, several)
         results = tuple(part_of(node, t, i, several) if context._has_gradient(t) else t for i, t in enumerate(outputs))
+        for t in results:
+            if isinstance(t, Tensor) and any(_C.shares_memory(t.array, args[i].array) for i in places):
+                t.array, t.kin = _C.reshape(t.array, t.shape), APART  # an array of its own: it counts as shared
         return results if several else results[0]

@@ -63,11 +63,13 @@ class Node:
 
 
 class Change(Node):
-    """A recorded change in place, whose first input is the tensor before it. What was recorded earlier holds the tensor
-    itself and finds its way back through `before`, also after this node is released."""
+    """A recorded change in place; `before`, by default its first input, is the tensor before it. What was recorded
+    earlier holds the tensor itself and finds its way back through that, also after this node is released."""
 
     __slots__ = ("before",)
 
-    def __init__(self, op: "type[Op]", inputs: "tuple[Tensor, ...]", attrs: dict[str, Any]) -> None:
+    def __init__(
+        self, op: "type[Op]", inputs: "tuple[Tensor, ...]", attrs: dict[str, Any], before: "Tensor | None" = None
+    ) -> None:
         super().__init__(op, inputs, (), attrs)
-        self.before = inputs[0]
+        self.before = inputs[0] if before is None else before

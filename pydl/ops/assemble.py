@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydl import _C
-from pydl.autograd.op import Op
+from pydl.autograd.views import APART, ViewOp, root_of, track
 from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.ops.arrange import diag, ravel, tril, triu
 from pydl.ops.index import IndexAdd, index_select, nonzero, take
@@ -14,6 +14,7 @@ from pydl.ops.shape import (
     SliceGrad,
     broadcast_shape,
     cat,
+    contiguous,
     flip,
     movedim,
     reshape,
@@ -61,13 +62,28 @@ def _places(size: Sequence[int], stride: Sequence[int], offset: int) -> Tensor:
     return at
 
 
-class AsStrided(Op):
+class AsStrided(ViewOp):
     """Any view of the memory; where two elements share a place, their gradients add up."""
-
-    uses = ()
 
     def kernel(x, size, stride, offset, start):
         return _C.as_strided(x, size, stride, offset)
+
+    @classmethod
+    def note(cls, made, x, attrs):
+        """A view of the root itself, if that has all of its elements and no gaps."""
+        root = root_of(x)
+        start = _C.storage_offset(root.array)
+        last = attrs["offset"] - start + sum((n - 1) * s for n, s in zip(made.shape, made.stride(), strict=True))
+        if root.array.is_dense and attrs["offset"] >= start and last < root.numel():
+            track(made, root, cls, attrs | {"start": start})
+        else:
+            made.kin = APART
+
+    @classmethod
+    def again(cls, x, size, stride, offset, start):
+        x = contiguous(x)
+        there = _C.storage_offset(x.array)
+        return cls.apply(x, size=size, stride=stride, offset=offset - start + there, start=there)
 
     def vjp(g, x, size, stride, offset, start):
         theirs, mine = _places(size, stride, offset), _places(x.shape, x.stride(), start)
@@ -109,10 +125,8 @@ def as_strided_scatter(
     return take(put(memory, theirs - low, src.to(input.dtype)), mine - low)  # type: ignore[attr-defined]
 
 
-class Windows(Op):
+class Windows(ViewOp):
     """All windows of an axis, their elements in a new last axis."""
-
-    uses = ()
 
     kernel = _C.windows
 

@@ -8,9 +8,8 @@ import numpy as np
 
 from pydl import _C
 from pydl.autograd.mode import mode
-from pydl.autograd.node import Change
-from pydl.autograd.op import Op, shell
-from pydl.errors import AutogradError, DtypeError
+from pydl.autograd.views import Overwritten, change, check_change, has_kin
+from pydl.errors import DtypeError
 from pydl.ops.create import as_device
 from pydl.ops.scalar import lift
 from pydl.ops.shape import Cast
@@ -63,41 +62,15 @@ def copy_(input: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
 
 
 def write(input: Tensor, value: Tensor, op: str) -> Tensor:
-    """Puts value into the memory of input, broadcast and converted. Raises: AutogradError where a graph would not
-    notice."""
+    """Puts value into the memory of input, broadcast and converted. Raises: AutogradError where that cannot be
+    recorded."""
     if mode.enabled and (input.requires_grad or value.requires_grad):
-        check_recorded_change(input, op, input.array.is_shared, "clone() before")
-        return _write_recorded(input, value, op)
-    _C.copy_into(value.array, input.array, op)
+        check_change(input, op)
+        _C.copy_into(value.array, input.array, op)
+        change(input, Overwritten, value, {})
+    else:
+        _C.copy_into(value.array, input.array, op)
     return input
-
-
-class Overwritten(Op):
-    """The second input in place of the first."""
-
-    uses = ()
-
-    def vjp(g, x, value):
-        return None, g
-
-
-def _write_recorded(x: Tensor, value: Tensor, op: str) -> Tensor:
-    """x, overwritten, continues the graph of value."""
-    before = Tensor(x.array, x.node, x.requires_grad)
-    _C.copy_into(value.array, x.array, op)
-    inputs = tuple(light for light in (shell(before), shell(value)) if light is not None)
-    x.node, x.requires_grad = Change(Overwritten, inputs, {}), True
-    return x
-
-
-def check_recorded_change(x: Tensor, op: str, shared: bool, advice: str) -> None:
-    """Raises: AutogradError where a change of x in place cannot be recorded; DtypeError."""
-    if x.requires_grad and x.node is None:
-        raise AutogradError(f"{op}: a leaf that requires gradients is changed in place only within pydl.no_grad()")
-    if shared:
-        raise AutogradError(f"{op}: another tensor shares this memory, and its gradient would not know: {advice}")
-    if not x.array.is_floating:
-        raise DtypeError(f"{op}: a value that requires gradients does not fit dtype {x.dtype}: expected a float")
 
 
 def _computed(function: Callable[..., Tensor], x: Tensor, args: Any, kwargs: Any) -> Tensor:
@@ -114,14 +87,10 @@ def _computed(function: Callable[..., Tensor], x: Tensor, args: Any, kwargs: Any
 def overwrite(function: Callable[..., Tensor], x: Tensor, args: Any, kwargs: Any, op: str) -> Tensor:
     """Makes function(x, ...) what x holds, in place; returns x. Raises: AutogradError as `write`, DtypeError where x
     cannot hold the result."""
-    shared = x.array.is_shared
     made = _computed(function, x, args, kwargs)
     if _kind(made) > _kind(x):
         raise DtypeError(f"{op}: the result has dtype {made.dtype}: {x.dtype} cannot hold it")
-    if not made.requires_grad:
-        return write(x, made, op)
-    check_recorded_change(x, op, shared, "clone() before")
-    return _write_recorded(x, made, op)
+    return write(x, made, op)
 
 
 def _kind(x: Tensor) -> int:
@@ -136,13 +105,13 @@ def in_place(name: str) -> Any:
         return overwrite(getattr(Tensor, name), self, args, kwargs, name + "_")
 
     method.__name__ = method.__qualname__ = name + "_"
-    method.__doc__ = f"As `{name}`, in place. In a graph: of a tensor that is no leaf and shares its memory with none."
+    method.__doc__ = f"As `{name}`, in place. In a graph: of a tensor that is no leaf; its views follow."
     return method
 
 
 def augmented(function: Callable[..., Tensor], name: str) -> Any:
-    """The operator `x op= y`: in place, but a new tensor where a graph records, as any operator; x[i] op= y puts that
-    into x."""
+    """The operator `x op= y`: in place. Where a graph records, x that has no views and is none becomes a new tensor
+    instead: nobody can tell, and rules that read what x was may go on to do so."""
 
     def method(self: Tensor, other: Any) -> Tensor:
         if not isinstance(other, (Tensor, bool, int, float, np.generic, np.ndarray)):
@@ -150,7 +119,8 @@ def augmented(function: Callable[..., Tensor], name: str) -> Any:
         array = self.array
         if not isinstance(array, _C.Array):
             return function(self, other)
-        if mode.enabled and (self.requires_grad or (isinstance(other, Tensor) and other.requires_grad)):
+        recorded = mode.enabled and (self.requires_grad or (isinstance(other, Tensor) and other.requires_grad))
+        if recorded and not has_kin(self):
             return _computed(function, self, (other,), {}) if array.is_shared else function(self, other)
         return overwrite(function, self, (other,), {}, name)
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from pydl import _C
-from pydl.autograd.mode import mode
-from pydl.autograd.op import Op, Unary, recovered
+from pydl.autograd.op import Op, Unary
+from pydl.autograd.views import ViewOp, track
 from pydl.errors import ArgumentError, BoundsError, DtypeError, ShapeError
 from pydl.tensor import Tensor
 
@@ -114,9 +114,13 @@ class Contiguous(Unary):
         return (g,)
 
 
-class Reshape(Op):
+class Reshape(ViewOp):
     kernel = _C.reshape
-    uses = ()
+
+    @classmethod
+    def note(cls, made, x, attrs):
+        if _C.shares_memory(made.array, x.array):
+            track(made, x, cls, attrs)
 
     def vjp(g, x, shape):
         return (reshape(g, x.shape),)
@@ -125,10 +129,13 @@ class Reshape(Op):
 class View(Reshape):
     kernel = _C.view
 
+    @classmethod
+    def again(cls, x, shape):
+        return Reshape.apply(x, shape=shape)
 
-class Permute(Op):
+
+class Permute(ViewOp):
     kernel = _C.permute
-    uses = ()
 
     def vjp(g, x, axes):
         back = [0] * len(axes)
@@ -137,25 +144,15 @@ class Permute(Op):
         return (permute(g, back),)
 
 
-class Expand(Op):
+class Expand(ViewOp):
     kernel = _C.expand
-    uses = ()
-
-    @classmethod
-    def apply(cls, x, shape):  # as Unary's: half of the gradients of reductions are expansions
-        try:
-            y = _C.expand(x.array, shape)
-        except (TypeError, AttributeError) as error:
-            return recovered(error, cls, (x,), {"shape": shape})
-        return cls.record(y, (x,), (), {"shape": shape}) if x.requires_grad and mode.enabled else Tensor(y)
 
     def vjp(g, x, shape):
         return (g,)  # the engine sums over what was expanded
 
 
-class Slice(Op):
+class Slice(ViewOp):
     kernel = _C.slice
-    uses = ()
 
     def vjp(g, x, starts, sizes, steps):
         return (SliceGrad.apply(g, shape=x.shape, starts=starts, steps=steps),)

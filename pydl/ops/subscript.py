@@ -12,10 +12,9 @@ import numpy as np
 
 from pydl import _C
 from pydl.autograd.mode import mode
-from pydl.autograd.node import Change
-from pydl.autograd.op import Op, shell
+from pydl.autograd.op import Op
+from pydl.autograd.views import change, check_change, root_of
 from pydl.errors import ArgumentError, BoundsError, DtypeError, ShapeError
-from pydl.ops.convert import check_recorded_change
 from pydl.ops.index import AddAt, IndexSelect, last_ones
 from pydl.ops.scalar import lift
 from pydl.ops.shape import Slice, broadcast_to, movedim, reshape
@@ -345,19 +344,26 @@ def getitem(input: Tensor, key: Any) -> Tensor:
 def setitem(input: Tensor, key: Any, value: Any) -> None:
     """input[key] = value, in place. Gradients flow to value from its place, and to what input was from the rest.
 
-    Raises: AutogradError if input is a leaf that requires gradients, or if gradients are recorded while another tensor
-        shares its memory: that one's gradient would not know.
+    Raises: AutogradError if input is a leaf that requires gradients or a view of one.
     """
     source = lift(value, input, "setitem")
     recorded = mode.enabled and (input.requires_grad or source.requires_grad)
     if recorded:
-        advice = "write x[i, j] = v in place of x[i][j] = v, or clone() before"
-        check_recorded_change(input, "setitem", input.array.is_shared, advice)
-    spot = spot_of(key, input, "setitem")
-    if recorded:
+        check_change(input, "setitem")
+    spot, plain = spot_of(key, input, "setitem"), Tensor(input.array)
+    if not recorded:
+        _assign(plain, spot, Tensor(source.array))
+    elif spot.rows is not None or not _is_there(source, input, _sliced(plain, spot)):
         source = _source(source, spot, input.dtype)
-    _assign(Tensor(input.array), spot, Tensor(source.array))
-    if recorded:
-        before = Tensor(input.array, input.node, input.requires_grad)
-        inputs = tuple(light for light in (shell(before), shell(source)) if light is not None)
-        input.node, input.requires_grad = Change(Placed, inputs, {"spot": spot}), True
+        _assign(plain, spot, Tensor(source.array))
+        change(input, Placed, source, {"spot": spot})
+
+
+def _is_there(value: Tensor, x: Tensor, part: Tensor) -> bool:
+    """Whether value is the view of x at this part already, as after x[i] op= y."""
+    a, b = value.array, part.array
+    return (
+        value is not x
+        and root_of(value) is root_of(x)
+        and (a.data_ptr, a.shape, a.strides, a.dtype) == (b.data_ptr, b.shape, b.strides, b.dtype)
+    )

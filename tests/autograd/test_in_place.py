@@ -1,35 +1,16 @@
 """Changes in place of tensors that are part of a graph: values and gradients as torch gives them, or a typed error."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from in_both import A, both
 
 import pydl
 from pydl.autograd import grad
 from pydl.errors import AutogradError, DtypeError
 
-torch = pytest.importorskip("torch")
-
-A, B = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]]), np.array([[1.0, 2.0, -0.5], [0.5, 3.0, 1.25]])
-
-
-def both(function: Callable[[Any, Any, Any], Any]) -> None:
-    """function(library, a, b) gives the same numbers and the same first and second gradients in both libraries."""
-    made = []
-    for lib in (pydl, torch):
-        a, b = lib.tensor(A, requires_grad=True), lib.tensor(B, requires_grad=True)
-        y = function(lib, a, b)
-        first = lib.autograd.grad((y * y * y).sum(), (a, b), create_graph=True, allow_unused=True)
-        total = sum((g * g).sum() for g in first if g is not None)
-        second = lib.autograd.grad(total, (a, b), allow_unused=True)
-        made.append([y.detach(), *(g if g is None else g.detach() for g in (*first, *second))])
-    for ours, theirs in zip(*made, strict=True):
-        if ours is None or theirs is None:  # one library's zeros are the other's None
-            assert all(g is None or not g.numpy().any() for g in (ours, theirs))
-        else:
-            np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-12)
+pytest.importorskip("torch")
 
 
 @pytest.mark.parametrize("name", ["add_", "sub_", "mul_", "div_", "atan2_", "hypot_"])
@@ -136,17 +117,11 @@ def test_what_was_read_must_not_change() -> None:
             y.sum().backward()
 
 
-def test_leaves_and_shared_memory_are_refused() -> None:
+def test_leaves_are_refused() -> None:
     leaf = pydl.ones(3, requires_grad=True)
     for change in (lambda: leaf.add_(1), lambda: leaf.copy_(pydl.ones(3))):
         with pytest.raises(AutogradError, match="a leaf that requires gradients is changed in place only within"):
             change()
-    x = leaf * 2
-    part = x[1:]
-    for tensor in (x, part):
-        with pytest.raises(AutogradError, match="another tensor shares this memory"):
-            tensor.mul_(2)
-    assert x.tolist() == [2, 2, 2]
     with pytest.raises(DtypeError, match="does not fit dtype"):
         pydl.tensor([1, 2, 3]).copy_(leaf)
 

@@ -1,5 +1,5 @@
 """Activation functions that overwrite their input and return it. In a graph, the input must not be a leaf that requires
-gradients, nor share its memory with another tensor (AutogradError)."""
+gradients, nor a view of one (AutogradError)."""
 
 from pydl.nn.functional import activation
 from pydl.nn.functional.activation import celu, elu, hardtanh, leaky_relu, relu, rrelu, selu
