@@ -1,5 +1,7 @@
 #include "runtime/plan.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstring>
@@ -14,12 +16,29 @@ namespace {
 thread_local Plan* current = nullptr;
 thread_local Profile* profile = nullptr;
 
+// Where the stack of this thread ends.
+uintptr_t stack_end() {
+  uintptr_t end = UINTPTR_MAX;
+#ifdef __linux__
+  pthread_attr_t attributes;
+  void* start = nullptr;
+  size_t bytes = 0;
+  if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+    if (pthread_attr_getstack(&attributes, &start, &bytes) == 0) end = reinterpret_cast<uintptr_t>(start) + bytes;
+    pthread_attr_destroy(&attributes);
+  }
+#endif
+  return end;
+}
+
 // A view on a number of the caller's would be read again when the caller is long gone. `kept` is what to use there.
+// Right behind a thread's stack there may be an array.
 bool on_stack(const void* p) {
   constexpr uintptr_t kFrames = uintptr_t{1} << 20;
+  thread_local const uintptr_t end = stack_end();
   const char here = 0;
   const auto low = reinterpret_cast<uintptr_t>(&here), at = reinterpret_cast<uintptr_t>(p);
-  return at > low && at - low < kFrames;
+  return at > low && at - low < kFrames && at < end;
 }
 
 }  // namespace
