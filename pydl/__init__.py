@@ -60,7 +60,9 @@ __all__ = [
 __all__ += ops.__all__
 
 # What a program may not need, and the module that has it.
-_PACKAGES = "amp data func linalg linear_model models nn optim preprocessing signal sklearn special theory train utils vision xp"
+_PACKAGES = """
+    amp data func linalg linear_model models nn optim preprocessing signal sklearn special theory train utils vision xp
+"""
 _LATER = {name: f"pydl.{name}" for name in _PACKAGES.split()} | {
     "autocast": "pydl.amp",
     "capture": "pydl.replay",
