@@ -14,7 +14,7 @@
 namespace pydl::PYDL_ISA {
 namespace {
 
-constexpr int64_t kChunk = 8192;  // elements: with four arrays of floats 128 KiB, out of the L1 cache but within the L2
+constexpr int64_t kChunk = 16384;  // elements: several to each thread from some 100 000 parameters on
 enum ScratchSlot { kChunkSlot, kPartialSlot };
 
 struct Chunk {
@@ -136,6 +136,15 @@ struct Slots {
   S* s[3];
 };
 
+// Asks for memory before it is needed: four arrays at once are more than the machine foresees by itself.
+constexpr int64_t kAhead = 2048;  // bytes
+constexpr int64_t kLongRun =
+    4096;  // elements from which on the lines behind the end are few among all that are fetched
+template <class T>
+inline void fetch_ahead(const T* p) {
+  __builtin_prefetch(reinterpret_cast<const char*>(p) + kAhead);
+}
+
 // rule(p, d, s) returns the new p (a vector) and changes the vectors of state s in place.
 template <class Rule, class P, class S>
 void step_chunk(const Rule& rule, const Common& common, P* p, const P* g, Slots<S> slots, int64_t n) {
@@ -143,8 +152,14 @@ void step_chunk(const Rule& rule, const Common& common, P* p, const P* g, Slots<
   using V = Vec<C>;
   const V sign(static_cast<C>(common.sign)), keep(static_cast<C>(common.keep));
   const V decay(static_cast<C>(common.coupled_decay));
-  const bool decays = common.coupled_decay != 0;
+  const bool decays = common.coupled_decay != 0, fetches = n >= kLongRun;
   for_vectors<C>(n, [=](int64_t i, auto lanes) {
+    if (fetches) {
+      fetch_ahead(p + i);
+      fetch_ahead(g + i);
+      for (int k = 0; k < Rule::kSlots; ++k)
+        if (slots.s[k] != nullptr) fetch_ahead(slots.s[k] + i);
+    }
     const V old = get<C>(p + i, lanes);
     V d = sign * get<C>(g + i, lanes);
     if (decays) d = fma(decay, old, d);
