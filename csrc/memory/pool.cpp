@@ -14,6 +14,9 @@ namespace pydl {
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kCarved = size_t{64} << 10;  // blocks from here up to kCarvedEnd are cut from slabs
+constexpr size_t kCarvedEnd = size_t{1} << 20;
+constexpr size_t kSlabBytes = size_t{8} << 20;
 constexpr int kClasses = 8 * 42;  // up to 2^48 bytes
 
 struct SizeClass {
@@ -31,8 +34,14 @@ SizeClass size_class(size_t bytes) {
   return {std::min(8 * (e - 6) + s + 1, kClasses - 1), rounded};
 }
 
-void* system_allocate(size_t bytes) {
-  const size_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
+// The bytes of a class, the other way round.
+size_t class_bytes(int index) {
+  if (index == 0) return kAlignment;
+  const int e = 6 + (index - 1) / 8, s = (index - 1) % 8;
+  return (size_t{1} << e) / 8 * (9 + s);
+}
+
+void* system_allocate(size_t bytes, size_t alignment) {
   void* block = nullptr;
   if (posix_memalign(&block, alignment, bytes) != 0) return nullptr;
 #ifdef MADV_HUGEPAGE
@@ -40,6 +49,42 @@ void* system_allocate(size_t bytes) {
 #endif
   return block;
 }
+
+void* system_allocate(size_t bytes) { return system_allocate(bytes, bytes >= kHugePage ? kHugePage : kAlignment); }
+
+// Slabs: memory on 2 MiB pages for blocks that are smaller, so that a model of many middling tensors has them too. Each
+// slab lies at a multiple of its size and begins with how many of its blocks are not given back; it goes when none is.
+class Slabs {
+ public:
+  static bool takes(size_t bytes) { return bytes >= kCarved && bytes <= kCarvedEnd; }
+
+  void* allocate(size_t bytes) {
+    if (!open_ || open_->used + bytes > kSlabBytes) {
+      void* fresh = system_allocate(kSlabBytes, kSlabBytes);
+      if (!fresh) return nullptr;
+      if (open_ && open_->live == 0) ::free(open_);
+      open_ = new (fresh) Slab{0, kAlignment};
+    }
+    char* block = reinterpret_cast<char*>(open_) + open_->used;
+    open_->used += bytes;
+    ++open_->live;
+    return block;
+  }
+
+  void free(void* block) noexcept {
+    auto* slab = reinterpret_cast<Slab*>(reinterpret_cast<uintptr_t>(block) & ~(kSlabBytes - 1));
+    if (--slab->live > 0) return;
+    if (slab == open_) open_ = nullptr;
+    ::free(slab);
+  }
+
+ private:
+  struct Slab {
+    int64_t live;  // blocks
+    size_t used;   // bytes cut off so far, with these
+  };
+  Slab* open_ = nullptr;  // where blocks are cut now
+};
 
 class Pool {
  public:
@@ -58,12 +103,10 @@ class Pool {
       idle_[c.index].pop_back();
       stats_.cached -= c.bytes;
     } else {
-      lock.unlock();
-      block = system_allocate(c.bytes);
-      lock.lock();
+      block = fresh_block(c.bytes, lock);
       if (!block) {
         trim_locked();
-        block = system_allocate(c.bytes);
+        block = fresh_block(c.bytes, lock);
       }
       if (!block) throw std::bad_alloc();
     }
@@ -76,12 +119,12 @@ class Pool {
     const SizeClass c = size_class(bytes);
     std::lock_guard<std::mutex> lock(mutex_);
     stats_.active -= c.bytes;
-    if (stats_.cached + static_cast<int64_t>(c.bytes) > limit_) return ::free(block);
+    if (stats_.cached + static_cast<int64_t>(c.bytes) > limit_) return give_back(block, c.bytes);
     try {
       idle_[c.index].push_back(block);
       stats_.cached += c.bytes;
     } catch (const std::bad_alloc&) {
-      ::free(block);
+      give_back(block, c.bytes);
     }
   }
 
@@ -103,15 +146,30 @@ class Pool {
   std::mutex& mutex() { return mutex_; }
 
  private:
+  // Memory from the system for a block of a class; null if there is none.
+  void* fresh_block(size_t bytes, std::unique_lock<std::mutex>& lock) {
+    if (Slabs::takes(bytes)) return slabs_.allocate(bytes);
+    lock.unlock();
+    void* block = system_allocate(bytes);
+    lock.lock();
+    return block;
+  }
+
+  void give_back(void* block, size_t bytes) noexcept {
+    if (Slabs::takes(bytes)) return slabs_.free(block);
+    ::free(block);
+  }
+
   void trim_locked() noexcept {
-    for (auto& blocks : idle_) {
-      for (void* block : blocks) ::free(block);
-      std::vector<void*>().swap(blocks);
+    for (int i = 0; i < kClasses; ++i) {
+      for (void* block : idle_[i]) give_back(block, class_bytes(i));
+      std::vector<void*>().swap(idle_[i]);
     }
     stats_.cached = 0;
   }
 
   std::mutex mutex_;
+  Slabs slabs_;
   std::vector<void*> idle_[kClasses];
   int64_t limit_ = 0;
   PoolStats stats_{};

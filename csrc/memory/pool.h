@@ -2,7 +2,8 @@
 //
 // Freed blocks are kept and handed out again, because memory fresh from the kernel is the most expensive thing on a
 // CPU: every first touch of a page is a fault. Blocks fall into size classes, eight to each doubling, so at most an
-// eighth is wasted. Blocks of 2 MiB and more sit on 2 MiB pages where the kernel grants them.
+// eighth is wasted. Blocks of 64 KiB to 1 MiB, cut from slabs, and of 2 MiB and more sit on 2 MiB pages where the
+// kernel grants them.
 #pragma once
 
 #include <cstddef>

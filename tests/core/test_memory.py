@@ -1,5 +1,6 @@
 """The pool of memory: alignment, reuse, counts."""
 
+import os
 import threading
 from typing import Any
 
@@ -99,3 +100,29 @@ def test_from_many_threads() -> None:
         t.join()
     assert not failed
     assert stats()["active"] - start <= 64 * 8 * 300  # constants that are kept
+
+
+def resident() -> int:
+    """Bytes of the process that lie in memory."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="tells what lies in memory by Linux's /proc")
+def test_middling_blocks_go_back_to_the_system() -> None:
+    """Blocks cut from slabs keep their numbers while others go, and the slabs go with the last of them."""
+    pydl.empty_cache()
+    rng, start = np.random.default_rng(0), resident()
+    held = {i: pydl.full((int(n),), i, dtype=pydl.int32) for i, n in enumerate(rng.integers(16_000, 270_000, 150))}
+    assert all(x.data_ptr() % 64 == 0 for x in held.values())
+    taken = resident() - start
+    for i in range(0, 150, 2):
+        del held[i]
+    pydl.empty_cache()
+    held |= {i: pydl.full((20_000 + i,), i, dtype=pydl.int32) for i in range(0, 150, 2)}
+    for i, x in held.items():
+        assert bool((x == i).all())
+    del x
+    held.clear()
+    pydl.empty_cache()
+    assert taken > 60 << 20 and resident() - start < taken / 4
