@@ -15,6 +15,7 @@ from pydl.ops import methods as _methods
 from pydl.ops import *
 from pydl.printing import get_printoptions, set_printoptions
 from pydl.runtime import empty_cache, get_num_threads, memory_stats, reset_peak_memory_stats, set_num_threads
+from pydl.serialize import load, save, save_sharded
 from pydl.tensor import Tensor
 from pydl.version import __version__
 
@@ -52,6 +53,7 @@ __all__ = [
     "promote_types",
     "reset_peak_memory_stats",
     "save",
+    "save_sharded",
     "set_grad_enabled",
     "set_num_threads",
     "set_printoptions",

@@ -2,5 +2,6 @@
 
 from pydl.serialize.loading import load
 from pydl.serialize.saving import save
+from pydl.serialize.shards import save_sharded
 
-__all__ = ["load", "save"]
+__all__ = ["load", "save", "save_sharded"]

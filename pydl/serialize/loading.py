@@ -8,7 +8,7 @@ from pydl.errors import FileFormatError, MissingExtraError, PydlError
 from pydl.serialize.container import DIGEST, HEADER_LIMIT, json_object, read
 from pydl.serialize.tree import unpacked
 
-__all__ = ["load"]
+__all__ = ["load", "weight_map"]
 
 _WRONG = (PydlError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
@@ -51,8 +51,8 @@ def _load(file: Any, name: str) -> Any:
         raise FileFormatError(f"load: {name}: not what save writes: {error}") from error
 
 
-def _load_index(path: str) -> dict[str, Any]:
-    """The tensors of all files that an index names, in its order."""
+def weight_map(path: str) -> dict[str, str]:
+    """Which file beside it an index names for each tensor. Raises: FileFormatError; OSError."""
     with open(path, "rb") as file:
         text = file.read(HEADER_LIMIT + 1)
     try:
@@ -63,6 +63,12 @@ def _load_index(path: str) -> dict[str, Any]:
             raise FileFormatError("the index has no weight_map of names of files beside it")
     except FileFormatError as error:
         raise FileFormatError(f"load: {path}: {error}") from error.__cause__
+    return places
+
+
+def _load_index(path: str) -> dict[str, Any]:
+    """The tensors of all files that an index names, in its order."""
+    places = weight_map(path)
     found: dict[str, Any] = {}
     for part in dict.fromkeys(places.values()):
         tensors = load(os.path.join(os.path.dirname(path), part))
