@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 from pydl import _C
 from pydl.errors import ArgumentError
 from pydl.optim.fused import FusedOptimizer, Launch
-from pydl.optim.optimizer import Group, Params, reject_differentiable
+from pydl.optim.optimizer import Group, Params
+from pydl.tensor import Tensor
 
 _STEP = 6  # its place among the hyperparameters
 
@@ -48,11 +49,17 @@ class Adadelta(FusedOptimizer):
         super().__init__(params, defaults)
 
     def _check(self, group: Group) -> None:
-        reject_differentiable(self, group)
         self._range(group, "lr", "eps", "weight_decay")
         if not 0.0 <= float(group["rho"]) <= 1.0:
             raise ArgumentError(f"{self._name}: rho must be between 0 and 1, got {group['rho']}")
 
     def _write(self, group: Group, launch: Launch) -> None:
         launch.write((*self._common(group), group["rho"], group["eps"]))
-        launch.numbers[_STEP] = launch.age + 1
+
+    def _rule(self, group: Group, state: dict[str, Any], p: Tensor, d: Tensor, step: int) -> Tensor:
+        rho, eps = group["rho"], group["eps"]
+        state["square_avg"] = squares = rho * state["square_avg"] + (1 - rho) * d * d
+        change = (state["acc_delta"] + eps).sqrt() / (squares + eps).sqrt() * d
+        state["acc_delta"] = rho * state["acc_delta"] + (1 - rho) * change * change
+        moved: Tensor = p - group["lr"] * change
+        return moved

@@ -4,7 +4,8 @@ from typing import Any, ClassVar
 
 from pydl import _C
 from pydl.optim.fused import FusedOptimizer, Launch
-from pydl.optim.optimizer import Group, Params, reject_differentiable
+from pydl.optim.optimizer import Group, Params
+from pydl.tensor import Tensor
 
 _STEP = 7  # its place among the hyperparameters
 
@@ -50,7 +51,6 @@ class Adagrad(FusedOptimizer):
         super().__init__(params, defaults)
 
     def _check(self, group: Group) -> None:
-        reject_differentiable(self, group)
         self._range(group, "lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
 
     def _start(self, group: Group, name: str) -> float:
@@ -58,4 +58,9 @@ class Adagrad(FusedOptimizer):
 
     def _write(self, group: Group, launch: Launch) -> None:
         launch.write((*self._common(group), group["lr_decay"], group["eps"], group["eps_inside"]))
-        launch.numbers[_STEP] = launch.age + 1
+
+    def _rule(self, group: Group, state: dict[str, Any], p: Tensor, d: Tensor, step: int) -> Tensor:
+        state["sum"] = total = state["sum"] + d * d
+        root = (total + group["eps"]).sqrt() if group["eps_inside"] else total.sqrt() + group["eps"]
+        moved: Tensor = p - group["lr"] / (1 + (step - 1) * group["lr_decay"]) * d / root
+        return moved

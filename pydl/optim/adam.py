@@ -2,14 +2,16 @@
 
 from typing import Any, ClassVar
 
-from pydl import _C
-from pydl.optim.fused import FusedOptimizer, Launch
-from pydl.optim.optimizer import Group, Params, reject_differentiable
+from pydl import _C, ops
+from pydl.optim.fused import Launch
+from pydl.optim.moments import Moments
+from pydl.optim.optimizer import Group, Params
+from pydl.tensor import Tensor
 
 _STEP = 9  # its place among the hyperparameters
 
 
-class Adam(FusedOptimizer):
+class Adam(Moments):
     """p -= lr m' / (sqrt(v') + eps): m and v are running means of the gradient and of its square, m' and v' without
     their bias towards the zeros they begin with.
 
@@ -55,11 +57,6 @@ class Adam(FusedOptimizer):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    def _check(self, group: Group) -> None:
-        reject_differentiable(self, group)
-        self._range(group, "lr", "eps", "weight_decay")
-        self._check_betas(group)
-
     def _used(self, group: Group) -> tuple[str, ...]:
         return self._slots if group["amsgrad"] else self._slots[:2]
 
@@ -68,4 +65,13 @@ class Adam(FusedOptimizer):
         launch.write(
             (*self._common(group), float(beta1), float(beta2), group["eps"], group["eps_inside"], group["amsgrad"])
         )
-        launch.numbers[_STEP] = launch.age + 1
+
+    def _rule(self, group: Group, state: dict[str, Any], p: Tensor, d: Tensor, step: int) -> Tensor:
+        beta1, beta2 = group["betas"]
+        m, v = self._first(group, state, d), self._second(group, state, d)
+        if group["amsgrad"]:
+            state["max_exp_avg_sq"] = v = ops.maximum(state["max_exp_avg_sq"], v)
+        v = v / (1 - beta2**step)
+        root = (v + group["eps"]).sqrt() if group["eps_inside"] else v.sqrt() + group["eps"]
+        moved: Tensor = p - group["lr"] / (1 - beta1**step) * m / root
+        return moved

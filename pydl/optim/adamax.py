@@ -2,14 +2,15 @@
 
 from typing import Any, ClassVar
 
-from pydl import _C
-from pydl.optim.fused import FusedOptimizer, Launch
-from pydl.optim.optimizer import Group, Params, reject_differentiable
+from pydl import _C, ops
+from pydl.optim.moments import Moments
+from pydl.optim.optimizer import Group, Params
+from pydl.tensor import Tensor
 
 _STEP = 7  # its place among the hyperparameters
 
 
-class Adamax(FusedOptimizer):
+class Adamax(Moments):
     """p -= lr / (1 - beta1^t) m / u with u = max(beta2 u, |g| + eps), each element by itself.
 
     Args:
@@ -44,12 +45,9 @@ class Adamax(FusedOptimizer):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    def _check(self, group: Group) -> None:
-        reject_differentiable(self, group)
-        self._range(group, "lr", "eps", "weight_decay")
-        self._check_betas(group)
-
-    def _write(self, group: Group, launch: Launch) -> None:
+    def _rule(self, group: Group, state: dict[str, Any], p: Tensor, d: Tensor, step: int) -> Tensor:
         beta1, beta2 = group["betas"]
-        launch.write((*self._common(group), beta1, beta2, group["eps"]))
-        launch.numbers[_STEP] = launch.age + 1
+        m = self._first(group, state, d)
+        state["exp_inf"] = u = ops.maximum(beta2 * state["exp_inf"], d.abs() + group["eps"])
+        moved: Tensor = p - group["lr"] / (1 - beta1**step) * m / u
+        return moved

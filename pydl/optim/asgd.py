@@ -4,7 +4,8 @@ from typing import Any, ClassVar
 
 from pydl import _C
 from pydl.optim.fused import FusedOptimizer, Launch
-from pydl.optim.optimizer import Group, Params, reject_differentiable
+from pydl.optim.optimizer import Group, Params
+from pydl.tensor import Tensor
 
 _STEP = 7  # its place among the hyperparameters
 
@@ -48,7 +49,6 @@ class ASGD(FusedOptimizer):
         super().__init__(params, defaults)
 
     def _check(self, group: Group) -> None:
-        reject_differentiable(self, group)
         self._range(group, "lr", "weight_decay")
 
     def _start(self, group: Group, name: str) -> float:
@@ -56,7 +56,17 @@ class ASGD(FusedOptimizer):
 
     def _write(self, group: Group, launch: Launch) -> None:
         eta, mu = launch.carried
-        step, lr = launch.age + 1, float(group["lr"])
-        launch.coming = (lr / (1 + group["lambd"] * lr * step) ** group["alpha"], 1 / max(1.0, step - group["t0"]))
+        launch.coming = self._coming(group, float(group["lr"]), launch.age + 1)
         launch.write((*self._common(group), group["lambd"], eta, mu))
-        launch.numbers[_STEP:] = (step, *launch.coming)
+
+    def _rule(self, group: Group, state: dict[str, Any], p: Tensor, d: Tensor, step: int) -> Tensor:
+        lr, eta, mu = group["lr"], state.get("eta", group["lr"]), float(state.get("mu", 1.0))
+        new = p * (1 - group["lambd"] * eta) - eta * d
+        state["ax"] = new if mu == 1 else state["ax"] + mu * (new - state["ax"])
+        state["eta"], state["mu"] = self._coming(group, lr, step)
+        moved: Tensor = new
+        return moved
+
+    def _coming(self, group: Group, lr: Any, step: int) -> tuple[Any, float]:
+        """eta and mu of the step after this one."""
+        return lr / (1 + group["lambd"] * lr * step) ** group["alpha"], 1 / max(1.0, step - group["t0"])

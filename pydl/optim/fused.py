@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pydl import _C
+from pydl.autograd import enable_grad
 from pydl.autograd.mode import mode
-from pydl.errors import CaptureError
+from pydl.errors import AutogradError, CaptureError
 from pydl.optim.optimizer import Group, Optimizer, state_dtype
 from pydl.tensor import Tensor
 
@@ -83,7 +84,8 @@ class FusedOptimizer(Optimizer, ABC):
 
     A subclass names the kernel, called as kernel(parameters, gradients, buffers, hyper); the state that the buffers
     are, in that order; the number of hyperparameters; and the places among them of the scalars of the state, "step"
-    first. Parameters whose scalars agree share them and a launch.
+    first. Parameters whose scalars agree share them and a launch. Where a group is "differentiable", the rule is run as
+    operations instead, and the graph goes on through the step.
     """
 
     _kernel: ClassVar[Callable[..., None]]
@@ -112,8 +114,15 @@ class FusedOptimizer(Optimizer, ABC):
         return float(group["lr"]), float(group.get("weight_decay", 0)), decoupled, group["maximize"]
 
     @abstractmethod
+    def _rule(self, group: Group, state: dict[str, Any], p: Tensor, d: Tensor, step: int) -> Tensor:
+        """What the kernel does to one parameter, in operations: the new p; d is the direction, `step` counts from 1.
+
+        New entries of the state take the place of the old ones, which may be part of a graph.
+        """
+
+    @abstractmethod
     def _write(self, group: Group, launch: Launch) -> None:
-        """Writes the hyperparameters of the step after `launch.age` steps."""
+        """Writes the hyperparameters of the step after `launch.age` steps, and sets `launch.coming` if there is any."""
 
     def _update(self) -> None:
         for number in range(len(self.param_groups)):
@@ -123,18 +132,59 @@ class FusedOptimizer(Optimizer, ABC):
         """The step of one group alone, without hooks."""
         kernel, group = type(self)._kernel, self.param_groups[number]
         params = [p for p in group["params"] if p.grad is not None]
+        if group.get("differentiable"):
+            self._plans.pop(number, None)
+            return self._step_in_graph(group, params)
         plan = self._plans.get(number)
         used = self._used(group)
         if plan is None or not plan.fits(params, used):
             plan = self._plans[number] = self._planned(group, params, used)
         for launch in plan.launches:
             params = launch.params
-            self._write(group, launch)
+            self._prepare(group, launch)
             kernel([p.array for p in params], [p.grad.array for p in params], launch.buffers, launch.hyper)  # type: ignore[union-attr]
             launch.age += 1
             launch.carried = launch.coming
         if len(plan.launches) > 1 and mode.recording is None and self._alike(plan):
             del self._plans[number]
+
+    def _step_in_graph(self, group: Group, params: list[Tensor]) -> None:
+        """The step of a group as recorded changes of its parameters. Raises: AutogradError for leaves."""
+        for p in params:
+            if p.requires_grad and p.node is None:
+                raise AutogradError(
+                    f"{self._name}: a differentiable step goes on with the graph that made a parameter, but one of "
+                    f"shape {p.shape} is a leaf: give it a clone()"
+                )
+        with enable_grad():
+            for p in params:
+                state, wide = self.state[p], state_dtype(p)
+                step = self._age(state) + 1
+                for name in self._used(group):
+                    if name not in state:
+                        state[name] = Tensor(_C.full(p.shape, self._start(group, name), wide, p.device))
+                assert p.grad is not None
+                gradient, old = p.grad.to(wide), p.clone().to(wide)
+                kept, d = self._decayed(group, old, -gradient if group["maximize"] else gradient)
+                new = self._rule(group, state, kept, d, step)
+                if "step" in self._scalars:
+                    state["step"] = Tensor(_C.full((), step, _C.float64, _C.device("cpu")))
+                p.copy_(new.to(p.dtype))
+
+    def _decayed(self, group: Group, p: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        """p and d with the weight decay in one of them."""
+        decay = group.get("weight_decay", 0)
+        if not isinstance(decay, Tensor) and decay == 0:
+            return p, d
+        if group.get("decoupled_weight_decay", False):
+            return p * (1 - group["lr"] * decay), d
+        return p, d + decay * p
+
+    def _prepare(self, group: Group, launch: Launch) -> None:
+        """Writes everything that the kernel reads, the scalars after the step included."""
+        self._write(group, launch)
+        for place, value in zip(self._scalars.values(), (launch.age + 1, *launch.coming), strict=False):
+            launch.numbers[place] = value
 
     def _alike(self, plan: Plan) -> bool:
         """Whether launches can be merged."""
@@ -145,11 +195,13 @@ class FusedOptimizer(Optimizer, ABC):
         """Writes the hyperparameters of the next step and counts it: a replayed step needs this before it."""
         for number, plan in self._plans.items():
             for launch in plan.launches:
-                self._write(self.param_groups[number], launch)
+                self._prepare(self.param_groups[number], launch)
                 launch.age += 1
                 launch.carried = launch.coming
 
     def _record(self, hooks: list[Callable[[], Any]]) -> None:
+        if any(group.get("differentiable") for group in self.param_groups):
+            raise CaptureError(f"{self._name}: a differentiable step cannot be captured")
         if type(self)._update is not FusedOptimizer._update:  # it does more than launches that read `hyper`
             super()._record(hooks)
         if self._pre_hooks or self._post_hooks:
@@ -190,6 +242,8 @@ class FusedOptimizer(Optimizer, ABC):
         held = state.get(name)
         if held is None:
             state[name] = held = Tensor(_C.full(p.shape, self._start(group, name), state_dtype(p), p.device))
+        elif held.requires_grad:  # of a differentiable step, whose graph keeps it
+            state[name] = held = held.detach().clone()
         elif not held.array.is_dense:
             state[name] = held = Tensor(_C.contiguous(held.array))
         return held.array

@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pydl import _C
-from pydl.optim.fused import FusedOptimizer, Launch, Plan
-from pydl.optim.optimizer import Group, Params, reject_differentiable, state_dtype
+from pydl.optim.fused import Launch, Plan
+from pydl.optim.moments import Moments
+from pydl.optim.optimizer import Group, Params, state_dtype
 from pydl.tensor import Tensor
 
 _STEP = 8  # its place among the hyperparameters
@@ -23,7 +24,7 @@ def _step(p: list[_C.Array], g: list[_C.Array], buffers: list[list[_C.Array]], h
     _C.add_scaled(p, directions, (-float(_C.to_numpy(hyper)[0]) * trust).tolist())
 
 
-class LAMB(FusedOptimizer):
+class LAMB(Moments):
     """p -= lr |p| / |u| u with u = m' / (sqrt(v') + eps) + weight_decay p, the norms over each parameter by itself.
 
     m' and v' are those of Adam. The ratio is 1 where a norm is 0.
@@ -37,7 +38,6 @@ class LAMB(FusedOptimizer):
     """
 
     _kernel = staticmethod(_step)
-    _slots = ("exp_avg", "exp_avg_sq")
     _hypers = 9
     _scalars: ClassVar[dict[str, int]] = {"step": _STEP}
 
@@ -60,11 +60,6 @@ class LAMB(FusedOptimizer):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    def _check(self, group: Group) -> None:
-        reject_differentiable(self, group)
-        self._range(group, "lr", "eps", "weight_decay")
-        self._check_betas(group)
-
     def _planned(self, group: Group, params: list[Tensor], used: tuple[str, ...]) -> Plan:
         plan = super()._planned(group, params, used)
         for launch in plan.launches:
@@ -74,4 +69,15 @@ class LAMB(FusedOptimizer):
     def _write(self, group: Group, launch: Launch) -> None:
         lr, decay, _, maximize = self._common(group)
         launch.write((lr, 0.0, False, maximize, *group["betas"], group["eps"], decay))
-        launch.numbers[_STEP] = launch.age + 1
+
+    def _decayed(self, group: Group, p: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        return p, d  # it is part of the direction
+
+    def _rule(self, group: Group, state: dict[str, Any], p: Tensor, d: Tensor, step: int) -> Tensor:
+        beta1, beta2 = group["betas"]
+        m, v = self._first(group, state, d) / (1 - beta1**step), self._second(group, state, d) / (1 - beta2**step)
+        u = m / (v.sqrt() + group["eps"]) + group["weight_decay"] * p
+        weights, lengths = (p * p).sum(), (u * u).sum()
+        trust = (weights / lengths).sqrt() if weights.item() > 0 and lengths.item() != 0 else 1.0
+        moved: Tensor = p - group["lr"] * trust * u
+        return moved

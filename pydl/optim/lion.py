@@ -4,7 +4,8 @@ from typing import Any, ClassVar
 
 from pydl import _C
 from pydl.optim.fused import FusedOptimizer, Launch
-from pydl.optim.optimizer import Group, Params, reject_differentiable
+from pydl.optim.optimizer import Group, Params
+from pydl.tensor import Tensor
 
 
 class Lion(FusedOptimizer):
@@ -44,9 +45,17 @@ class Lion(FusedOptimizer):
         super().__init__(params, defaults)
 
     def _check(self, group: Group) -> None:
-        reject_differentiable(self, group)
         self._range(group, "lr", "weight_decay")
         self._check_betas(group)
+
+    def _decayed(self, group: Group, p: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        return p * (1 - group["lr"] * group["weight_decay"]), d
+
+    def _rule(self, group: Group, state: dict[str, Any], p: Tensor, d: Tensor, step: int) -> Tensor:
+        (beta1, beta2), m = group["betas"], state["exp_avg"]
+        state["exp_avg"] = m + (1 - beta2) * (d - m)
+        moved: Tensor = p - group["lr"] * (m + (1 - beta1) * (d - m)).sign()
+        return moved
 
     def _write(self, group: Group, launch: Launch) -> None:
         lr, decay, _, maximize = self._common(group)

@@ -3,13 +3,15 @@
 from typing import Any, ClassVar
 
 from pydl import _C
-from pydl.optim.fused import FusedOptimizer, Launch
-from pydl.optim.optimizer import Group, Params, reject_differentiable
+from pydl.optim.fused import Launch
+from pydl.optim.moments import Moments
+from pydl.optim.optimizer import Group, Params
+from pydl.tensor import Tensor
 
 _STEP = 8  # its place among the hyperparameters
 
 
-class NAdam(FusedOptimizer):
+class NAdam(Moments):
     """p -= lr (mu' m / (1 - M mu') + (1 - mu) g / (1 - M)) / (sqrt(v / (1 - beta2^t)) + eps).
 
     mu = beta1 (1 - 0.96^(t momentum_decay) / 2), mu' is that of the next step, M the product of all mu so far.
@@ -25,7 +27,6 @@ class NAdam(FusedOptimizer):
     """
 
     _kernel = _C.nadam
-    _slots = ("exp_avg", "exp_avg_sq")
     _hypers = 10
     _scalars: ClassVar[dict[str, int]] = {"step": _STEP, "mu_product": 9}
 
@@ -52,9 +53,8 @@ class NAdam(FusedOptimizer):
         super().__init__(params, defaults)
 
     def _check(self, group: Group) -> None:
-        reject_differentiable(self, group)
-        self._range(group, "lr", "eps", "weight_decay", "momentum_decay")
-        self._check_betas(group)
+        super()._check(group)
+        self._range(group, "momentum_decay")
 
     def _start(self, group: Group, name: str) -> float:
         return 1.0 if name == "mu_product" else 0.0
@@ -65,4 +65,12 @@ class NAdam(FusedOptimizer):
         step, decay = launch.age + 1, group["momentum_decay"]
         launch.coming = (product * beta1 * (1 - 0.5 * 0.96 ** (step * decay)),)
         launch.write((*self._common(group), beta1, beta2, group["eps"], decay))
-        launch.numbers[_STEP:] = (step, *launch.coming)
+
+    def _rule(self, group: Group, state: dict[str, Any], p: Tensor, d: Tensor, step: int) -> Tensor:
+        beta1, beta2 = group["betas"]
+        m, v = self._first(group, state, d), self._second(group, state, d)
+        mu, coming = (beta1 * (1 - 0.5 * 0.96 ** (t * group["momentum_decay"])) for t in (step, step + 1))
+        state["mu_product"] = product = state.get("mu_product", 1.0) * mu
+        ahead = coming / (1 - product * coming) * m + (1 - mu) / (1 - product) * d
+        moved: Tensor = p - group["lr"] * ahead / ((v / (1 - beta2**step)).sqrt() + group["eps"])
+        return moved

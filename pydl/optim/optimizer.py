@@ -67,7 +67,7 @@ class Optimizer:
         group = {**param_group, **self._named(param_group["params"])}
         for name, value in self.defaults.items():
             group.setdefault(name, value)
-        self._check_params(group["params"])
+        self._check_params(group["params"], bool(group.get("differentiable", False)))
         if any(("param_names" in group) != ("param_names" in other) for other in self.param_groups):
             raise ArgumentError(f"{self._name}: either all groups name their parameters or none")
         self._check(group)
@@ -82,12 +82,12 @@ class Optimizer:
             return {"params": listed}
         return {"params": [p for _, p in listed], "param_names": [name for name, _ in listed]}
 
-    def _check_params(self, params: list[Any]) -> None:
+    def _check_params(self, params: list[Any], differentiable: bool) -> None:
         known = {id(p) for group in self.param_groups for p in group["params"]}
         for p in params:
             if not isinstance(p, Tensor):
                 raise DtypeError(f"{self._name}: parameters must be tensors, got {type(p).__name__}")
-            if p.node is not None:
+            if p.node is not None and not differentiable:
                 raise AutogradError(f"{self._name}: {p.shape} is the result of an operation: expected a leaf")
             if not p.array.is_floating:
                 raise DtypeError(f"{self._name}: parameters must be floating, got {p.dtype}")
@@ -247,10 +247,3 @@ def state_dtype(p: Tensor) -> _C.dtype:
     A mean that moves by a thousandth of the way each step stands still in bfloat16, whose neighbours are 1/256 apart.
     """
     return _C.float32 if p.dtype in (_C.float16, _C.bfloat16) else p.dtype
-
-
-def reject_differentiable(optimizer: Optimizer, group: Group) -> None:
-    """Steps are outside the graph. Raises: ArgumentError where they are asked to be differentiable."""
-    if group["differentiable"]:
-        name = type(optimizer).__name__
-        raise ArgumentError(f"{name}: differentiable steps are not offered: write p - lr * grad with create_graph=True")

@@ -3,13 +3,14 @@
 from typing import Any, ClassVar
 
 from pydl import _C
-from pydl.optim.fused import FusedOptimizer, Launch
-from pydl.optim.optimizer import Group, Params, reject_differentiable
+from pydl.optim.moments import Moments
+from pydl.optim.optimizer import Group, Params
+from pydl.tensor import Tensor
 
 _STEP = 7  # its place among the hyperparameters
 
 
-class RAdam(FusedOptimizer):
+class RAdam(Moments):
     """Adam with its step times r, and plain momentum for as long as v rests on too few gradients for r to exist.
 
     r = sqrt((l - 4) (l - 2) L / ((L - 4) (L - 2) l)) with L = 2 / (1 - beta2) - 1 and
@@ -25,7 +26,6 @@ class RAdam(FusedOptimizer):
     """
 
     _kernel = _C.radam
-    _slots = ("exp_avg", "exp_avg_sq")
     _hypers = 8
     _scalars: ClassVar[dict[str, int]] = {"step": _STEP}
 
@@ -50,12 +50,14 @@ class RAdam(FusedOptimizer):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    def _check(self, group: Group) -> None:
-        reject_differentiable(self, group)
-        self._range(group, "lr", "eps", "weight_decay")
-        self._check_betas(group)
-
-    def _write(self, group: Group, launch: Launch) -> None:
+    def _rule(self, group: Group, state: dict[str, Any], p: Tensor, d: Tensor, step: int) -> Tensor:
         beta1, beta2 = group["betas"]
-        launch.write((*self._common(group), beta1, beta2, group["eps"]))
-        launch.numbers[_STEP] = launch.age + 1
+        m, v = self._first(group, state, d), self._second(group, state, d)
+        rate, power, most = group["lr"] / (1 - beta1**step), beta2**step, 2 / (1 - beta2) - 1
+        length = most - 2 * step * power / (1 - power)
+        way = m
+        if length > 5:
+            factor = (1 - power) * (length - 4) * (length - 2) * most / ((most - 4) * (most - 2) * length)
+            way = factor**0.5 * m / (v.sqrt() + group["eps"])
+        moved: Tensor = p - rate * way
+        return moved

@@ -4,7 +4,8 @@ from typing import Any, ClassVar
 
 from pydl import _C
 from pydl.optim.fused import FusedOptimizer, Launch
-from pydl.optim.optimizer import Group, Params, reject_differentiable
+from pydl.optim.optimizer import Group, Params
+from pydl.tensor import Tensor
 
 _STEP = 9  # its place among the hyperparameters
 
@@ -53,7 +54,6 @@ class RMSprop(FusedOptimizer):
         super().__init__(params, defaults)
 
     def _check(self, group: Group) -> None:
-        reject_differentiable(self, group)
         self._range(group, "lr", "alpha", "eps", "weight_decay", "momentum")
 
     def _used(self, group: Group) -> tuple[str, ...]:
@@ -67,4 +67,15 @@ class RMSprop(FusedOptimizer):
                 group["centered"],
             )
         )  # fmt: skip
-        launch.numbers[_STEP] = launch.age + 1
+
+    def _rule(self, group: Group, state: dict[str, Any], p: Tensor, d: Tensor, step: int) -> Tensor:
+        alpha, momentum = group["alpha"], group["momentum"]
+        state["square_avg"] = second = alpha * state["square_avg"] + (1 - alpha) * d * d
+        if group["centered"]:
+            state["grad_avg"] = centre = state["grad_avg"] + (1 - alpha) * (d - state["grad_avg"])
+            second = second - centre * centre
+        change = d / ((second + group["eps"]).sqrt() if group["eps_inside"] else second.sqrt() + group["eps"])
+        if momentum != 0:
+            state["momentum_buffer"] = change = momentum * state["momentum_buffer"] + change
+        moved: Tensor = p - group["lr"] * change
+        return moved

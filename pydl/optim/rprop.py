@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 from pydl import _C
 from pydl.errors import ArgumentError
 from pydl.optim.fused import FusedOptimizer, Launch
-from pydl.optim.optimizer import Group, Params, reject_differentiable
+from pydl.optim.optimizer import Group, Params
+from pydl.tensor import Tensor
 
 _STEP = 8  # its place among the hyperparameters
 
@@ -47,7 +48,6 @@ class Rprop(FusedOptimizer):
         super().__init__(params, defaults)
 
     def _check(self, group: Group) -> None:
-        reject_differentiable(self, group)
         self._range(group, "lr")
         shrink, grow = group["etas"]
         if not 0.0 < shrink < 1.0 < grow:
@@ -61,4 +61,13 @@ class Rprop(FusedOptimizer):
 
     def _write(self, group: Group, launch: Launch) -> None:
         launch.write((*self._common(group), *group["etas"], *group["step_sizes"]))
-        launch.numbers[_STEP] = launch.age + 1
+
+    def _rule(self, group: Group, state: dict[str, Any], p: Tensor, d: Tensor, step: int) -> Tensor:
+        (shrink, grow), (least, most) = group["etas"], group["step_sizes"]
+        agreement = d * state["prev"]
+        turned = agreement < 0
+        factor = 1 + (agreement > 0).to(p.dtype) * (grow - 1) + turned.to(p.dtype) * (shrink - 1)
+        state["step_size"] = size = (state["step_size"] * factor).clamp(least, most)
+        state["prev"] = d = d.masked_fill(turned, 0)
+        moved: Tensor = p - d.sign() * size
+        return moved

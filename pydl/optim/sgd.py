@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 from pydl import _C
 from pydl.errors import ArgumentError
 from pydl.optim.fused import FusedOptimizer, Launch
-from pydl.optim.optimizer import Group, Params, reject_differentiable
+from pydl.optim.optimizer import Group, Params
+from pydl.tensor import Tensor
 
 
 class SGD(FusedOptimizer):
@@ -56,7 +57,6 @@ class SGD(FusedOptimizer):
         super().__init__(params, defaults)
 
     def _check(self, group: Group) -> None:
-        reject_differentiable(self, group)
         self._range(group, "lr", "momentum", "weight_decay")
 
     def _used(self, group: Group) -> tuple[str, ...]:
@@ -64,6 +64,17 @@ class SGD(FusedOptimizer):
 
     def _age(self, state: dict[str, Any]) -> int:
         return int(state.get("momentum_buffer") is not None)
+
+    def _rule(self, group: Group, state: dict[str, Any], p: Tensor, d: Tensor, step: int) -> Tensor:
+        lr, momentum = group["lr"], group["momentum"]
+        own = lr * d if group["rate_inside"] else d
+        if momentum == 0:
+            moved: Tensor = p - lr * d
+            return moved
+        v = own if step == 1 else momentum * state["momentum_buffer"] + (1 - group["dampening"]) * own
+        state["momentum_buffer"] = v
+        way = own + momentum * v if group["nesterov"] else v
+        return p - way if group["rate_inside"] else p - lr * way
 
     def _write(self, group: Group, launch: Launch) -> None:
         launch.write(

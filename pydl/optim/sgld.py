@@ -50,6 +50,10 @@ class SGLD(FusedOptimizer):
     def _used(self, group: Group) -> tuple[str, ...]:
         return ()
 
+    def _rule(self, group: Group, state: dict[str, Any], p: Tensor, d: Tensor, step: int) -> Tensor:
+        moved: Tensor = p - group["lr"] * d
+        return moved
+
     def _write(self, group: Group, launch: Launch) -> None:
         launch.write((*self._common(group), 0.0, 0.0, False, False, True))
 

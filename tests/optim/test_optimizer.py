@@ -241,7 +241,6 @@ def leaf(*shape):
         (lambda: optim.SGD([leaf(2)], weight_decay=-0.1), ArgumentError, "weight_decay must be >= 0"),
         (lambda: optim.SGD([leaf(2)], nesterov=True), ArgumentError, "nesterov needs momentum"),
         (lambda: optim.SGD([leaf(2)], 0.1, 0.9, 0.1, nesterov=True), ArgumentError, "nesterov needs momentum"),
-        (lambda: optim.SGD([leaf(2)], differentiable=True), ArgumentError, "differentiable"),
         (lambda: optim.SGD([{"params": [leaf(2)], "lr": -2}]), ArgumentError, "got -2"),
         (lambda: optim.Adam([leaf(2)], lr=-1), ArgumentError, "Adam: lr"),
         (lambda: optim.Adam([leaf(2)], eps=-1), ArgumentError, "eps"),
@@ -258,7 +257,6 @@ def leaf(*shape):
         (lambda: optim.Rprop([leaf(2)], etas=(1.2, 0.5)), ArgumentError, "etas must be one number below 1"),
         (lambda: optim.Rprop([leaf(2)], step_sizes=(2, 1)), ArgumentError, "step_sizes must be a range"),
         (lambda: optim.Lion([leaf(2)], betas=(0.9, 1.0)), ArgumentError, "Lion: betas"),
-        (lambda: optim.ASGD([leaf(2)], differentiable=True), ArgumentError, "ASGD: differentiable"),
     ],
 )
 def test_errors(make, error, text):

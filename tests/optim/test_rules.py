@@ -5,6 +5,8 @@ import pytest
 
 import pydl
 from pydl import optim
+from pydl.recipes.optimisation import update_rules
+from pydl.recipes.optimisation.update_rules import RULES, mean
 
 RNG = np.random.default_rng(0)
 GRADIENTS = RNG.standard_normal((5, 4)) * np.array([1e-3, 1.0, 30.0, 0.1])
@@ -12,28 +14,11 @@ START = RNG.standard_normal(4)
 
 
 def trace(make, gradients=GRADIENTS, start=START):
-    """(steps, d): where the optimizer goes along given gradients."""
-    p = pydl.tensor(start, requires_grad=True)
-    optimizer, seen = make([p]), []
-    for g in gradients:
-        p.grad = pydl.tensor(g)
-        optimizer.step()
-        seen.append(p.detach().numpy().copy())
-    return np.array(seen)
+    return update_rules.trace(make, gradients, start)
 
 
 def by_formula(rule, gradients=GRADIENTS, start=START):
-    """(steps, d): rule(state, g, t) gives the change of step t from 1 on."""
-    x, state, seen = start.copy(), {}, []
-    for t, g in enumerate(gradients, 1):
-        x = x + rule(state, g, t)
-        seen.append(x)
-    return np.array(seen)
-
-
-def mean(state, name, beta, x):
-    state[name] = beta * state.get(name, 0.0) + (1 - beta) * x
-    return state[name]
+    return update_rules.by_formula(rule, gradients, start)
 
 
 def classical(state, g, t):
@@ -46,43 +31,10 @@ def nesterov(state, g, t):
     return -0.1 * (g + 0.9 * state["v"])
 
 
-def adagrad(state, g, t):
-    state["G"] = state.get("G", 0.0) + g * g
-    return -0.1 * g / np.sqrt(state["G"] + 1e-4)
-
-
-def adadelta(state, g, t):
-    steps = state.get("d2", np.zeros(4))
-    change = -np.sqrt(steps + 1e-6) / np.sqrt(mean(state, "g2", 0.9, g * g) + 1e-6) * g
-    mean(state, "d2", 0.9, change * change)
-    return change
-
-
-def rmsprop(state, g, t):
-    return -0.1 * g / np.sqrt(mean(state, "v", 0.9, g * g) + 1e-4)
-
-
-def adam(state, g, t, inside=False):
-    m, v = mean(state, "m", 0.9, g) / (1 - 0.9**t), mean(state, "v", 0.99, g * g) / (1 - 0.99**t)
-    return -0.1 * m / (np.sqrt(v + 1e-4) if inside else np.sqrt(v) + 1e-4)
-
-
 def amsgrad(state, g, t):
     m = mean(state, "m", 0.9, g) / (1 - 0.9**t)
     state["x"] = np.maximum(state.get("x", 0.0), mean(state, "v", 0.99, g * g))
     return -0.1 * m / (np.sqrt(state["x"] / (1 - 0.99**t)) + 1e-8)
-
-
-def adamax(state, g, t):
-    state["u"] = np.maximum(0.99 * state.get("u", 0.0), np.abs(g))
-    return -0.1 * mean(state, "m", 0.9, g) / (1 - 0.9**t) / state["u"]
-
-
-def nadam(state, g, t):
-    m, v = mean(state, "m", 0.8, g), mean(state, "v", 0.99, g * g)
-    mu = 0.4  # 0.8 (1 - 0.96^0 / 2)
-    m = mu * m / (1 - mu ** (t + 1)) + (1 - mu) * g / (1 - mu**t)
-    return -0.1 * m / (np.sqrt(v / (1 - 0.99**t)) + 1e-8)
 
 
 def lion(state, g, t):
@@ -95,18 +47,9 @@ BETAS = {"lr": 0.1, "betas": (0.9, 0.99)}
 TABLE = {
     "gradient descent": (lambda p: optim.SGD(p, lr=0.1), lambda state, g, t: -0.1 * g),
     "nesterov": (lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True), nesterov),
-    "adagrad": (lambda p: optim.Adagrad(p, lr=0.1, eps=1e-4, eps_inside=True), adagrad),
-    "adadelta": (lambda p: optim.Adadelta(p, rho=0.9, eps=1e-6), adadelta),
-    "rmsprop": (lambda p: optim.RMSprop(p, lr=0.1, alpha=0.9, eps=1e-4, eps_inside=True), rmsprop),
-    "adam": (lambda p: optim.Adam(p, eps=1e-4, **BETAS), adam),
-    "adam of the table": (
-        lambda p: optim.Adam(p, eps=1e-4, eps_inside=True, **BETAS),
-        lambda *a: adam(*a, inside=True),
-    ),
     "amsgrad": (lambda p: optim.Adam(p, amsgrad=True, **BETAS), amsgrad),
-    "adamax": (lambda p: optim.Adamax(p, eps=0.0, **BETAS), adamax),
-    "nadam": (lambda p: optim.NAdam(p, lr=0.1, betas=(0.8, 0.99), momentum_decay=0), nadam),
     "lion": (lambda p: optim.Lion(p, **BETAS), lion),
+    **RULES,
 }
 
 
@@ -135,12 +78,6 @@ def test_rprop_by_hand():
     np.testing.assert_allclose(trace(lambda p: optim.Rprop(p, lr=0.1), gradients, np.zeros(1))[:, 0], want, atol=1e-14)
 
 
-def test_adagrad_rate_falls_as_the_root_of_time():
-    path = trace(lambda p: optim.Adagrad(p, lr=0.1), np.full((400, 4), 3.0))
-    steps = -np.diff(path[:, 0])
-    np.testing.assert_allclose(steps, 0.1 / np.sqrt(np.arange(2, 401)), rtol=1e-9)
-
-
 def test_adadelta_hardly_sees_the_scale_of_the_loss():
     def path(scale, make):
         p = pydl.tensor([1.0, -2.0], dtype=pydl.float64, requires_grad=True)
@@ -156,46 +93,6 @@ def test_adadelta_hardly_sees_the_scale_of_the_loss():
     assert np.abs(one - thousand).max() < 0.01 * np.abs(one).max()
     with np.errstate(over="ignore", invalid="ignore"):
         assert not np.abs(path(1e3, lambda p: optim.SGD(p, lr=0.02))[-1]).max() < 1e9
-
-
-def test_adadelta_without_eps_never_moves():
-    assert (trace(lambda p: optim.Adadelta(p, eps=0.0)) == START).all()
-
-
-@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_first_steps_do_not_see_the_scale(scale):
-    g = scale * np.array([[1.0, -1.0, 0.5, -3.0]])
-    adam = trace(lambda p: optim.Adam(p, lr=0.1, eps=0.0), g)[0] - START
-    np.testing.assert_allclose(np.abs(adam), 0.1, rtol=1e-9)
-    rms = trace(lambda p: optim.RMSprop(p, lr=0.1, alpha=0.9, eps=0.0), g)[0] - START
-    np.testing.assert_allclose(np.abs(rms), 0.1 / np.sqrt(1 - 0.9), rtol=1e-9)
-    # what the bias correction of Adam mends
-    raw = (1 - 0.9) * g[0] / np.sqrt((1 - 0.999) * g[0] ** 2)
-    np.testing.assert_allclose(np.abs(raw) / np.abs(adam / 0.1), (1 - 0.9) / np.sqrt(1 - 0.999), rtol=1e-9)
-
-
-def test_corrected_second_moment_is_unbiased():
-    p = pydl.zeros(200_000, dtype=pydl.float64, requires_grad=True)
-    optimizer = optim.Adam([p], lr=0.0)
-    rng = np.random.default_rng(0)
-    for t in range(1, 6):
-        p.grad = pydl.tensor(2.0 * rng.standard_normal(200_000))
-        optimizer.step()
-        corrected = optimizer.state[p]["exp_avg_sq"].numpy() / (1 - 0.999**t)
-        assert abs(corrected.mean() / 4.0 - 1) < 0.02
-
-
-def test_adamax_is_the_limit_of_large_powers():
-    power, beta2, g = 64, 0.99, RNG.uniform(0.5, 2.0, (60, 4))
-    m, v, x, want = np.zeros(4), np.zeros(4), START.copy(), []
-    for t in range(1, 61):
-        m = 0.9 * m + 0.1 * g[t - 1]
-        v = beta2**power * v + (1 - beta2**power) * g[t - 1] ** power
-        x = x - 0.1 * (m / (1 - 0.9**t)) / (v / (1 - beta2 ** (power * t))) ** (1 / power)
-        want.append(x)
-    got = trace(lambda p: optim.Adamax(p, lr=0.1, betas=(0.9, beta2)), g)
-    ratio = np.diff(got, axis=0) / np.diff(np.array(want), axis=0)
-    assert np.abs(ratio.mean() - 1) < 0.02
 
 
 def test_nadam_with_a_still_second_moment_is_nesterovs_momentum():
