@@ -349,6 +349,7 @@ from pydl.ops.assemble import row_stack as row_stack
 from pydl.ops.elementary import rsqrt as rsqrt
 from pydl.ops.arithmetic import rsub as rsub
 from pydl.serialize import save as save
+from pydl.serialize import save_sharded as save_sharded
 from pydl.ops.place import scatter as scatter
 from pydl.ops.index import scatter_add as scatter_add
 from pydl.ops.place import scatter_reduce as scatter_reduce
