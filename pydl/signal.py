@@ -1,7 +1,7 @@
 """Convolution and correlation of signals with kernels, as in scipy.signal; differentiable to any order."""
 
 from pydl import ops
-from pydl.errors import ArgumentError, ShapeError
+from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.tensor import Tensor
 
 __all__ = ["convolve", "correlate"]
@@ -14,7 +14,7 @@ def convolve(in1: Tensor, in2: Tensor, mode: str = "full") -> Tensor:
         in1, in2: tensors of the same number of axes; floating.
         mode: 'full': wherever they overlap; 'same': the middle of it, of in1's shape; 'valid': where one lies within
             the other.
-    Raises: ArgumentError, ShapeError.
+    Raises: ArgumentError, ShapeError, DtypeError.
     """
     small, large, shape = _checked("convolve", in1, in2, mode)
     axes, turned = list(range(small.ndim)), small.shape
@@ -41,6 +41,8 @@ def _checked(op: str, in1: Tensor, in2: Tensor, mode: str) -> tuple[Tensor, Tens
         raise ShapeError(
             f"{op}: in1 {in1.shape} and in2 {in2.shape}: expected one to three axes, equally many, not empty"
         )
+    if in1.dtype != in2.dtype or not in1.is_floating_point():
+        raise DtypeError(f"{op}: in1 is {in1.dtype} and in2 {in2.dtype}: expected one floating dtype")
     within = [a >= b for a, b in zip(in1.shape, in2.shape, strict=True)]
     if mode == "valid" and not all(within) and any(a > b for a, b in zip(in1.shape, in2.shape, strict=True)):
         raise ShapeError(f"{op}: in1 {in1.shape} and in2 {in2.shape}: expected one to fit within the other")

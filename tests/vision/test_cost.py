@@ -9,6 +9,7 @@ from pydl.errors import ArgumentError
 from pydl.models import LeNet, resnet18
 
 
+@pytest.mark.slow  # torch's counter takes seconds to import
 def test_against_torch() -> None:
     """A convolution with strides and groups, a transposed one, a linear layer on the last axis."""
     torch = pytest.importorskip("torch")
@@ -23,6 +24,20 @@ def test_against_torch() -> None:
     with counter.FlopCounterMode(display=False) as counted, torch.no_grad():
         layers(torch.nn).eval()(torch.zeros(1, 4, 12, 12))
     assert vision.flops(layers(nn), (4, 12, 12)) == counted.get_total_flops()
+
+
+def test_kinds_of_layers() -> None:
+    """Each kernel element meets each place: of the output, or of a transposed convolution's input."""
+    for layer, shape, wanted in (
+        (nn.Conv2d(4, 6, 3, 2, 1), (4, 12, 12), 6 * 36 * 4 * 9),
+        (nn.Conv2d(6, 6, 3, 1, 2, 2, groups=3), (6, 6, 6), 6 * 36 * 2 * 9),
+        (nn.ConvTranspose2d(6, 2, 4, 2, 1), (6, 5, 5), 6 * 25 * 2 * 16),
+        (nn.Conv3d(2, 3, 2), (2, 4, 4, 4), 3 * 27 * 2 * 8),
+        (nn.Linear(12, 5), (7, 12), 7 * 12 * 5),
+        (nn.MaxPool1d(2), (3, 8), 0),
+    ):
+        (cost,) = vision.layer_costs(nn.Sequential(layer), shape)
+        assert cost.multiply_adds == wanted and vision.flops(nn.Sequential(layer), shape) == 2 * wanted
 
 
 def test_layers_of_lenet_and_of_a_deep_network() -> None:
