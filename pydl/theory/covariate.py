@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pydl import nn, ops
-from pydl.errors import ArgumentError
+from pydl.errors import ArgumentError, ShapeError
 from pydl.tensor import RemovableHandle, Tensor
 
 __all__ = ["CovariateShift", "MovingNoise", "covariate_shift"]
@@ -39,6 +39,8 @@ class MovingNoise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, c, ...) -> the same."""
+        if x.ndim < 2:
+            raise ShapeError(f"MovingNoise: expected (examples, units, ...), got {x.shape}")
         if not self.training:
             return x
         (n, c), rest = x.shape[:2], (1,) * (x.ndim - 2)

@@ -5,7 +5,7 @@ import pytest
 
 import pydl
 from pydl import nn, theory
-from pydl.errors import ArgumentError
+from pydl.errors import ArgumentError, ShapeError
 
 
 def test_moments_are_those_of_the_inputs() -> None:
@@ -47,6 +47,8 @@ def test_noise_has_the_moments_of_its_law() -> None:
     maps = noise(pydl.zeros(2, 3, 4, 5)).numpy()
     assert (maps == maps[..., :1, :1]).all() and len(np.unique(maps)) == 6
     assert noise.eval()(ones) is ones
+    with pytest.raises(ShapeError, match=r"expected \(examples, units"):
+        noise(pydl.ones(3))
     for wrong in ({"shift": -1}, {"scale": 0.5}, {"spread": -0.1}):
         with pytest.raises(ArgumentError, match="MovingNoise: shift and spread must be >= 0"):
             theory.MovingNoise(**wrong)
