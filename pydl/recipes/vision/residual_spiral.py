@@ -6,7 +6,7 @@ gradients differ by a factor of 1.8e18 at least.
 
 from dataclasses import dataclass
 
-from pydl import manual_seed, nn, optim
+from pydl import manual_seed, nn, optim, randn, relu
 from pydl.data.synthetic import make_spirals
 from pydl.nn import functional as F
 from pydl.recipes.recipe import Recipe, Report, setting
@@ -37,6 +37,12 @@ class Settings:
 def run(settings: Settings, report: Report) -> None:
     """Counts the draws in which the plain network stays above 0.5 and the residual one falls below 0.1."""
     s, wins, ratios = settings, 0, []
+    branch = nn.Linear(s.width, s.width)
+    for p in branch.parameters():
+        nn.init.zeros_(p)
+    z = randn(s.points, s.width)
+    same = bool((nn.ResidualBlock(branch)(z) == relu(z)).all())
+    report.check("a branch of zeros leaves relu(x), to the bit", same, equals=True)
     for seed in range(s.seed, s.seed + s.seeds):
         x, y = make_spirals(s.points, turns=1.0, noise=0.0, random_state=seed)
         (plain, small), (residual, large) = (_train(shortcuts, x, y, seed, s) for shortcuts in (False, True))

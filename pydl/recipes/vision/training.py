@@ -82,17 +82,20 @@ def _share(done: float) -> float:
 
 
 def draw_filters(figure: "Figure", first: nn.Module, image: Tensor) -> None:
-    """The kernels of a first layer (above) and what it makes of an image (1, c, h, w) (below)."""
+    """The kernels of a first layer (above; white is positive, black negative), and beside an image (1, c, h, w) what
+    they make of it (below)."""
     with no_grad():
         maps = first(image).numpy()[0]
     kernels: Any = first.get_parameter("weight").detach().numpy()[:, 0]
     shown = min(len(kernels), 8)
-    axes = figure.subplots(2, shown, squeeze=False)
-    for column in range(shown):
-        for axis, picture, name in (
-            (axes[0][column], kernels[column], "kernel"),
-            (axes[1][column], maps[column], "map"),
-        ):
-            axis.imshow(picture, cmap="gray")
-            axis.set_axis_off()
-            axis.set_title(f"{name} {column + 1}", fontsize=7)
+    axes = figure.subplots(2, shown + 1, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    axes[1][0].imshow(image.numpy()[0, 0], cmap="gray")
+    axes[1][0].set_title("image", fontsize=7)
+    for k, (above, below) in enumerate(axes[:, 1:].T):
+        most = abs(kernels[k]).max()
+        above.imshow(kernels[k], cmap="gray", vmin=-most, vmax=most)
+        above.set_title(f"kernel {k + 1}", fontsize=7)
+        below.imshow(maps[k], cmap="gray")
+        below.set_title(f"map {k + 1}", fontsize=7)
