@@ -1,9 +1,9 @@
 """The networks that won or nearly won ImageNet's contests, 2012 to 2015: their sizes, and small ones at work.
 
-Top-5 error on ImageNet as published: AlexNet 15.3 % (an ensemble, 2012), ZF-Net 11.7 % (2013), OverFeat 14.2 % (2013),
-VGG 7.3 % and GoogLeNet 6.7 % (2014), ResNet 3.6 % (2015). They are built without first values here, whose memory is
-not touched then, so that their weights can be counted at full size; a tenth as wide they fit 64 images. Measured
-with seed 0: ResNet-18 takes 8 steps, VGG-16 with batch norm 20, the networks without norms 65 to 330.
+Top-5 error on ImageNet as published, of ensembles: AlexNet 15.3 % (2012), VGG 7.3 % and GoogLeNet 6.7 % (2014), ResNet
+3.6 % (2015). They are built without first values here, whose memory is not touched then, so that their weights can be
+counted at full size; a tenth as wide they fit 64 images. Measured with seed 0: ResNet-18 takes 8 steps, VGG-16 with
+batch norm 20, the networks without norms 65 to 330.
 """
 
 from collections.abc import Callable
