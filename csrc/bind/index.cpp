@@ -11,15 +11,15 @@ int64_t element(const View& x, int64_t i) {
   return x.dtype == Dtype::i64 ? x.as<int64_t>()[i] : int64_t{x.as<int32_t>()[i]};
 }
 
-// Whether a dense index has negative entries; BoundsError if one is outside [-n, n).
-bool look_at_index(const char* op, const View& index, int64_t n, Device device) {
+// Whether a dense index has negative entries; BoundsError if one is outside [least, n), least being 0 or -n.
+bool look_at_index(const char* op, const View& index, int64_t least, int64_t n, Device device) {
   int64_t facts = 0;
   View report;
   report.data = &facts;
   peek<&PlaceKernels::check_index>(device, index, n, report);
-  if (facts & 1) {
+  if ((facts & 1) || (facts != 0 && least == 0)) {
     int64_t i = 0;
-    while (element(index, i) >= -n && element(index, i) < n) ++i;
+    while (element(index, i) >= least && element(index, i) < n) ++i;
     fail<BoundsError>(op, ": index ", element(index, i), " is out of range for size ", n);
   }
   return facts != 0;
@@ -27,18 +27,20 @@ bool look_at_index(const char* op, const View& index, int64_t n, Device device) 
 
 }  // namespace
 
-Array checked_index(const char* op, const Array& index, int64_t n) {
+Array checked_index(const char* op, const Array& index, int64_t n, bool from_end) {
   if (index.dtype() != Dtype::i64 && index.dtype() != Dtype::i32)
     fail<DtypeError>(op, ": index must be int64 or int32, got ", index.dtype());
   const Array dense = contiguous(index);
   const int64_t count = dense.numel();
   const bool recorded = watched() && recording();
-  bool negative = recorded;  // a recorded launch must also fit the indices of a replay
+  const int64_t least = from_end ? -n : 0;
+  bool negative = recorded && from_end;  // a recorded launch must also fit the indices of a replay
   if (recorded) {
-    check("check_index",
-          [op = kept_text(op), x = dense.view(), n, device = dense.device()] { look_at_index(op, x, n, device); });
+    check("check_index", [op = kept_text(op), x = dense.view(), least, n, device = dense.device()] {
+      look_at_index(op, x, least, n, device);
+    });
   } else {
-    negative = look_at_index(op, dense.view(), n, dense.device());
+    negative = look_at_index(op, dense.view(), least, n, dense.device());
   }
   if (!negative && dense.dtype() == Dtype::i64) return dense;
   Array counted = filled(dense.shape(), Dtype::i64, 0, dense.device());
@@ -65,6 +67,19 @@ namespace {
 Array block_of(const Array& y, const Array& like, int64_t n) {  // y seen as (outer, n, inner)
   const Shape shape{like.size(0), n, like.size(2)};
   return y.as_strided(shape, dense_strides(shape));
+}
+
+// The rows of a table (v, d) at index (n,), in [0, v).
+Array embedding(const Array& table, const Array& index) {
+  if (table.ndim() != 2 || index.ndim() != 1)
+    fail<ShapeError>("embedding: expected a table (v, d) and indices (n,), got ", table.shape(), " and ",
+                     index.shape());
+  const Array block = around(table, 0);
+  const Array at = checked_index("embedding", index, table.size(0), false);
+  Array y = Array::empty({at.numel(), table.size(1)}, table.dtype(), table.device());
+  run<&IndexKernels::index_select>(y.numel(), table.device(), block.view(), at.view(),
+                                   block_of(y, block, at.numel()).view());
+  return y;
 }
 
 Array index_select(const Array& x, int64_t dim, const Array& index) {
@@ -120,6 +135,7 @@ Array merge_indices(const std::string& op, const std::vector<Array>& indices, co
 
 void bind_index(py::module_& m) {
   m.def("index_select", &index_select, py::arg("x"), py::arg("dim"), py::arg("index"));
+  m.def("embedding", &embedding, py::arg("table"), py::arg("index"));
   m.def("gather", &gather, py::arg("x"), py::arg("dim"), py::arg("index"));
   m.def("nonzero", &nonzero, py::arg("x"));
   m.def("merge_indices", &merge_indices, py::arg("op"), py::arg("indices"), py::arg("sizes"));

@@ -5,8 +5,9 @@
 
 namespace pydl::bind {
 
-// int64, dense, counted from the start; BoundsError if one is outside [-n, n).
-Array checked_index(const char* op, const Array& index, int64_t n);
+// int64, dense, counted from the start; BoundsError if one is outside [-n, n), or [0, n) where none counts from the
+// end.
+Array checked_index(const char* op, const Array& index, int64_t n, bool from_end = true);
 
 inline Shape with_size(Shape shape, int axis, int64_t size) {
   if (shape.ndim) shape[axis] = size;

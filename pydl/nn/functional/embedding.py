@@ -1,14 +1,14 @@
 """Rows of a table by index."""
 
+import math
 from typing import Any
-
-import numpy as np
 
 from pydl import _C
 from pydl.autograd.op import Op
 from pydl.errors import ArgumentError, BoundsError, DtypeError, ShapeError
-from pydl.ops import from_numpy, ones, reshape, where, zeros
+from pydl.ops import arange, ones, reshape, searchsorted, where, zeros
 from pydl.ops.index import IndexAdd, index_select
+from pydl.ops.scalar import require
 from pydl.tensor import Tensor
 
 __all__ = ["embedding", "embedding_bag"]
@@ -24,7 +24,7 @@ class Embedding(Op):
 
     @staticmethod
     def kernel(weight: _C.Array, index: _C.Array, padding: int | None, counts: bool) -> _C.Array:
-        return _C.index_select(weight, 0, index)
+        return _C.embedding(weight, index)
 
     @staticmethod
     def vjp(g: Tensor, weight: Tensor, index: Tensor, padding: int | None, counts: bool) -> Any:  # type: ignore[override]
@@ -39,10 +39,9 @@ class Embedding(Op):
 def _renormalize(weight: Tensor, index: Tensor, max_norm: float, norm_type: float) -> None:
     """Scales the rows that are looked up down to max_norm, in place and outside the graph."""
     plain = weight.detach()
-    rows = Tensor(_C.from_numpy(np.unique(index.numpy())))
-    part = index_select(plain, 0, rows)
+    part = index_select(plain, 0, index)
     norms = part.norm(norm_type, 1, True)
-    plain[rows] = where(norms > max_norm, part * (max_norm / (norms + 1e-7)), part)
+    plain[index] = where(norms > max_norm, part * (max_norm / (norms + 1e-7)), part)  # equal rows where indices are
 
 
 def embedding(
@@ -73,51 +72,46 @@ def embedding(
     rows = weight.shape[0]
     if padding_idx is not None and not -rows <= padding_idx < rows:
         raise BoundsError(f"embedding: padding_idx {padding_idx} is out of range for {rows} rows")
-    if (input < 0).any():
-        raise BoundsError(f"embedding: an index is negative: expected indices in [0, {rows})")
     flat = reshape(input, [-1])
     if max_norm is not None:
-        _C.index_select(weight.array, 0, flat.array)  # BoundsError before anything is changed
+        _C.embedding(weight.array, flat.array)  # BoundsError before anything is changed
         _renormalize(weight, flat, float(max_norm), norm_type)
     padding = None if padding_idx is None else padding_idx % rows
     y = Embedding.apply(weight, flat, padding=padding, counts=bool(scale_grad_by_freq))
     return y if input.ndim == 1 else reshape(y, [*input.shape, weight.shape[1]])
 
 
-def _bags(input: Tensor, offsets: Tensor | None, include_last: bool) -> tuple[np.ndarray, np.ndarray, int]:
-    """The indices in one row, the bag of each, and how many bags there are."""
-    for x in (input, offsets):
-        if x is not None and x.array.dtype not in (_C.int64, _C.int32):
-            raise DtypeError(f"embedding_bag: expected int64 or int32 indices and offsets, got {x.dtype}")
-    ids = input.numpy().astype(np.int64)
-    if input.ndim == 2:
-        if offsets is not None:
-            raise ArgumentError("embedding_bag: offsets belong to indices of one axis: leave them out for (b, n)")
-        return ids.reshape(-1), np.repeat(np.arange(ids.shape[0]), ids.shape[1]), ids.shape[0]
+def _offsets(input: Tensor, offsets: Tensor | None, include_last: bool) -> tuple[Tensor, int]:
+    """The bag of each of (n,) indices, as many as there are for what lies behind the last one; and their number."""
     if input.ndim != 1 or offsets is None or offsets.ndim != 1:
         raise ShapeError(f"embedding_bag: expected indices (b, n), or (n,) with offsets (b,), got {input.shape}")
-    starts = offsets.numpy().astype(np.int64)
-    bags = len(starts) - include_last
-    if bags < 0 or (len(starts) and (starts[0] != 0 or starts[-1] > len(ids) or (np.diff(starts) < 0).any())):
-        raise ArgumentError(f"embedding_bag: offsets must rise from 0 to at most {len(ids)}, got {starts.tolist()}")
-    if include_last:
-        ids, starts = ids[: starts[-1]], starts[:-1]
-    return ids, np.searchsorted(starts, np.arange(len(ids)), "right") - 1, bags
+    n, starts = input.shape[0], offsets.to(_C.int64)
+    bags = starts.shape[0] - include_last
+    message = f"embedding_bag: offsets must rise from 0 to at most {n}"
+    if bags < 0:
+        raise ArgumentError(message)
+    if starts.shape[0]:
+        require((starts[:1] == 0) & (starts[-1:] <= n), message)
+        require(starts[1:] >= starts[:-1], message)
+    bag = searchsorted(starts, arange(n), right=True) - 1 if starts.shape[0] else zeros(n, dtype=_C.int64)
+    return bag, bags
 
 
-def _largest(rows: Tensor, bag: np.ndarray, counts: np.ndarray) -> Tensor:
+def _largest(rows: Tensor, bag: Tensor, kept: Tensor | None, bags: int) -> Tensor:
     """The largest entries of each bag's rows; 0 for an empty bag."""
-    longest = int(counts.max(initial=0))
-    if not longest:
-        return zeros(len(counts), rows.shape[1], dtype=rows.dtype)
-    slots = np.arange(longest)
-    places = np.cumsum(counts)[:, None] - counts[:, None] + slots
-    there = from_numpy((slots < counts[:, None])[:, :, None])
-    at = from_numpy(np.minimum(places, len(bag) - 1).reshape(-1))
-    padded = reshape(index_select(rows, 0, at), [len(counts), longest, rows.shape[1]])
-    top = where(there, padded, -np.inf).max(1).values
-    found: Tensor = where(from_numpy(counts[:, None] > 0), top, 0.0)
+    if kept is not None:
+        rows = where(kept.unsqueeze(1), rows, -math.inf)
+    index = bag.unsqueeze(1).expand(rows.shape)
+    top = zeros(bags + 1, rows.shape[1], dtype=rows.dtype).scatter_reduce(0, index, rows, "amax", include_self=False)
+    count = _counts(bag, kept, bags)
+    found: Tensor = where(count.unsqueeze(1) > 0, top[:bags], 0.0)
     return found
+
+
+def _counts(bag: Tensor, kept: Tensor | None, bags: int) -> Tensor:
+    """How many rows count in each bag."""
+    ones_ = ones(bag.shape, dtype=_C.int64) if kept is None else kept.to(_C.int64)
+    return Tensor(_C.index_add(ones_.array, 0, bag.array, bags + 1))[:bags]
 
 
 def embedding_bag(
@@ -152,22 +146,24 @@ def embedding_bag(
         raise ArgumentError("embedding_bag: scale_grad_by_freq does not go with mode 'max'")
     if per_sample_weights is not None and (mode != "sum" or per_sample_weights.shape != input.shape):
         raise ArgumentError("embedding_bag: per_sample_weights go with mode 'sum' and have the shape of input")
-    ids, bag, bags = _bags(input, offsets, include_last_offset)
-    if padding_idx is not None:
-        kept = np.flatnonzero(ids != padding_idx % max(weight.shape[0], 1))
-        ids, bag = ids[kept], bag[kept]
-    rows = embedding(from_numpy(ids), weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
-    if per_sample_weights is not None:
-        factors = (
-            reshape(per_sample_weights, [-1])[: len(bag)]
-            if padding_idx is None
-            else index_select(reshape(per_sample_weights, [-1]), 0, from_numpy(kept))
-        )
-        rows = rows * factors.unsqueeze(1)
-    counts = np.bincount(bag, minlength=bags)
+    for x in (input, offsets):
+        if x is not None and x.array.dtype not in (_C.int64, _C.int32):
+            raise DtypeError(f"embedding_bag: expected int64 or int32 indices and offsets, got {x.dtype}")
+    if input.ndim == 2:
+        if offsets is not None:
+            raise ArgumentError("embedding_bag: offsets belong to indices of one axis: leave them out for (b, n)")
+        bags, each = input.shape
+        bag = arange(bags).unsqueeze(1).expand(bags, each).reshape(bags * each)
+    else:
+        bag, bags = _offsets(input, offsets, include_last_offset)
+    ids = reshape(input, [-1])
+    kept = None if padding_idx is None else ids != padding_idx % max(weight.shape[0], 1)
+    rows = embedding(ids, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
     if mode == "max":
-        return _largest(rows, bag, counts)
-    total = IndexAdd.apply(rows, from_numpy(bag.astype(np.int64)), dim=0, size=bags)
-    if mode == "sum":
-        return total
-    return total / from_numpy(np.maximum(counts, 1)[:, None]).to(total.dtype)
+        return _largest(rows, bag, kept, bags)
+    if per_sample_weights is not None:
+        rows = rows * reshape(per_sample_weights, [-1]).unsqueeze(1)
+    if kept is not None:
+        rows = where(kept.unsqueeze(1), rows, 0.0)
+    total = IndexAdd.apply(rows, bag, dim=0, size=bags + 1)[:bags]
+    return total if mode == "sum" else total / _counts(bag, kept, bags).clamp(min=1).unsqueeze(1).to(total.dtype)
