@@ -1,5 +1,6 @@
 // The extension module pydl._C: errors first, then one call per family.
 #include "bind/factor.h"
+#include "bind/guard.h"
 
 namespace pydl::bind {
 namespace {
@@ -61,6 +62,9 @@ PYBIND11_MODULE(_C, m) {
   bind_attention(m);
   bind_rnn(m);
   bind_plan(m);
+  bind_guard(m);
+  bind_ready(m);
+  bind_skip(m);
   bind_runtime(m);
 }
 

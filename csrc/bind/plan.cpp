@@ -1,89 +1,10 @@
 // Recording and replaying launches, and their times.
 #include "runtime/plan.h"
 
-#include <mutex>
-#include <unordered_set>
-#include <vector>
-
-#include "bind/common.h"
-#include "runtime/table/elementwise.h"
+#include "bind/recorded.h"
 
 namespace pydl::bind {
 namespace {
-
-// Called without the GIL.
-void copy(View from, View to, Device device) {
-  View* views[] = {&to, &from};
-  coalesce(views, 2);
-  launch<&ElementwiseKernels::copy>(device, from, to);
-}
-
-// A plan with the arrays that go in and out: inputs are copied into place, outputs are handed out as copies.
-class Recorded {
- public:
-  void begin(const std::vector<Array>& inputs) {
-    plan_.begin();
-    for (const Array& x : inputs) {
-      inputs_.push_back(Array::empty(x.shape(), x.dtype(), x.device()));
-      const Unrecorded ordinary;
-      copy_values(x, inputs_.back(), x.device());
-    }
-  }
-
-  void end(std::vector<Array> outputs, const std::vector<py::object>& before) {
-    plan_.end();
-    outputs_ = std::move(outputs);
-    before_ = before;
-    work_ = plan_.bytes() / 4;
-  }
-
-  size_t blocks(const std::vector<Array>& arrays) const {
-    std::unordered_set<const Storage*> found;
-    for (const Array& x : arrays)
-      if (x.storage() && x.storage()->home() == plan_.memory()) found.insert(x.storage());
-    return found.size();
-  }
-
-  const std::vector<Array>& inputs() const { return inputs_; }
-  Plan& plan() { return plan_; }
-
-  // Copies of the outputs of a replay; nothing if the plan is one for other inputs.
-  std::optional<std::vector<Array>> run(const std::vector<Array>& inputs) {
-    if (inputs.size() != inputs_.size()) return std::nullopt;
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      const Array& x = inputs[i];
-      const Array& place = inputs_[i];
-      if (x.dtype() != place.dtype() || x.shape() != place.shape() || x.device() != place.device()) return std::nullopt;
-    }
-    for (const py::object& f : before_) f();
-    if (work_ < kGilWork) return replay(inputs);
-    py::gil_scoped_release unlocked;
-    return replay(inputs);
-  }
-
-  void replay_only() { run(inputs_); }
-
- private:
-  std::vector<Array> replay(const std::vector<Array>& inputs) {
-    std::lock_guard<std::mutex> alone(busy_);
-    for (size_t i = 0; i < inputs.size(); ++i)
-      if (inputs[i].storage() != inputs_[i].storage()) copy(inputs[i], inputs_[i], inputs[i].device());
-    plan_.replay();
-    std::vector<Array> made;
-    made.reserve(outputs_.size());
-    for (const Array& y : outputs_) {
-      made.push_back(Array::empty(y.shape(), y.dtype(), y.device()));
-      copy(y, made.back(), y.device());
-    }
-    return made;
-  }
-
-  Plan plan_;
-  std::vector<Array> inputs_, outputs_;
-  std::vector<py::object> before_;
-  int64_t work_ = 0;
-  std::mutex busy_;
-};
 
 py::list launches_of(Recorded& r) {
   py::list out;
@@ -96,11 +17,7 @@ void bind_recorded(py::module_& m) {
   py::class_<Recorded>(m, "Plan", "Recorded launches, with the arrays that go in and out.")
       .def(py::init<>())
       .def("begin", &Recorded::begin, py::arg("inputs"), "from now on this thread's launches are recorded")
-      .def("end", &Recorded::end, py::arg("outputs"), py::arg("before"),
-           "outputs are what `run` gives; the functions of `before` are called before each replay")
-      .def("run", &Recorded::run, py::arg("inputs"),
-           "copies of the outputs of a replay with these inputs; None if the plan is not one for them")
-      .def("replay", &Recorded::replay_only, "a replay with the inputs that are in place")
+      .def("end", &Recorded::end, py::arg("outputs"), "outputs are what a replay gives copies of")
       .def_property_readonly("inputs", &Recorded::inputs)
       .def("launches", &launches_of, "of each: kernel, op code, bytes, nanoseconds when it was recorded")
       .def(

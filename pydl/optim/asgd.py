@@ -28,6 +28,7 @@ class ASGD(FusedOptimizer):
     _slots = ("ax",)
     _hypers = 10
     _scalars: ClassVar[dict[str, int]] = {"step": _STEP, "eta": 8, "mu": 9}
+    _counts: ClassVar[bool] = False
 
     def __init__(
         self,

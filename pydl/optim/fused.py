@@ -27,15 +27,15 @@ class Launch:
 
     Attributes:
         age: steps taken. carried: the other scalars of the state as the last step left them.
-        coming: what `carried` becomes when the step is done.
+        coming: what `carried` becomes when the step is done. before: what it was before the newest step.
     """
 
-    __slots__ = ("age", "buffers", "carried", "coming", "hyper", "numbers", "params", "values")
+    __slots__ = ("age", "before", "buffers", "carried", "coming", "hyper", "numbers", "params", "values")
 
     def __init__(self, params: list[Tensor], age: int, carried: tuple[float, ...], count: int) -> None:
         self.params = params
         self.age = age
-        self.carried = self.coming = carried
+        self.carried = self.coming = self.before = carried
         self.buffers: list[list[_C.Array]] = []
         self.hyper = _C.full((count,), 0, _C.float64, _C.device("cpu"))
         self.numbers: np.ndarray[Any, np.dtype[np.float64]] = _C.to_numpy(self.hyper)
@@ -66,6 +66,7 @@ class Advance:
     def __init__(self, optimizer: "FusedOptimizer") -> None:
         self.optimizer = optimizer
         self.plans = dict(optimizer._plans)
+        self.skipped: _C.Array | None = None  # not 0 where the replay left the step out
 
     def __call__(self) -> None:
         self.optimizer.advance()
@@ -77,6 +78,32 @@ class Advance:
             number in plans and optimizer._used(group) == plans[number].used
             for number, group in enumerate(optimizer.param_groups)
         )
+
+    def back(self) -> None:
+        """Undoes what was done for a step that was left out."""
+        for plan in self.plans.values():
+            for launch in plan.launches:
+                launch.age, launch.carried = launch.age - 1, launch.before
+                for value, place in zip((launch.age, *launch.carried), self.optimizer._scalars.values(), strict=False):
+                    launch.numbers[place] = value
+
+    def watch(self, guard: _C.Guard) -> None:
+        """Adds to what a replay depends on that the optimizer steps as it was recorded, save for its options."""
+        own = self.optimizer.__dict__
+        guard.names(own, ["_plans", "param_groups", "_pre_hooks", "_post_hooks"])
+        for name in ("_plans", "_pre_hooks", "_post_hooks"):
+            guard.entries(own[name])
+
+    def counted(self) -> list[tuple[Group, list[tuple[Launch, _C.Array, int]]]] | None:
+        """What `_C.Ready` needs to count the step without Python while the options stay as they are."""
+        optimizer = self.optimizer
+        if not optimizer._counts:
+            return None
+        place = optimizer._scalars.get("step", -1)
+        return [
+            (optimizer.param_groups[number], [(launch, launch.hyper, place) for launch in plan.launches])
+            for number, plan in self.plans.items()
+        ]
 
 
 class FusedOptimizer(Optimizer, ABC):
@@ -91,6 +118,8 @@ class FusedOptimizer(Optimizer, ABC):
     _kernel: ClassVar[Callable[..., None]]
     _slots: ClassVar[tuple[str, ...]]
     _hypers: ClassVar[int]
+    _counts: ClassVar[bool] = True  # the hyperparameters are the options and, in the place of "step", its number
+    _replays: ClassVar[bool] = False  # an `_update` of its own reads what changes from arrays that `advance` writes
 
     def _reset(self) -> None:
         super()._reset()
@@ -144,7 +173,7 @@ class FusedOptimizer(Optimizer, ABC):
             self._prepare(group, launch)
             kernel([p.array for p in params], [p.grad.array for p in params], launch.buffers, launch.hyper)  # type: ignore[union-attr]
             launch.age += 1
-            launch.carried = launch.coming
+            launch.before, launch.carried = launch.carried, launch.coming
         if len(plan.launches) > 1 and mode.recording is None and self._alike(plan):
             del self._plans[number]
 
@@ -197,12 +226,17 @@ class FusedOptimizer(Optimizer, ABC):
             for launch in plan.launches:
                 self._prepare(self.param_groups[number], launch)
                 launch.age += 1
-                launch.carried = launch.coming
+                launch.before, launch.carried = launch.carried, launch.coming
+
+    @property
+    def captures(self) -> bool:
+        """Whether `pydl.capture` can record its steps: not where it does more than launches that read `hyper`."""
+        return self._replays or type(self)._update is FusedOptimizer._update
 
     def _record(self, hooks: list[Callable[[], Any]]) -> None:
         if any(group.get("differentiable") for group in self.param_groups):
             raise CaptureError(f"{self._name}: a differentiable step cannot be captured")
-        if type(self)._update is not FusedOptimizer._update:  # it does more than launches that read `hyper`
+        if not self.captures:
             super()._record(hooks)
         if self._pre_hooks or self._post_hooks:
             raise CaptureError(f"{self._name}: a captured step does not call its hooks: remove them")

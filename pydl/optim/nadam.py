@@ -29,6 +29,7 @@ class NAdam(Moments):
     _kernel = _C.nadam
     _hypers = 10
     _scalars: ClassVar[dict[str, int]] = {"step": _STEP, "mu_product": 9}
+    _counts: ClassVar[bool] = False
 
     def __init__(
         self,

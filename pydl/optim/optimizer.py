@@ -147,6 +147,11 @@ class Optimizer:
             self._record(mode.recording)
         return loss
 
+    @property
+    def captures(self) -> bool:
+        """Whether `pydl.capture` can record its steps."""
+        return type(self)._record is not Optimizer._record
+
     def _record(self, hooks: list[Callable[[], Any]]) -> None:
         """Adds what is to be done before each replay of a captured step. Raises: CaptureError if that is not known."""
         raise CaptureError(f"{self._name}: its steps cannot be captured")

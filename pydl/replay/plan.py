@@ -4,7 +4,6 @@ import gc
 import random
 import traceback
 from collections.abc import Callable
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,14 @@ import numpy as np
 from pydl import _C
 from pydl.autograd.mode import mode
 from pydl.errors import CaptureError
-from pydl.replay.reach import reached
+from pydl.replay.reach import Reached
 from pydl.replay.report import table
 from pydl.replay.tree import filled, replaced, split
 from pydl.tensor import Tensor
 
 _HOME = str(Path(__file__).parents[1])
-_array, _requires, _training = attrgetter("array"), attrgetter("requires_grad"), attrgetter("training")
+
+_C.tensor_type(Tensor)
 
 
 def modes() -> tuple[bool, bool, Any, Any]:
@@ -35,61 +35,67 @@ def detached(tree: Any) -> Any:
 class Replay:
     """A recorded run.
 
-    Attributes: result: what the recording run gave.
+    Attributes: result: what the recording run gave. call: the same as `run`, from all arguments of a call, where they
+        are tensors, numbers and the same objects as before.
     """
 
     def __init__(
         self, function: Callable[..., Any], args: Any, kwargs: Any, tensors: list[Tensor], static: Any
     ) -> None:
-        self.static, self.modes = static, modes()
-        self.needs = [t.requires_grad for t in tensors]
-        self.modules, self.tensors = reached(function, args, kwargs)
-        self.training, self.arrays, self.requires = self._state()
+        self.static = static
+        seen = Reached(function, args, kwargs)
+        self.tensors = seen.tensors
+        self.guard = seen.guard()
         self.plan = _C.Plan()
         before = [t.grad for t in self.tensors]
         self.result = self._recorded(function, args, kwargs, tensors)
-        self.given = [  # gradients that it reads: they must be where they were
+        given = [  # gradients that it reads: they must be where they were
             (t, g) for t, g in zip(self.tensors, before, strict=True) if g is not None and self.plan.uses(g.array)
         ]
-        self._check()
-        self.fresh = all(g is None for g in before)
+        self._check(given)
         self.grads = [(t, t.grad) for t in self.tensors if t.grad is not None and self.plan.owns(t.grad.array)]
         self._check_kept()
-
-    def _state(self) -> tuple[list[bool], list[Any], list[bool]]:
-        return [*map(_training, self.modules)], [*map(_array, self.tensors)], [*map(_requires, self.tensors)]
+        for hook in self.hooks:
+            if hasattr(hook, "watch"):
+                hook.watch(self.guard)
+        for t, _ in given:
+            self.guard.same_grad(t)
+        if all(g is None for g in before):
+            for t, _ in self.grads:
+                self.guard.no_grad(t)
+        self.ready = self._ready(args, kwargs, tensors)
+        self.call: Callable[[Any, Any], Any] = self.ready.call
 
     def _recorded(self, function: Callable[..., Any], args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
         """Runs the function on fixed arrays while its launches are recorded; copies of its results."""
         outputs: list[Any] = []
-        hooks: list[Any] = []
-        draws = _draws()
+        self.hooks: list[Any] = []
+        drawn = draws()
         self.plan.begin([t.array for t in tensors])
-        mode.recording = hooks
+        mode.recording = self.hooks
         try:
             fixed = [Tensor(a, None, t.requires_grad) for a, t in zip(self.plan.inputs, tensors, strict=True)]
             places = iter(fixed)
             made = function(*filled(args, places), **filled(kwargs, places))
             outputs = [t.array for t in _listed(made)]
         except CaptureError as error:
-            raise CaptureError(f"{error}{_line(error)}") from error
+            raise CaptureError(f"{error}{line_of(error)}") from error
         finally:
             mode.recording = None
-            self.plan.end(outputs, hooks)
-        self.steps = [hook for hook in hooks if hasattr(hook, "fits")]
+            self.plan.end(outputs)
         if any(t.grad is not None for t in fixed):
             raise CaptureError("capture: backward reaches an argument: take it in as x.detach().requires_grad_()")
-        if _draws() != draws:
+        if draws() != drawn:
             raise CaptureError("capture: the function draws Python's or NumPy's random numbers: draw pydl's")
         self.tree = detached(made)
         return replaced(made, lambda t: Tensor(_C.clone(t.array)))
 
-    def _check(self) -> None:
+    def _check(self, given: list[tuple[Tensor, Tensor]]) -> None:
         """Raises: CaptureError for what a replay would not do again."""
         plan = self.plan
-        if self._state() != (self.training, self.arrays, self.requires):
-            raise CaptureError("capture: the function changes train(), requires_grad or the arrays of what it uses")
-        if any(t.grad is not g for t, g in self.given):
+        if (changed := self.guard.changed()) is not None:
+            raise CaptureError(f"capture: the function changes {_described(*changed)}, which a replay would not")
+        if any(t.grad is not g for t, g in given):
             raise CaptureError("capture: gradients add up over calls: call zero_grad() first in the function")
         if any(plan.changes(a) for a in plan.inputs):
             raise CaptureError("capture: the function changes an argument in place, of which a replay has a copy")
@@ -106,36 +112,54 @@ class Replay:
         if (extra := plan.live - plan.blocks(known)) > 0:
             raise CaptureError(f"capture: the function keeps {extra} arrays that it makes: return them instead")
 
-    def fits(self, tensors: list[Tensor], static: Any) -> bool:
-        """Whether a replay does what the function would do."""
-        return (
-            static == self.static
-            and modes() == self.modes
-            and [t.requires_grad for t in tensors] == self.needs
-            and [*map(_array, self.tensors)] == self.arrays
-            and [*map(_training, self.modules)] == self.training
-            and [*map(_requires, self.tensors)] == self.requires
-            and all(t.grad is g for t, g in self.given)
-            and all(step.fits() for step in self.steps)
-            and not (self.fresh and any(t.grad is not None for t, _ in self.grads))
-        )
+    def _ready(self, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
+        nested = kwargs or sum(isinstance(x, Tensor) for x in args) != len(tensors)
+        pattern = None if nested else [... if isinstance(x, Tensor) else x for x in args]
+        now = (mode, mode.enabled, mode.inference, mode.cast, _C.default_dtype())
+        needs = [t.requires_grad for t in tensors]
+        return _C.Ready(self.plan, self.guard, now, pattern, needs, steps_of(self.hooks), self.grads, self._build())
 
-    def run(self, tensors: list[Tensor]) -> Any:
-        """The results of a replay, in the same tree; None if shapes or dtypes are others."""
-        made = self.plan.run([t.array for t in tensors])
-        if made is None:
+    def _build(self) -> Any:
+        """How the result is made of tensors: see `_C.Ready`."""
+        tree = self.tree
+        if tree.__class__ is Tensor:
             return None
-        for t, g in self.grads:
-            t.grad = g
-        if self.tree.__class__ is Tensor:
-            return (Tensor(made[0]),)
-        return (filled(self.tree, map(Tensor, made)),)
+        if not _listed(tree):
+            return (tree,)
+        if type(tree) in (tuple, list) and all(isinstance(x, Tensor) for x in tree):
+            return type(tree)
+        return lambda tensors: filled(tree, iter(tensors))
+
+    def run(self, tensors: list[Tensor], static: Any) -> Any:
+        """The results of a replay; NotImplemented if the plan is not one for a call with these arguments."""
+        return self.ready.run(tensors) if static == self.static else NotImplemented
 
     def report(self) -> str:
         """The launches: calls, bytes, and milliseconds as of the recording run; and the memory of the plan."""
-        rows = [(name, label, ns, moved) for name, label, moved, ns in self.plan.launches()]
-        memory = f"{self.plan.bytes} bytes of memory, {self.plan.asked} without reuse"
-        return f"{table(rows)}\n{memory}"
+        return written(self.plan)
+
+
+def written(plan: Any) -> str:
+    """A plan's launches and its memory."""
+    rows = [(name, label, ns, moved) for name, label, moved, ns in plan.launches()]
+    return f"{table(rows)}\n{plan.bytes} bytes of memory, {plan.asked} without reuse"
+
+
+def steps_of(hooks: list[Any]) -> list[tuple[Any, Any, Any, Any]]:
+    """What is done before each replay, as `_C.Ready` takes it."""
+    return [
+        (h, getattr(h, "fits", None), h.counted() if hasattr(h, "counted") else None, getattr(h, "skipped", None))
+        for h in hooks
+    ]
+
+
+def _described(where: Any, name: Any) -> str:
+    """What changed, in words."""
+    if isinstance(where, Tensor) or name == "training":
+        return "train(), requires_grad or the arrays of what it uses"
+    if name is None:
+        return "a list" if isinstance(where, list) else "a variable of its closure"
+    return repr(name)
 
 
 def _listed(tree: Any) -> list[Tensor]:
@@ -144,13 +168,13 @@ def _listed(tree: Any) -> list[Tensor]:
     return tensors
 
 
-def _draws() -> Any:
+def draws() -> Any:
     """The states of Python's and NumPy's random numbers."""
     state: Any = np.random.get_state()
     return random.getstate(), state[1].tobytes(), state[2:]
 
 
-def _line(error: BaseException) -> str:
+def line_of(error: BaseException) -> str:
     """Where in the user's code an error comes from."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_HOME)]
     return f" ({frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line})" if frames else ""

@@ -1,5 +1,6 @@
 """Arguments and results as trees of tuples, lists and dicts: the tensors in them, and all the rest."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -38,7 +39,7 @@ def split(tree: Any, tensors: list[Tensor]) -> Any:
         raise CaptureError(
             f"capture: an argument or result of type {kind.__name__} is neither a tensor nor hashable"
         ) from None
-    return (kind, tree)
+    return (kind, tree, math.copysign(1.0, tree)) if kind is float else (kind, tree)
 
 
 def replaced(tree: Any, change: Callable[[Tensor], Any]) -> Any:

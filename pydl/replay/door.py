@@ -1,0 +1,31 @@
+"""capture: a function or a block whose launches are recorded once and replayed without Python."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pydl.replay.block import Block
+from pydl.replay.capture import Capture
+
+__all__ = ["capture"]
+
+
+def capture(function: Callable[..., Any] | None = None, *, max_plans: int = 8) -> Any:
+    """A function, such as a training step, whose kernels run again without its Python code.
+
+    As a decorator, with or without options, or as a context: see `Block` for `with pydl.capture() as plan:`.
+
+    The first call with arguments of a kind (shapes, dtypes, Python values) runs as usual, the second one is recorded,
+    later ones copy their tensors into place and run the recorded launches. Results are copies and outside the graph.
+    Tensors, modules and optimizers that the function uses are read and changed as usual; learning rates and schedules
+    may change. All other Python numbers are frozen as they were when it was recorded: where an attribute of a module, a
+    variable of the closure, a global or an attribute that the function names is another one, a new plan is made. Python
+    code, such as print, does not run again. train(), eval() and requires_grad make a new plan.
+
+    Args: max_plans: how many are kept.
+    Raises: CaptureError, naming the line, where values are read (`item`, `numpy`, `if tensor`), where shapes depend on
+        values, or where gradients, arguments or arrays would not be what they are without capture. The call that raises
+        has run up to there.
+    """
+    if function is None:
+        return Block(lambda f: Capture(f, max_plans))
+    return Capture(function, max_plans)
