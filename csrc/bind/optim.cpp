@@ -134,33 +134,61 @@ void scale_by(const Arrays& x, const Array& factor) {
   bump(x);
 }
 
-// x *= factor; whether an element was not finite.
-bool unscale(const Arrays& x, double factor) {
+// x *= 1 / scale; found: 1 if an element was not finite, else 0. Both are float64, of one element.
+void unscale(const Arrays& x, const Array& scale, const Array& found) {
+  check_hyper("unscale", scale, 1);
+  check_hyper("unscale", found, 1);
   const Arrays dx = dense(x);
   const Flat s = spans("unscale", "tensors", dx, x, Role::parameter);
-  const Array f = filled({1}, Dtype::f64, factor), found = filled({1}, Dtype::f64, 0);
+  const Array f = Array::empty({1}, Dtype::f64);
+  check("unscale_factor", [to = f.view().as<double>(), from = scale.view().as<double>()] { *to = 1.0 / *from; });
   run<&OptimKernels::unscale>(2 * total(s), {}, list(s), f.view(), found.view());
   put_back(dx, x);
   bump(x);
-  refuse_reading("unscale");
-  return *found.view().as<double>() != 0;
 }
 
-// x[i] += factors[i] y[i]
-void add_scaled(const Arrays& x, const Arrays& y, const std::vector<double>& factors) {
+// The scale of the next step. state: float64 (3,): scale, steps without an infinity, 1 if one was found in this step.
+void update_scale(const Array& state, const Arrays& found, double growth, double backoff, int64_t interval) {
+  check_hyper("update_scale", state, 3);
+  std::vector<const double*> flags;
+  for (const Array& f : found) {
+    check_hyper("update_scale", f, 1);
+    flags.push_back(f.view().as<double>());
+  }
+  const double* const* each = kept(flags.data(), flags.size());
+  check("update_scale", [s = state.view().as<double>(), each, n = flags.size(), growth, backoff, interval] {
+    s[2] = 0;
+    for (size_t i = 0; i < n; ++i) s[2] = *each[i] != 0 ? 1 : s[2];
+    s[1] = s[2] != 0 ? 0 : s[1] + 1;
+    if (s[2] != 0) s[0] *= backoff;
+    if (s[1] != static_cast<double>(interval)) return;
+    s[1] = 0;
+    if (s[0] * growth < 0x1p127) s[0] *= growth;
+  });
+  state.storage()->bump();
+}
+
+// x[i] += factors[i] y[i]: factors float64 (n,)
+void add_scaled_by(const Arrays& x, const Arrays& y, const Array& factors) {
   const Arrays dx = dense(x), dy = dense(y);
   const Flat sx = spans("add_scaled", "tensors", dx, x, Role::parameter);
   const Flat sy = spans("add_scaled", "changes", dy, x, Role::change);
-  if (sy.size() != sx.size() || factors.size() != sx.size())
-    fail<ValueError>("add_scaled: expected ", sx.size(), " changes and factors, got ", sy.size(), " and ",
-                     factors.size());
-  const Array f = Array::empty({static_cast<int64_t>(factors.size())}, Dtype::f64);
-  View given = f;
-  given.data = const_cast<double*>(kept(factors.data(), factors.size()));
-  copy_values(given, f, {});
+  const Array f = contiguous(factors);
+  if (sy.size() != sx.size() || f.shape() != Shape{static_cast<int64_t>(sx.size())} || f.dtype() != Dtype::f64)
+    fail<ValueError>("add_scaled: expected ", sx.size(), " changes and float64 factors, got ", sy.size(),
+                     " and factors of shape ", f.shape());
   run<&OptimKernels::add_scaled>(3 * total(sx), {}, list(sx), list(sy), f.view());
   put_back(dx, x);
   bump(x);
+}
+
+// Numbers of the caller's as an array, also for a launch that is recorded.
+Array numbers(const std::vector<double>& values) {
+  const Array made = Array::empty({static_cast<int64_t>(values.size())}, Dtype::f64);
+  View given = made;
+  given.data = const_cast<double*>(kept(values.data(), values.size()));
+  copy_values(given, made, {});
+  return made;
 }
 
 void check_vector(const char* what, const Array& x, Dtype dtype, int64_t n) {
@@ -237,10 +265,19 @@ void bind_optim(py::module_& m) {
   m.def(
       "scale", [](const Arrays& x, double factor) { scale_by(x, filled({1}, Dtype::f64, factor)); }, py::arg("x"),
       py::arg("factor"));
-  m.def("unscale", &unscale, py::arg("x"), py::arg("factor"));
+  m.def("unscale", &unscale, py::arg("x"), py::arg("scale"), py::arg("found"));
+  m.def("update_scale", &update_scale, py::arg("state"), py::arg("found"), py::arg("growth"), py::arg("backoff"),
+        py::arg("interval"));
   m.def("hogwild", &hogwild, py::arg("starts"), py::arg("columns"), py::arg("values"), py::arg("y"), py::arg("order"),
         py::arg("w"), py::arg("lr"), py::arg("decay"));
-  m.def("add_scaled", &add_scaled, py::arg("x"), py::arg("y"), py::arg("factors"));
+  m.def("add_scaled_by", &add_scaled_by, py::arg("x"), py::arg("y"), py::arg("factors"),
+        "x[i] += factors[i] y[i], factors an array of float64");
+  m.def(
+      "add_scaled",
+      [](const Arrays& x, const Arrays& y, const std::vector<double>& factors) {
+        add_scaled_by(x, y, numbers(factors));
+      },
+      py::arg("x"), py::arg("y"), py::arg("factors"));
 }
 
 }  // namespace pydl::bind

@@ -4,9 +4,19 @@ from collections.abc import Iterable
 from typing import Any
 
 from pydl import _C
-from pydl.errors import ArgumentError, CheckpointError
+from pydl.autograd import no_grad
+from pydl.autograd.mode import mode
+from pydl.errors import ArgumentError, CaptureError, CheckpointError
+from pydl.optim.numbers import Numbers
 from pydl.optim.optimizer import Optimizer
 from pydl.tensor import Tensor
+
+
+def _copies(optimizer: Optimizer) -> list[tuple[Tensor, Tensor]]:
+    """What a step changes, with copies of it."""
+    params = [p for group in optimizer.param_groups for p in group["params"]]
+    held = [v for p in params for v in optimizer.state.get(p, {}).values() if isinstance(v, Tensor)]
+    return [(t, t.detach().clone()) for t in (*params, *held)]
 
 
 class GradScaler:
@@ -34,13 +44,15 @@ class GradScaler:
         enabled: bool = True,
     ) -> None:
         self._device, self._enabled = device, enabled
-        self._scale, self._tracker = float(init_scale), 0
+        self._numbers = Numbers(3)  # the scale, steps in a row without an infinity, whether the last one had any
+        self._numbers.values[0] = init_scale
         self.set_growth_factor(growth_factor)
         self.set_backoff_factor(backoff_factor)
         self.set_growth_interval(growth_interval)
         if not init_scale > 0:
             raise ArgumentError(f"GradScaler: init_scale must be > 0, got {init_scale}")
-        self._found: dict[int, bool] = {}  # of the optimizers unscaled since the last update: whether one was infinite
+        self._found: dict[int, Numbers] = {}  # of the optimizers unscaled since the last update: 1 for an infinity
+        self._flags: dict[int, Numbers] = {}  # those of all optimizers seen
         self._stepped: set[int] = set()
 
     def is_enabled(self) -> bool:
@@ -54,7 +66,9 @@ class GradScaler:
         if not self._enabled:
             return outputs
         if isinstance(outputs, Tensor):
-            return outputs * self._scale
+            if mode.recording is None:
+                return outputs * self.get_scale()
+            return outputs * self._numbers.number(0).to(outputs.dtype)
         if isinstance(outputs, Iterable) and not isinstance(outputs, str):
             made = [self.scale(output) for output in outputs]
             return tuple(made) if isinstance(outputs, tuple) else made
@@ -74,7 +88,10 @@ class GradScaler:
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         if any(g.dtype is _C.float16 for g in gradients):
             raise ArgumentError("GradScaler: gradients of float16 cannot be unscaled: keep the parameters in float32")
-        self._found[id(optimizer)] = _C.unscale([g.array for g in gradients], 1.0 / self._scale)
+        self._found[id(optimizer)] = found = self._flags.get(id(optimizer)) or self._flags.setdefault(
+            id(optimizer), Numbers(1)
+        )
+        _C.unscale([g.array for g in gradients], self._numbers.part(0), found.array)
 
     def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
         """optimizer.step(*args, **kwargs) with unscaled gradients, unless one of them is not finite.
@@ -91,7 +108,32 @@ class GradScaler:
         if id(optimizer) not in self._found:
             self.unscale_(optimizer)
         self._stepped.add(id(optimizer))
-        return None if self._found[id(optimizer)] else optimizer.step()
+        found = self._found[id(optimizer)]
+        if mode.recording is not None:
+            return self._recorded_step(optimizer, found)
+        return None if found.values[0] else optimizer.step()
+
+    @staticmethod
+    def _recorded_step(optimizer: Optimizer, found: Numbers) -> Any:
+        """The step as launches that a replay leaves out where an infinity was found."""
+        hooks = mode.recording
+        assert hooks is not None
+        before = len(hooks)
+        with _C.Aside():
+            saved = _copies(optimizer) if found.values[0] else []
+        with _C.Skipped(found.array):
+            made = optimizer.step()
+        hook: Any
+        for hook in hooks[before:]:
+            if not hasattr(hook, "back"):
+                raise CaptureError(f"GradScaler: a captured step of {type(optimizer).__name__} cannot be left out")
+            hook.skipped = found.array
+            if found.values[0]:
+                hook.back()
+        with _C.Aside(), no_grad():
+            for t, value in saved:  # this run is left out too
+                t.copy_(value)
+        return made
 
     def update(self, new_scale: float | Tensor | None = None) -> None:
         """The scale of the next step: a new one, or what the steps since the last update ask for.
@@ -101,23 +143,21 @@ class GradScaler:
         if not self._enabled:
             return
         if new_scale is not None:
-            self._scale = float(new_scale)
+            self._numbers.values[0] = float(new_scale)
         elif not self._found:
             raise ArgumentError("GradScaler: update needs a step before it")
-        elif any(self._found.values()):
-            self._scale, self._tracker = self._scale * self._backoff_factor, 0
         else:
-            self._tracker += 1
-            if self._tracker == self._growth_interval:
-                grown = self._scale * self._growth_factor
-                self._scale, self._tracker = grown if grown < 2.0**127 else self._scale, 0
+            found = [f.array for f in self._found.values()]
+            _C.update_scale(
+                self._numbers.array, found, self._growth_factor, self._backoff_factor, self._growth_interval
+            )
         self._found, self._stepped = {}, set()
 
     # ---- options and state
 
     def get_scale(self) -> float:
         """The scale; 1 where it is not enabled."""
-        return self._scale if self._enabled else 1.0
+        return float(self._numbers.values[0]) if self._enabled else 1.0
 
     def get_growth_factor(self) -> float:
         """What the scale grows by."""
@@ -154,8 +194,8 @@ class GradScaler:
         if not self._enabled:
             return {}
         return {
-            "scale": self._scale, "growth_factor": self._growth_factor, "backoff_factor": self._backoff_factor,
-            "growth_interval": self._growth_interval, "_growth_tracker": self._tracker,
+            "scale": self.get_scale(), "growth_factor": self._growth_factor, "backoff_factor": self._backoff_factor,
+            "growth_interval": self._growth_interval, "_growth_tracker": int(self._numbers.values[1]),
         }  # fmt: skip
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -168,4 +208,4 @@ class GradScaler:
         self.set_growth_factor(state_dict["growth_factor"])
         self.set_backoff_factor(state_dict["backoff_factor"])
         self.set_growth_interval(state_dict["growth_interval"])
-        self._scale, self._tracker = float(state_dict["scale"]), int(state_dict["_growth_tracker"])
+        self._numbers.values[:] = (float(state_dict["scale"]), int(state_dict["_growth_tracker"]), 0)

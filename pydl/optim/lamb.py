@@ -2,9 +2,8 @@
 
 from typing import Any, ClassVar
 
-import numpy as np
-
-from pydl import _C
+from pydl import _C, ops
+from pydl.autograd import no_grad
 from pydl.optim.fused import Launch, Plan
 from pydl.optim.moments import Moments
 from pydl.optim.optimizer import Group, Params, state_dtype
@@ -17,11 +16,12 @@ def _step(p: list[_C.Array], g: list[_C.Array], buffers: list[list[_C.Array]], h
     """Three launches: the directions, the norms of all parameters and directions, the steps."""
     directions = buffers[2]
     _C.lamb_direction(p, g, buffers, hyper)
-    squares = _C.to_numpy(_C.sum_squares(p + directions))
+    squares = Tensor(_C.sum_squares(p + directions))
     weights, lengths = squares[: len(p)], squares[len(p) :]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        trust = np.where((weights > 0) & (lengths != 0), np.sqrt(weights / lengths), 1.0)
-    _C.add_scaled(p, directions, (-float(_C.to_numpy(hyper)[0]) * trust).tolist())
+    with no_grad():
+        trust = ops.where((weights > 0) & (lengths != 0), ops.sqrt(weights / lengths), 1.0)
+        factors = trust * -Tensor(_C.slice(hyper, (0,), (1,), (1,)))
+    _C.add_scaled_by(p, directions, factors.array)
 
 
 class LAMB(Moments):

@@ -1,11 +1,13 @@
 """Muon: momentum whose singular values are made equal, for the matrices of hidden layers."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from pydl import _C, ops
 from pydl.autograd import no_grad
 from pydl.errors import ArgumentError, ShapeError
+from pydl.optim.numbers import Numbers, Renewed
 from pydl.optim.optimizer import Group, Optimizer, Params, state_dtype
 from pydl.tensor import Tensor
 
@@ -65,28 +67,63 @@ class Muon(Optimizer):
             if p.ndim != 2:
                 raise ShapeError(f"Muon: expected matrices, got a parameter of shape {p.shape}")
 
+    def _reset(self) -> None:
+        super()._reset()
+        self._numbers: dict[Any, Numbers] = {}  # of each group and shape: the factors of parameters, then of updates
+
     def _update(self) -> None:
         with no_grad():
-            for group in self.param_groups:
-                alike: dict[Any, list[Tensor]] = {}
-                for p in group["params"]:
-                    if p.grad is not None and p.numel() > 0:
-                        alike.setdefault((p.shape, p.dtype), []).append(p)
-                for params in alike.values():
-                    self._step(group, params)
+            for number, group in enumerate(self.param_groups):
+                for kind, params in self._alike(group).items():
+                    key = (number, kind, len(params))
+                    if key not in self._numbers:
+                        self._numbers[key] = Numbers(1 + len(params))
+                    self._step(group, params, self._written(key))
 
-    def _step(self, group: Group, params: list[Tensor]) -> None:
+    @staticmethod
+    def _alike(group: Group) -> dict[Any, list[Tensor]]:
+        """The parameters that have a gradient, by shape and dtype."""
+        alike: dict[Any, list[Tensor]] = {}
+        for p in group["params"]:
+            if p.grad is not None and p.numel() > 0:
+                alike.setdefault((p.shape, p.dtype), []).append(p)
+        return alike
+
+    def _written(self, key: Any) -> Numbers:
+        """The numbers of a step as the options are now."""
+        number, ((rows, columns), _), _ = key
+        group, numbers = self.param_groups[number], self._numbers[key]
+        scale = math.sqrt(max(1.0, rows / columns))
+        if group["adjust_lr_fn"] == "match_rms_adamw":
+            scale = 0.2 * math.sqrt(max(rows, columns))
+        lr = float(group["lr"])
+        numbers.values[0], numbers.values[1:] = 1 - lr * float(group["weight_decay"]), -lr * scale
+        return numbers
+
+    def _record(self, hooks: list[Callable[[], Any]]) -> None:
+        hooks.append(Renewed(lambda: [self._written(key) for key in self._numbers], self._frozen))
+
+    def _frozen(self) -> Any:
+        """What a recorded step has in it."""
+        options = [
+            (g["momentum"], g["nesterov"], *g["ns_coefficients"], g["eps"], g["ns_steps"], g["maximize"])
+            for g in self.param_groups
+        ]
+        decays = [g["weight_decay"] != 0 for g in self.param_groups]
+        return (
+            options,
+            decays,
+            [id(self.state[p].get("momentum_buffer")) for g in self.param_groups for p in g["params"]],
+        )
+
+    def _step(self, group: Group, params: list[Tensor], numbers: Numbers) -> None:
         """Parameters of one shape and dtype."""
         update = ops.stack([self._mean(group, p) for p in params])
         update = orthogonalized(update, group["ns_coefficients"], group["ns_steps"], float(group["eps"]))
-        rows, columns = params[0].shape
-        lr, scale = float(group["lr"]), math.sqrt(max(1.0, rows / columns))
-        if group["adjust_lr_fn"] == "match_rms_adamw":
-            scale = 0.2 * math.sqrt(max(rows, columns))
         arrays = [p.array for p in params]
         if group["weight_decay"] != 0:
-            _C.scale(arrays, 1 - lr * float(group["weight_decay"]))
-        _C.add_scaled(arrays, [u.array for u in update.unbind(0)], [-lr * scale] * len(params))
+            _C.scale_by(arrays, numbers.part(0))
+        _C.add_scaled_by(arrays, [u.array for u in update.unbind(0)], numbers.part(1, len(params)))
 
     def _mean(self, group: Group, p: Tensor) -> Tensor:
         assert p.grad is not None
@@ -94,7 +131,8 @@ class Muon(Optimizer):
         g = p.grad.detach().to(state_dtype(p))
         g = -g if group["maximize"] else g
         old = state.get("momentum_buffer")
-        state["momentum_buffer"] = m = g * (1 - momentum) if old is None else old + (g - old) * (1 - momentum)
+        m = g * (1 - momentum) if old is None else old + (g - old) * (1 - momentum)
+        state["momentum_buffer"] = m if old is None else old.copy_(m)
         return g + (m - g) * momentum if group["nesterov"] else m
 
 

@@ -1,15 +1,21 @@
 """SAM: descent along the gradient at the worst point nearby."""
 
-import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from pydl import _C
+from pydl import _C, ops
 from pydl.autograd import enable_grad, no_grad
+from pydl.autograd.mode import mode
 from pydl.errors import ArgumentError
+from pydl.optim.numbers import Numbers, Renewed
 from pydl.optim.optimizer import Group, Optimizer, Params
 from pydl.optim.wrapper import Wrapper
 from pydl.tensor import Tensor
+
+
+def _write(numbers: Numbers, groups: list[Group]) -> None:
+    numbers.values[:] = [float(group["rho"]) for group in groups]
 
 
 class SAM(Wrapper):
@@ -38,6 +44,7 @@ class SAM(Wrapper):
 
     def _reset(self) -> None:
         super()._reset()
+        self._numbers: dict[int, Numbers] = {}
         self._away: list[tuple[Tensor, Tensor]] = []  # parameters at the worst point, and where they came from
 
     def _check(self, group: Group) -> None:
@@ -49,10 +56,15 @@ class SAM(Wrapper):
         with no_grad():
             ways = [self._scaled(p, 2 if group["adaptive"] else 0) for group, p in listed]
             weighed = [self._scaled(p, 1 if group["adaptive"] else 0) for group, p in listed]
-            norm = math.sqrt(_C.to_numpy(_C.sum_squares([w.array for w in weighed])).sum())
+            norm = ops.sqrt(Tensor(_C.sum_squares([w.array for w in weighed])).sum())
             self._away = [(p, p.detach().clone()) for _, p in listed]
-            factors = [float(group["rho"]) / (norm + 1e-12) for group, _ in listed]
-            _C.add_scaled([p.array for _, p in listed], [w.array for w in ways], factors)
+            rhos = self._numbers.get(len(listed)) or self._numbers.setdefault(len(listed), Numbers(len(listed)))
+            groups = [group for group, _ in listed]
+            _write(rhos, groups)
+            if mode.recording is not None:
+                mode.recording.append(Renewed(partial(_write, rhos, groups), lambda: [g["adaptive"] for g in groups]))
+            factors = Tensor(rhos.array) / (norm + 1e-12)
+            _C.add_scaled_by([p.array for _, p in listed], [w.array for w in ways], factors.array)
         if zero_grad:
             self.zero_grad()
 

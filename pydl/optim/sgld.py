@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from pydl import _C, ops
 from pydl.optim.fused import FusedOptimizer, Launch
+from pydl.optim.numbers import Numbers
 from pydl.optim.optimizer import Group, Params, state_dtype
 from pydl.tensor import Tensor
 
@@ -27,6 +28,8 @@ class SGLD(FusedOptimizer):
     _slots = ("momentum_buffer",)
     _hypers = 9
     _scalars: ClassVar[dict[str, int]] = {}
+    _counts: ClassVar[bool] = False
+    _replays: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -48,7 +51,7 @@ class SGLD(FusedOptimizer):
         self._range(group, "lr", "temperature", "weight_decay")
 
     def _used(self, group: Group) -> tuple[str, ...]:
-        return ()
+        return ("noise",) if _scale(group) != 0 else ()
 
     def _rule(self, group: Group, state: dict[str, Any], p: Tensor, d: Tensor, step: int) -> Tensor:
         moved: Tensor = p - group["lr"] * d
@@ -57,19 +60,42 @@ class SGLD(FusedOptimizer):
     def _write(self, group: Group, launch: Launch) -> None:
         launch.write((*self._common(group), 0.0, 0.0, False, False, True))
 
+    def _reset(self) -> None:
+        super()._reset()
+        self._noise: dict[int, Numbers] = {}
+
+    def advance(self) -> None:
+        super().advance()
+        for number, group in enumerate(self.param_groups):
+            self._noise[number].values[:] = _scale(group)
+
     def _update(self) -> None:
         super()._update()
-        for group in self.param_groups:
+        for number, group in enumerate(self.param_groups):
             moved = [p for p in group["params"] if p.grad is not None]
-            add_noise(moved, math.sqrt(2 * float(group["lr"]) * float(group["temperature"])), self.generator)
+            scales = self._noise.get(number)
+            if scales is None or len(scales.values) != len(moved):
+                scales = self._noise[number] = Numbers(len(moved))
+            scales.values[:] = _scale(group)
+            if _scale(group) != 0 and moved:
+                _add(moved, scales.array, self.generator)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "generator": self.generator}
 
 
+def _scale(group: Group) -> float:
+    """The size of the noise."""
+    return math.sqrt(2 * float(group["lr"]) * float(group["temperature"]))
+
+
 def add_noise(params: list[Tensor], scale: float, generator: ops.Generator | None) -> None:
     """p += scale N(0, 1) for all of params, in place."""
-    if scale == 0 or not params:
-        return
+    if scale != 0 and params:
+        scales = _C.full((len(params),), scale, _C.float64, _C.device("cpu"))
+        _add(params, scales, generator)
+
+
+def _add(params: list[Tensor], scales: _C.Array, generator: ops.Generator | None) -> None:
     noise = [ops.randn(p.shape, dtype=state_dtype(p), generator=generator).array for p in params]
-    _C.add_scaled([p.array for p in params], noise, [scale] * len(params))
+    _C.add_scaled_by([p.array for p in params], noise, scales)
