@@ -5,6 +5,7 @@ from functools import partial
 from typing import ClassVar
 
 from pydl import _C, ops
+from pydl.autograd import no_grad
 from pydl.errors import ArgumentError, ShapeError
 from pydl.nn import functional as F
 from pydl.nn.module import Module
@@ -109,14 +110,24 @@ class _BatchNorm(_Norm):
         """(N, C, ...): by the batch's statistics in training or if none are tracked, else by the running ones."""
         self._check(x)
         moving = self.training and self.running_mean is not None
-        momentum = 0.0 if self.momentum is None else self.momentum
-        if moving and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-            if self.momentum is None:  # the mean over all batches
-                momentum = 1.0 / self.num_batches_tracked.item()
         batch = self.training or self.running_mean is None
         mean, var = (self.running_mean, self.running_var) if moving or not batch else (None, None)
-        return F.batch_norm(x, mean, var, self.weight, self.bias, batch, momentum, self.eps)
+        if moving and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            if self.momentum is None:
+                return self._averaging(x)
+        return F.batch_norm(x, mean, var, self.weight, self.bias, batch, self.momentum or 0.0, self.eps)
+
+    def _averaging(self, x: Tensor) -> Tensor:
+        """The running statistics become the means over all batches."""
+        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        mean, var = ops.zeros_like(self.running_mean), ops.zeros_like(self.running_var)
+        y = F.batch_norm(x, mean, var, self.weight, self.bias, True, 1.0, self.eps)
+        with no_grad():
+            part = 1.0 / self.num_batches_tracked.to(mean.dtype)
+            for running, seen in ((self.running_mean, mean), (self.running_var, var)):
+                running.copy_(running + (seen - running) * part)
+        return y
 
 
 class BatchNorm1d(_BatchNorm):

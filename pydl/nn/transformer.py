@@ -50,8 +50,10 @@ def _is_causal(mask: Tensor | None, given: bool | None, size: int) -> bool:
         return False
     hidden = mask if mask.dtype is _C.bool else mask == -math.inf
     causal = ops.triu(ops.ones(size, size, dtype=_C.bool), 1)
-    rest = mask.dtype is _C.bool or bool((ops.where(causal, 0.0, mask) == 0).all())
-    return rest and bool((hidden == causal).all())
+    same = (hidden == causal).all()
+    if mask.dtype is not _C.bool:
+        same = same & (ops.where(causal, 0.0, mask) == 0).all()
+    return _C.decided(same.array)
 
 
 class _Layer(Module):

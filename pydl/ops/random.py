@@ -8,6 +8,7 @@ from pydl import _C
 from pydl.autograd.op import Op
 from pydl.errors import ArgumentError, CheckpointError, DtypeError
 from pydl.ops.create import DeviceLike, as_device, default_dtype, leaf
+from pydl.ops.scalar import require
 from pydl.ops.shape import sizes_of
 from pydl.tensor import Tensor
 
@@ -223,8 +224,8 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     if not input.array.is_floating:
         raise DtypeError(f"bernoulli: expected floating probabilities, got {input.dtype}")
     plain = input.detach()
-    if plain.numel() and not bool(((plain >= 0) & (plain <= 1)).all()):
-        raise ArgumentError("bernoulli: probabilities must be in [0, 1]")
+    if plain.numel():
+        require((plain >= 0) & (plain <= 1), "bernoulli: probabilities must be in [0, 1]")
     return (rand(input.shape, generator=generator, dtype=input.dtype) < plain).to(input.dtype)
 
 
@@ -238,14 +239,14 @@ def multinomial(
     w = input.detach().to(_C.float64)
     if input.ndim not in (1, 2) or num_samples < 1:
         raise ArgumentError(f"multinomial: expected (c,) or (n, c) weights and num_samples >= 1, got {input.shape}")
-    if not bool((w >= 0).all()) or not bool(w.isfinite().all()) or not bool((w.sum(-1) > 0).all()):
-        raise ArgumentError("multinomial: weights must be finite, not negative and not all 0")
+    fit = (w >= 0).all() & w.isfinite().all() & (w.sum(-1) > 0).all()
+    require(fit, "multinomial: weights must be finite, not negative and not all 0")
     if replacement:
         edges = w.cumsum(-1)
         u = rand([*w.shape[:-1], num_samples, 1], generator=generator, dtype=_C.float64) * edges[..., -1:].unsqueeze(-1)
         return (u >= edges.unsqueeze(-2)).to(_C.int64).sum(-1).clamp(max=w.shape[-1] - 1)
-    if num_samples > int((w > 0).to(_C.int64).sum(-1).min()):
-        raise ArgumentError(f"multinomial: cannot draw {num_samples} without replacement: too few weights are above 0")
+    enough = (w > 0).to(_C.int64).sum(-1) >= num_samples
+    require(enough, f"multinomial: cannot draw {num_samples} without replacement: too few weights are above 0")
     keys = (1.0 - rand(w.shape, generator=generator, dtype=_C.float64)).log() / w
     keys = keys.masked_fill(w == 0, float("-inf"))
     picks = []

@@ -61,6 +61,11 @@ def expect_number(value: Any, op: str, name: str) -> float:
     raise DtypeError(f"{op}: {name} must be a number, got {type(value).__name__}")
 
 
+def require(condition: Tensor, message: str, bounds: bool = False) -> None:
+    """Raises ArgumentError, or BoundsError, unless the condition holds everywhere; replays ask again."""
+    _C.require(_C.all(condition.array), message, bounds)
+
+
 def known(x: Tensor) -> float | None:
     """The number that x is; None where it is more than one, or something that gradients or examples run over."""
     plain = x.ndim == 0 and not x.requires_grad and isinstance(x.array, _C.Array)

@@ -13,6 +13,7 @@ from pydl.ops.compare import isnan, where
 from pydl.ops.index import Gather, gather
 from pydl.ops.reduce import sum
 from pydl.ops.rounding import ceil, floor, round
+from pydl.ops.scalar import require
 from pydl.ops.shape import movedim, reshape, squeeze, unsqueeze, wrap
 from pydl.tensor import Tensor
 
@@ -137,8 +138,8 @@ def _fractions(op: str, input: Tensor, q: Any) -> Tensor:
         wanted = q.detach().to(_C.float64)
     else:
         wanted = Tensor(_C.scalar(float(q), _C.float64, input.device))
-    if not bool(((wanted >= 0) & (wanted <= 1)).all()):
-        raise ArgumentError(f"{op}: expected q in [0, 1], got {q}")
+    got = "" if isinstance(q, Tensor) else f", got {q}"
+    require((wanted >= 0) & (wanted <= 1), f"{op}: expected q in [0, 1]{got}")
     return wanted
 
 

@@ -21,6 +21,7 @@ from pydl.ops.loss import (
     plain_loss,
 )
 from pydl.ops.precision import raised
+from pydl.ops.scalar import require
 from pydl.ops.softmax import REDUCTIONS, check_reduction
 from pydl.tensor import Tensor
 
@@ -263,8 +264,7 @@ def gaussian_nll_loss(
         elif spread.shape != (*input.shape[:-1], 1):
             raise ShapeError(f"gaussian_nll_loss: var {spread.shape} does not match input {input.shape}")
     plain = spread.detach()
-    if bool((plain < 0).any()):
-        raise ArgumentError("gaussian_nll_loss: a variance is negative")
+    require(~(plain < 0), "gaussian_nll_loss: a variance is negative")
     limited = ops.where(plain < eps, spread + (eps - plain), spread)
     loss = 0.5 * (ops.log(limited) + ops.square(input - target) / limited)
     return reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)

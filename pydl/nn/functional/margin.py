@@ -8,6 +8,7 @@ from pydl.errors import ArgumentError
 from pydl.nn.functional.distance import pairwise_distance
 from pydl.nn.functional.loss import reduced, same_shapes
 from pydl.ops.activation import SoftplusUnit
+from pydl.ops.scalar import require
 from pydl.ops.softmax import check_reduction
 from pydl.tensor import Tensor
 
@@ -131,8 +132,7 @@ def triplet_margin_with_distance_loss(
 def _margins(name: str, scores: Tensor, targets: Tensor, reduction: str) -> Tensor:
     check_reduction(name, reduction)
     same_shapes(name, scores, targets)
-    if not bool((targets.detach().abs() == 1).all()):
-        raise ArgumentError(f"{name}: targets must be -1 or +1")
+    require(targets.detach().abs() == 1, f"{name}: targets must be -1 or +1")
     return scores * targets
 
 

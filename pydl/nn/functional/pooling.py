@@ -4,9 +4,10 @@ import math
 from collections.abc import Sequence
 
 from pydl import _C, ops
-from pydl.errors import ArgumentError, BoundsError, ShapeError
+from pydl.errors import ArgumentError, ShapeError
 from pydl.ops import pool
 from pydl.ops.pool import Sizes
+from pydl.ops.scalar import require
 from pydl.tensor import Tensor
 
 __all__ = [
@@ -75,8 +76,7 @@ def _unpool(
         )
     lead, n = x.shape[:-axes], math.prod(size)
     places = indices.reshape(*lead, -1)
-    if places.numel() and not 0 <= places.min().item() <= places.max().item() < n:
-        raise BoundsError(f"{op}: an index is out of range for {n} places of size {tuple(size)}")
+    require((places >= 0) & (places < n), f"{op}: an index is out of range for {n} places of size {tuple(size)}", True)
     zeros = ops.zeros((*lead, n), dtype=x.dtype)
     return ops.scatter(zeros, -1, places, x.reshape(*lead, -1)).reshape(*lead, *size)
 
