@@ -97,6 +97,10 @@ class Gradients:
 
     def _prepare(self, look: Callable[[], None]) -> None:
         look()
+        self.clip()
+
+    def clip(self) -> None:
+        """Holds the gradients within their limits."""
         if self.clip_adaptive is not None:
             adaptive_clip_grad_(self.model.parameters(), self.clip_adaptive)
         if self.clip_value is not None:

@@ -19,6 +19,7 @@ from pydl.tensor import Tensor
 from pydl.train.callbacks.callback import Callback, heard, last
 from pydl.train.callbacks.checkpoint import newest
 from pydl.train.callbacks.progress import Progress
+from pydl.train.captured import CapturedStep
 from pydl.train.gradients import Gradients
 from pydl.train.loaders import as_loader, length, resumed, size_of
 from pydl.train.metrics import MeanLoss, Metric
@@ -46,6 +47,10 @@ class Trainer:
         autocast: a context, e.g. `pydl.amp.autocast`, around the model and the loss.
         scaler: a `pydl.amp.GradScaler` that keeps gradients of float16 from vanishing.
         closure: the optimizer's step takes a function that computes loss and gradients, as L-BFGS and SAM do.
+        capture: "auto" records a whole step (see `pydl.capture`) and replays it for later batches, where nothing stands
+            against it; the numbers are the same. What does: `closure`, `accumulate`, `scaler`, hooks, callbacks that
+            look into the middle of a step, and functions that cannot be captured. `capture.reason` says so after
+            `fit` has begun, and the log "pydl.train". True raises CaptureError instead; False never captures.
     Attributes:
         history: one list per name, one number per epoch: "loss", the metrics; "val_loss", ... of the validation data.
         epoch, step: finished epochs and steps. batch: batches so far in this epoch, of `batches` (None: not known).
@@ -73,6 +78,7 @@ class Trainer:
         autocast: AbstractContextManager[Any] | None = None,
         scaler: Any = None,
         closure: bool = False,
+        capture: bool | Literal["auto"] = "auto",
     ) -> None:
         if schedule not in ("epoch", "step"):
             raise ArgumentError(f'Trainer: schedule must be "epoch" or "step", got {schedule!r}')
@@ -87,6 +93,7 @@ class Trainer:
         self.metrics = dict(metrics) if isinstance(metrics, Mapping) else {m.name: m for m in metrics}
         if len(self.metrics) != len(metrics) or "loss" in self.metrics:
             raise ArgumentError("Trainer: metrics need different names, none of them 'loss': pass a dict")
+        self.capture = CapturedStep(capture)
         self.running = self._meters()
         self.history: dict[str, list[Any]] = {}
         self.epoch = self.step = self.batch = 0
@@ -96,10 +103,10 @@ class Trainer:
         self.average: Module | None = None
         self.finished = False
         self._began = 0
-        self._stopped = self._exhausted = False
+        self._stopped = self._exhausted = self._stepped = False
         self._loader: Iterable[Any] = ()
         self._callbacks: list[Callback] = []
-        self._events = heard([])
+        self.events = heard([])
         self._resume: dict[str, Any] | None = None
 
     def fit(
@@ -131,7 +138,7 @@ class Trainer:
                     self._call("on_batch_start")
                     self._add_gradients()
                     self._call("on_batch_end")
-                    if self.gradients.full:
+                    if self.gradients.full or self._stepped:
                         self._take_step()
                         if self._stopped:
                             break
@@ -196,7 +203,7 @@ class Trainer:
         """A new call of fit, or the rest of an interrupted one."""
         if epochs < 0:
             raise ArgumentError(f"fit: epochs must be >= 0, got {epochs}")
-        self._events = heard(callbacks)
+        self.events = heard(callbacks)
         self._stopped = self.finished = False
         self._loader, self._callbacks = loader, callbacks
         self.evaluated, self.average = self.model, None
@@ -212,6 +219,7 @@ class Trainer:
                     saved.remove(found)
                     callback.load_state_dict(found[1])
         self._call("on_fit_start")
+        self.capture.start(self)
         if self._resume is not None:
             set_rng(self._resume["rng"])
 
@@ -228,10 +236,10 @@ class Trainer:
             return iter(self._loader)
         return resumed(self._loader, resume["loader"], self.batch, self._exhausted)
 
-    def _objective(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What is differentiated; loss, predictions and targets of the current batch."""
+    def objective(self, batch: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What is differentiated; loss, predictions and targets of a batch."""
         with self.autocast:
-            loss, prediction, target = self.compute(self.current)
+            loss, prediction, target = self.compute(batch)
         return loss if self.penalty is None else loss + self.penalty(self.model), loss, prediction, target
 
     def _add_gradients(self) -> None:
@@ -240,13 +248,21 @@ class Trainer:
         if self.closure:
             self.gradients.pending = 1  # they come in the step
             return
-        objective, *found = self._objective()
-        self.gradients.add(objective, size)
+        seen = self.capture(self.current)
+        if seen is None:
+            objective, *found = self.objective(self.current)
+            self.gradients.add(objective, size)
+        else:
+            found = [*seen, *seen[:1] * (3 - len(seen))]  # without metrics the loss alone is known, and asked for
+            self._stepped = True
         _update(self.running, size, *found)
 
     def _take_step(self) -> None:
         """A step of the optimizer and what belongs to it: the schedule, saving."""
-        stepped = self._step_by_closure() if self.closure else self.gradients.finish(self._look)
+        if self._stepped:  # by a replay, together with its gradients
+            stepped, self._stepped = True, False
+        else:
+            stepped = self._step_by_closure() if self.closure else self.gradients.finish(self._look)
         self.step += 1
         if stepped and self.schedule == "step" and self.scheduler is not None:
             self.scheduler.step()
@@ -258,7 +274,7 @@ class Trainer:
         found: list[Any] = []
 
         def objective() -> Tensor:
-            value, *seen = self._objective()
+            value, *seen = self.objective(self.current)
             found.extend(() if found else seen)
             return value
 
@@ -294,7 +310,7 @@ class Trainer:
         self._call("on_save")
 
     def _call(self, event: str) -> None:
-        for method in self._events[event]:
+        for method in self.events[event]:
             method(self)
 
     def _meters(self) -> dict[str, Metric]:

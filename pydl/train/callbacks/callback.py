@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydl.errors import ArgumentError
 
@@ -18,7 +18,11 @@ class Callback:
     on_step_end after the optimizer; on_epoch_end after validation, when `trainer.history` has the epoch; on_save
     after both, when all callbacks have taken up the step or epoch, so that states may be saved; at last on_fit_end,
     also if the loop is left by an error (`trainer.finished` tells). `trainer.stop()` ends the training.
+
+    Attributes: late: on_batch_end and on_gradients may also be called after the step, so that it can be captured.
     """
+
+    late: ClassVar[bool] = False
 
     def on_fit_start(self, trainer: "Trainer") -> None: ...
     def on_epoch_start(self, trainer: "Trainer") -> None: ...

@@ -80,7 +80,7 @@ def origin(trainer: "Trainer", batch: Any) -> str | None:
         p.grad = None
     try:
         with layers.watched(), detect_anomaly():
-            objective = trainer._objective()[0]
+            objective = trainer.objective(trainer.current)[0]
             layers.follow(objective)
             objective.backward()
     except AutogradError as error:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 class Progress(Callback):
     """A bar per epoch with the loss so far. Needs tqdm."""
 
+    late = True
+
     def __init__(self) -> None:
         self._tqdm: Any = require("tqdm", "progress", "a progress bar")
         self._bar: Any = None
