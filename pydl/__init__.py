@@ -34,6 +34,7 @@ __all__ = [
     "empty_cache",
     "enable_grad",
     "errors",
+    "export",
     "float16",
     "float32",
     "float64",
@@ -45,6 +46,7 @@ __all__ = [
     "is_grad_enabled",
     "is_inference_mode_enabled",
     "load",
+    "load_plan",
     "memory_stats",
     "nn",
     "no_grad",
@@ -68,7 +70,9 @@ _PACKAGES = """
 _LATER = {name: f"pydl.{name}" for name in _PACKAGES.split()} | {
     "autocast": "pydl.amp",
     "capture": "pydl.replay",
+    "export": "pydl.replay",
     "load": "pydl.serialize",
+    "load_plan": "pydl.replay",
     "profile": "pydl.replay",
     "save": "pydl.serialize",
 }

@@ -109,8 +109,10 @@ class Plain:
     """
 
     saves_output = False
+    made: ClassVar[list["Plain"]] = []
 
     def __init__(self, kernel: Callable[..., Any], elementwise: bool = False) -> None:
+        Plain.made.append(self)
         self.kernel = kernel
         self.elementwise = elementwise
 

@@ -43,7 +43,13 @@ class Several(Op):
 
     @classmethod
     def apply(cls, *inputs: Tensor, **attrs: Any) -> tuple[Tensor, ...]:  # type: ignore[override]
-        made = cls.kernel(*[t.array for t in inputs], **attrs)
+        try:
+            made = cls.kernel(*[t.array for t in inputs], **attrs)
+        except (TypeError, AttributeError):
+            for t in inputs:
+                if isinstance(t, Tensor) and hasattr(t.array, "trace"):
+                    return t.array.run(cls, inputs, attrs)  # type: ignore[no-any-return]
+            raise
         if not mode.enabled or not any(t.requires_grad for t in inputs):
             return tuple([Tensor(a) for a in made])
         node = cls.record(made[0], inputs, made[1:], attrs).node
