@@ -142,6 +142,7 @@ from pydl.ops.elementary import exp2 as exp2
 from pydl.ops.shape import expand as expand
 from pydl.ops.shape import expand_as as expand_as
 from pydl.ops.elementary import expm1 as expm1
+from pydl.replay import export as export
 from pydl.ops.create import eye as eye
 from pydl.ops.rounding import fix as fix
 from pydl.ops.shape import flatten as flatten
@@ -232,6 +233,7 @@ from pydl.ops.gemm import linear as linear
 from pydl import linear_model as linear_model
 from pydl.ops.create import linspace as linspace
 from pydl.serialize import load as load
+from pydl.replay import load_plan as load_plan
 from pydl.ops.elementary import log as log
 from pydl.ops.elementary import log10 as log10
 from pydl.ops.elementary import log1p as log1p
