@@ -4,10 +4,12 @@
 //   conv/axis.h         what an output reads         conv/correlate.h    forward, and the gradient of the input
 //   conv/stage.h        images with their borders    conv/weight_grad.h  the gradient of the weights
 //   conv/strips.h       outputs as vectors           conv/planes.h       channels that do not meet, or are few
+//   conv/winograd.h     kernels of 3 by 3 with a quarter of the products
 #include "runtime/table/conv.h"
 
 #include "kernels/conv/planes.h"
 #include "kernels/conv/views.h"
+#include "kernels/conv/winograd.h"
 
 namespace pydl::PYDL_ISA {
 namespace {
@@ -65,6 +67,9 @@ Correlation<S> backward(const View& y, const View& w, const View& bias, const Co
 
 template <class S, class T>
 void run_correlation(const Correlation<S>& c) {
+  if constexpr (std::is_same_v<S, float>) {
+    if (takes_winograd(c)) return winograd(c, plan_winograd<T>(c.axis, c.images, c.channels, c.rows));
+  }
   is_depthwise(c.channels, c.rows, c.groups) ? correlate_planes<S, T>(c) : correlate<S, T>(c);
 }
 
@@ -127,7 +132,7 @@ void conv_path(ConvProduct product, View x, View w, ConvSpec spec, View y, ConvP
     *path = ConvPath::planes;
   } else {
     const auto c = forward_like ? forward<float>(x, w, {}, spec, {}, y) : backward<float>(y, w, {}, spec, {}, x, rest);
-    *path = make_job<float, float>(c).plan.path(taps);
+    *path = takes_winograd(c) ? ConvPath::winograd : make_job<float, float>(c).plan.path(taps);
   }
 }
 

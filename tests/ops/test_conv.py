@@ -367,7 +367,8 @@ def test_paths() -> None:
             "forward", pydl.zeros(b, c, h, h).array, pydl.zeros(m, c // groups, k, k).array, y=y, **same
         )
 
-    assert path(2, 64, 64, 32, 3, 1) == "direct"
+    assert path(2, 64, 64, 32, 3, 1) == "winograd"
+    assert path(2, 64, 31, 32, 3, 1) == "direct"
     assert path(2, 64, 256, 7, 3, 1) == "packed"
     assert path(2, 64, 256, 56, 1, 0) == "pointwise"
     assert path(2, 64, 64, 8, 3, 1, groups=64) == "planes"

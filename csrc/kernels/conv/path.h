@@ -79,6 +79,53 @@ CorrelatePlan plan_correlation(const Axis (&axis)[kAxes], const CorrelateShape& 
   return p;
 }
 
+// Winograd's way (conv/winograd.h): a 3 by 3 kernel without gaps, in float32, where sums are long enough to pay for the
+// transforms.
+struct WinogradPlan {
+  static constexpr int64_t kDepth = 512;      // channels per pass over the sums
+  static constexpr int64_t kFewest = 32;      // channels and rows, and tiles of all images
+  static constexpr int64_t kTiles = 32;       // of a task: they and their sums stay in the second-level cache
+  static constexpr int64_t kRoom = 32 << 20;  // bytes of a piece that all threads share
+
+  int64_t wide;   // tiles along x
+  int64_t tile;   // rows of weights that are multiplied at a time
+  int64_t pitch;  // room for the tiles of a piece: whole vectors
+  bool shared;    // pieces are too few for the threads: they share each
+  Pieces pieces;  // of tiles
+};
+
+inline bool is_window_of_three(const Axis& a) {
+  return a.taps == 3 && a.span == 2 && a.step == 1 && a.pitch == 1 && a.count >= 4;
+}
+
+inline bool suits_winograd(const Axis (&axis)[kAxes], int64_t images, int64_t channels, int64_t rows) {
+  const Axis& z = axis[0];
+  const bool flat = z.count == 1 && z.taps == 1 && z.size == 1 && z.shift[0] == 0;
+  if (!flat || !is_window_of_three(axis[1]) || !is_window_of_three(axis[2])) return false;
+  const int64_t tiles = images * ceil_div(axis[1].count, 4) * ceil_div(axis[2].count, 4);
+  return least(least(channels, rows), tiles) >= WinogradPlan::kFewest;
+}
+
+template <class T>
+WinogradPlan plan_winograd(const Axis (&axis)[kAxes], int64_t images, int64_t channels, int64_t rows) {
+  constexpr int64_t N = Vec<T>::N;
+  using P = WinogradPlan;
+  P p;
+  const int64_t high = ceil_div(axis[1].count, 4);
+  p.wide = ceil_div(axis[2].count, 4);
+  p.tile = even_rows<T>(rows);
+  const auto cut = [&](int64_t tiles) {  // about so many a piece
+    const int64_t some = most(1, least(images, tiles / (high * p.wide)));
+    const int64_t few = some > 1 ? high : least(high, most(1, tiles / p.wide));
+    p.pieces = {images, 1, high, {0, 0, 0, some, 1, ceil_div(high, ceil_div(high, few))}};
+  };
+  cut(P::kTiles);
+  p.shared = p.pieces.count() < 2 * ConvLimits::kTasks;
+  if (p.shared) cut(P::kRoom / (36 * static_cast<int64_t>(sizeof(T)) * (channels + rows)));
+  p.pitch = round_up(p.pieces.full.images * p.pieces.full.high * p.wide, N);
+  return p;
+}
+
 // Shares of n, at most `limit` each, as even as they can be.
 inline int64_t even_share(int64_t n, int64_t limit) { return n > 0 ? ceil_div(n, ceil_div(n, limit)) : 1; }
 
