@@ -1,13 +1,13 @@
-// Pooling. A row of outputs is made tap by tap: for one place (kd, kh, kw) of the window the inputs of all outputs in
-// the row lie `stride` apart, so that each tap is one vectorized pass over a row that stays in L1. Taps that fall into
-// the padding are left out by shortening the pass, never by a test inside it.
+// Pooling. Outputs whose windows lie inside the width are made a vector at a time: for each place of the window the
+// inputs of neighbouring outputs lie `stride` apart. Outputs at the borders, and adaptive ones, are made one by one.
 #include "runtime/table/pool.h"
 
 #include <cstring>
 #include <limits>
 
-#include "kernels/element.h"
+#include "kernels/norm.h"
 #include "runtime/parallel.h"
+#include "simd/interleave.h"
 
 namespace pydl::PYDL_ISA {
 namespace {
@@ -35,12 +35,53 @@ Range inside(const PoolAxis& a, int64_t k, Stride stride) {
   return {lo, hi < a.out ? hi : a.out};
 }
 
-// The first place of window o that is not padding; some place of the axis if there is none.
-int64_t first_place(const PoolAxis& a, int64_t o) {
-  const int64_t at = begin(a, o);
-  int64_t first = at >= 0 ? at : 0;
-  if (at < 0 && a.dilation > 1) first = at + ceil_div(-at, a.dilation) * a.dilation;
-  return first < a.n ? first : a.n - 1;
+// The places of window o that are not padding: `count` of them, from `at` on. Without any, `at` is some place.
+struct Places {
+  int64_t at, count;
+};
+Places places(const PoolAxis& a, int64_t o) {
+  const int64_t first = begin(a, o), skipped = first < 0 ? ceil_div(-first, a.dilation) : 0;
+  const int64_t at = first + skipped * a.dilation, fitting = at < a.n ? ceil_div(a.n - at, a.dilation) : 0;
+  const int64_t left = taps(a, o) - skipped;
+  const int64_t count = left < fitting ? left : fitting;
+  return {at < a.n ? at : a.n - 1, count > 0 ? count : 0};
+}
+
+// The outputs whose windows lie inside the axis; none of adaptive ones, which differ in size.
+Range whole(const PoolAxis& a) {
+  const int64_t room = a.n + a.pad - 1 - (a.size - 1) * a.dilation;
+  const int64_t hi = a.adaptive || room < 0 ? 0 : room / a.stride + 1, lo = ceil_div(a.pad, a.stride);
+  return {lo < hi ? lo : 0, lo < hi ? (hi < a.out ? hi : a.out) : 0};
+}
+
+// The rows of the image that a row of outputs reads.
+struct Lines {
+  Places depth, height;
+  int64_t down, back;  // from one line to the next, along the height and the depth
+
+  Lines(const PoolWindow& w, int64_t od, int64_t oh)
+      : depth(places(w.axis[0], od)),
+        height(places(w.axis[1], oh)),
+        down(w.axis[1].dilation * w.axis[2].n),
+        back(w.axis[0].dilation * w.axis[1].n * w.axis[2].n),
+        first((depth.at * w.axis[1].n + height.at) * w.axis[2].n) {}
+  int64_t first;
+
+  // Calls f(where a line begins).
+  template <class F>
+  void each(const F& f) const {
+    for (int64_t d = 0; d < depth.count; ++d)
+      for (int64_t h = 0; h < height.count; ++h) f(first + d * back + h * down);
+  }
+};
+
+// Calls vectors(o, n) for outputs [o, o + n) inside the width, n at most N, and one(o) for each of the others.
+template <int64_t N, class F, class G>
+void for_outputs(const PoolAxis& a, const F& vectors, const G& one) {
+  const Range r = whole(a);
+  for (int64_t o = 0; o < r.lo; ++o) one(o);
+  for (int64_t o = r.lo; o < r.hi; o += N) vectors(o, r.hi - o < N ? r.hi - o : N);
+  for (int64_t o = r.hi; o < a.out; ++o) one(o);
 }
 
 // Calls f(place, lo, hi) for each tap of the rows at output (od, oh): output o in [lo, hi) reads x[place + o * stride].
@@ -77,52 +118,65 @@ inline void strided(int64_t stride, const F& f) {
   return f(stride);
 }
 
-// One tap of a row: x[o * stride] for o in [0, n), whose places are at + o * stride.
-template <class T, class Stride>
-inline void max_tap(const T* __restrict x, Stride stride, int32_t at, int64_t n, Wide<T>* __restrict best,
-                    int32_t* __restrict index) {
-  for (int64_t o = 0; o < n; ++o) {
-    const Wide<T> v = widened(x[o * stride]);
-    const bool take = (v > best[o]) | (v != v);
-    best[o] = take ? v : best[o];
-    index[o] = take ? at + static_cast<int32_t>(o * stride) : index[o];
-  }
-}
-
-template <class T, class Stride>
-inline void sum_tap(const T* __restrict x, Stride stride, int64_t n, Wide<T>* __restrict sum) {
-  for (int64_t o = 0; o < n; ++o) sum[o] += widened(x[o * stride]);
-}
-
 template <class T, class Stride>
 inline void share_tap(const T* __restrict part, Stride stride, int64_t n, T* __restrict gx) {
   for (int64_t o = 0; o < n; ++o) gx[o * stride] += part[o];
 }
 
+// Outputs [o, o + n) of a row, n at most a vector: the first largest, or the last NaN, and where it is.
+template <class T>
+inline void max_vector(const PoolAxis& a, const Lines& lines, const T* x, int64_t o, int64_t n, T* y, int32_t* index) {
+  using C = Wide<T>;
+  using Bits = typename Vec<C>::Bits;
+  using Lane = std::remove_reference_t<decltype(Bits{}[0])>;
+  constexpr int N = Vec<C>::N;
+  typedef int32_t Index __attribute__((vector_size(4 * N)));
+  Bits step;
+  for (int i = 0; i < N; ++i) step[i] = static_cast<Lane>(i * a.stride);
+  const int64_t from = o * a.stride - a.pad;
+  Vec<C> best(-std::numeric_limits<C>::infinity());
+  Bits found = step + static_cast<Lane>(lines.first + from);
+  lines.each([&](int64_t line) {
+    for (int64_t k = 0; k < a.size; ++k) {
+      const int64_t place = line + from + k * a.dilation;
+      const Vec<C> v = load_apart<C>(x + place, a.stride, n);
+      const auto take = (v > best) | isnan(v);
+      best = select(take, v, best);
+      found = bits(select(take, from_bits<C>(step + static_cast<Lane>(place)), from_bits<C>(found)));
+    }
+  });
+  store_some(y + o, best, n);
+  const Index at = __builtin_convertvector(found, Index);
+  n == N ? std::memcpy(index + o, &at, sizeof(at)) : std::memcpy(index + o, &at, sizeof(int32_t) * n);
+}
+
+template <class T>
+void max_one(const PoolAxis& a, const Lines& lines, const T* x, int64_t o, T* y, int32_t* index) {
+  using C = Wide<T>;
+  const Places p = places(a, o);
+  C best = -std::numeric_limits<C>::infinity();
+  int64_t found = lines.first + p.at;
+  lines.each([&](int64_t line) {
+    for (int64_t k = 0; k < p.count; ++k) {
+      const int64_t at = line + p.at + k * a.dilation;
+      const C v = widened(x[at]);
+      if (v > best || v != v) best = v, found = at;
+    }
+  });
+  y[o] = narrow<T>(best);
+  index[o] = static_cast<int32_t>(found);
+}
+
 template <class T>
 void max_row(const PoolWindow& w, const T* x, int64_t od, int64_t oh, T* y, int32_t* index) {
-  using C = Wide<T>;
-  const PoolAxis& W = w.axis[2];
-  C* best;
-  if constexpr (kHalf<T>)
-    best = static_cast<C*>(scratch(kRowSlot, W.out * sizeof(C)));
-  else
-    best = y;
-  const int64_t row = (first_place(w.axis[0], od) * w.axis[1].n + first_place(w.axis[1], oh)) * W.n;
-  for (int64_t o = 0; o < W.out; ++o) best[o] = -std::numeric_limits<C>::infinity();
-  for (int64_t o = 0; o < W.out; ++o) index[o] = static_cast<int32_t>(row + first_place(W, o));
-  strided(W.stride, [&](auto stride) {
-    for_taps(w, od, oh, stride, [&](int64_t place, int64_t lo, int64_t hi) {
-      const int64_t at = place + lo * stride;
-      max_tap(x + at, stride, static_cast<int32_t>(at), hi - lo, best + lo, index + lo);
-    });
-  });
-  if constexpr (kHalf<T>)
-    for (int64_t o = 0; o < W.out; ++o) y[o] = narrow<T>(best[o]);
+  const Lines lines(w, od, oh);
+  for_outputs<Vec<Wide<T>>::N>(
+      w.axis[2], [&](int64_t o, int64_t n) { max_vector(w.axis[2], lines, x, o, n, y, index); },
+      [&](int64_t o) { max_one(w.axis[2], lines, x, o, y, index); });
 }
 
 // How many places an average divides by along one axis.
-int64_t places(const PoolAxis& a, int64_t o, bool count_pad) {
+int64_t divides_by(const PoolAxis& a, int64_t o, bool count_pad) {
   const int64_t first = begin(a, o), end = first + taps(a, o);
   if (a.adaptive) return end - first;
   const int64_t limit = count_pad ? a.n + a.pad : a.n;
@@ -132,25 +186,49 @@ int64_t places(const PoolAxis& a, int64_t o, bool count_pad) {
 // 1 / (what output o of row (od, oh) divides by), for all o.
 template <class C>
 void shares(const PoolWindow& w, int64_t od, int64_t oh, C* share) {
-  const int64_t rows = places(w.axis[0], od, w.count_pad) * places(w.axis[1], oh, w.count_pad);
+  const int64_t rows = divides_by(w.axis[0], od, w.count_pad) * divides_by(w.axis[1], oh, w.count_pad);
   for (int64_t o = 0; o < w.axis[2].out; ++o)
-    share[o] = C(1) / static_cast<C>(w.divisor ? w.divisor : rows * places(w.axis[2], o, w.count_pad));
+    share[o] = C(1) / static_cast<C>(w.divisor ? w.divisor : rows * divides_by(w.axis[2], o, w.count_pad));
+}
+
+template <class T>
+inline Vec<Wide<T>> sum_vector(const PoolAxis& a, const Lines& lines, const T* x, int64_t o, int64_t n) {
+  using C = Wide<T>;
+  Vec<C> sum;
+  lines.each([&](int64_t line) {
+    for (int64_t k = 0; k < a.size; ++k)
+      sum += load_apart<C>(x + line + o * a.stride - a.pad + k * a.dilation, a.stride, n);
+  });
+  return sum;
+}
+
+// Averages have no dilation: the places of a window are runs of memory, one run where they fill the width.
+template <class T>
+Wide<T> sum_one(const PoolAxis& a, const Lines& lines, const T* x, int64_t o) {
+  using C = Wide<T>;
+  const Places p = places(a, o);
+  C sum = 0;
+  if (p.count == a.n) {
+    for (int64_t d = 0; d < lines.depth.count; ++d)
+      sum += sum_run<C>(x + lines.first + d * lines.back, lines.height.count * a.n);
+  } else {
+    lines.each([&](int64_t line) { sum += sum_run<C>(x + line + p.at, p.count); });
+  }
+  return sum;
 }
 
 template <class T>
 void avg_row(const PoolWindow& w, const T* x, int64_t od, int64_t oh, T* y) {
   using C = Wide<T>;
-  const int64_t n = w.axis[2].out;
-  C* sum = static_cast<C*>(scratch(kRowSlot, 2 * n * sizeof(C)));
-  C* share = sum + n;
-  std::memset(sum, 0, n * sizeof(C));
-  strided(w.axis[2].stride, [&](auto stride) {
-    for_taps(w, od, oh, stride, [&](int64_t place, int64_t lo, int64_t hi) {
-      sum_tap(x + place + lo * stride, stride, hi - lo, sum + lo);
-    });
-  });
+  const Lines lines(w, od, oh);
+  C* share = static_cast<C*>(scratch(kRowSlot, w.axis[2].out * sizeof(C)));
   shares(w, od, oh, share);
-  for (int64_t o = 0; o < n; ++o) y[o] = narrow<T>(sum[o] * share[o]);
+  for_outputs<Vec<C>::N>(
+      w.axis[2],
+      [&](int64_t o, int64_t n) {
+        store_some(y + o, sum_vector(w.axis[2], lines, x, o, n) * load_some<C>(share + o, n), n);
+      },
+      [&](int64_t o) { y[o] = narrow<T>(sum_one(w.axis[2], lines, x, o) * share[o]); });
 }
 
 // gx of one plane: every window gives its share of g back to its places, in the order of the outputs.
