@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import coverage, driver, peers, report, startup
+from bench import coverage, driver, memory, peers, report, startup
 from bench.registry import WORKLOADS, select
 
 
@@ -49,6 +49,9 @@ def run(names: list[str], chosen: list[str], threads: int, repeats: int) -> tupl
             results[name] = report.judge(bench.measure(name))
             failures += report.errors(name, results[name])
             print(report.line(name, results[name], shown), flush=True)
+            if WORKLOADS[name].memory:
+                results[name]["memory"] = memory.measure(name, threads, shown)
+                print(report.memory_line(results[name]["memory"]), flush=True)
     means = report.geometric_means(results)
     print("\n" + report.render_means(means))
     return {"facts": facts, "ceilings": ceilings, "workloads": results, "geometric_means": means}, failures

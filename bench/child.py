@@ -80,7 +80,8 @@ class Server:
         while time.perf_counter() - start < 0.05:
             best = min(best, self.timed(self.job.run))
         self.calls = max(1, int(SAMPLE / max(best, 1e-8)))
-        return {"probe": values, "first": first, "calls": self.calls}
+        note = WORKLOADS[name].note if self.peer.module == "pydl" else None
+        return {"probe": values, "first": first, "calls": self.calls, "note": note() if note else ""}
 
     def sample(self) -> dict[str, Any]:
         assert self.job, "sample before build"

@@ -1,8 +1,27 @@
 """Convolutions: ResNet, LeNet, depthwise and temporal shapes, forward and with the gradients of input and weight."""
 
+from collections.abc import Callable
 from typing import Any
 
 from bench.workload import Maker, Workload, jax_function, normals, onnx_node, torch_function
+
+
+def _paths(
+    x: tuple[int, ...], w: tuple[int, ...], stride: int, padding: int, dilation: int, groups: int, train: bool
+) -> Callable[[], str]:
+    """The paths that pydl takes, of the forward product and of the gradients of input and weight."""
+    products = ("forward", "input_grad", "weight_grad") if train else ("forward",)
+    out = [(n + 2 * padding - dilation * (k - 1) - 1) // stride + 1 for n, k in zip(x[2:], w[2:], strict=True)]
+
+    def ask() -> str:
+        import pydl
+
+        shapes = x, w, (x[0], w[0], *out)
+        a, b, y = (pydl.zeros(*shape).array for shape in shapes)
+        steps, borders, gaps = ((n,) * len(out) for n in (stride, padding, dilation))
+        return " ".join(pydl._C.conv_path(p, a, b, steps, borders, gaps, groups, y) for p in products)
+
+    return ask
 
 
 def _conv(
@@ -24,11 +43,26 @@ def _conv(
     onnx = onnx_node(
         "Conv", inputs, constants=1, strides=[stride] * 2, pads=[padding] * 4, dilations=[1, 1], group=groups
     )
-    return [_workload(f"conv/{label}", train, flop, moved, function, jax, inputs, onnx) for train in (False, True)]
+    x, w = (b, c, size, size), (m, c // groups, kernel, kernel)
+    return [
+        _workload(
+            f"conv/{label}", train, flop, moved, function, jax, inputs, onnx,
+            _paths(x, w, stride, padding, 1, groups, train),
+        )
+        for train in (False, True)
+    ]  # fmt: skip
 
 
 def _workload(
-    name: str, train: bool, flop: float, moved: float, function: Any, jax: Any, inputs: Any, onnx: Maker | None
+    name: str,
+    train: bool,
+    flop: float,
+    moved: float,
+    function: Any,
+    jax: Any,
+    inputs: Any,
+    onnx: Maker | None,
+    note: Callable[[], str],
 ) -> Workload:
     passes = 3 if train else 1  # forward, gradient of the input, gradient of the weight
     plain = torch_function(function, inputs, train)
@@ -41,6 +75,7 @@ def _workload(
         flop=passes * flop,
         moved=passes * moved,
         makers=makers,
+        note=note,
     )
 
 
@@ -58,7 +93,13 @@ def _temporal(b: int = 8, c: int = 64, length: int = 1024, kernel: int = 3, dila
 
     flop, moved = 2.0 * b * c * c * kernel * length, 4.0 * (2 * b * c * length + c * c * kernel)
     name = f"conv/tcn_{c}_k{kernel}_d{dilation}_L{length}_b{b}"
-    return [_workload(name, train, flop, moved, function, jax, inputs, None) for train in (False, True)]
+    return [
+        _workload(
+            name, train, flop, moved, function, jax, inputs, None,
+            _paths((b, c, length + reach), (c, c, kernel), 1, 0, dilation, 1, train),
+        )
+        for train in (False, True)
+    ]  # fmt: skip
 
 
 WORKLOADS = [

@@ -67,7 +67,7 @@ def load(name: str, threads: int) -> Library:
     if peer.kind == "replay":
         return Library(ns, threads, capture=ns.capture)
     if peer.kind == "channels_last":
-        return ChannelsLast(ns, threads)
+        return ChannelsLast(ns, threads, channels_last=True)
     if peer.kind == "compile":
         return Library(ns, threads, fuse=lambda f: ns.compile(f, dynamic=False))
     return Library(ns, threads)

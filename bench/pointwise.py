@@ -28,22 +28,25 @@ def pair(
     op: str,
     inputs: Inputs,
     torch: Function,
-    jax: Function,
+    jax: Function | None,
     moved: tuple[float, ...],  # floats that fwd and train must read and write; without the second: no train
     numpy: Callable[..., Callable[..., Any]] | None = None,
     onnx: Maker | None = None,
     reads: bool = False,
+    family: str = "pointwise",
 ) -> list[Workload]:
     """The workloads of a function without and with gradients."""
     made = []
     for train, floats in enumerate(moved):
         maker = torch_function(torch, inputs, bool(train))
-        makers = {"torch": maker, "compile": maker, "jax": jax_function(jax, inputs, bool(train))}
+        makers = {"torch": maker, "compile": maker}
+        if jax:
+            makers["jax"] = jax_function(jax, inputs, bool(train))
         if numpy and not train:
             makers["numpy"] = numpy_function(numpy, inputs)
         if onnx and not train:
             makers["onnx"] = onnx
-        name = f"pointwise/{label}/{'train' if train else 'fwd'}"
+        name = f"{family}/{label}/{'train' if train else 'fwd'}"
         traffic = "read" if reads and not train else "copy"
         made.append(Workload(name=name, op=op, makers=makers, moved=4.0 * floats, traffic=traffic))
     return made

@@ -62,9 +62,14 @@ def line(name: str, result: Row, names: list[str]) -> str:
         return text + (f"  pydl lacks it: {ours['error']}" if ours.get("lacks") else "")
     text += f"{ours['min'] * 1e3:10.4g}{ours['p90'] / ours['min']:7.2f}x{ours['clean']:4}/{ours['samples']:<2}"
     text += f"{result['ceiling_pydl']:9.1%}" if "ceiling_pydl" in result else " " * 9
-    return text + (
-        f"  {result['best']:11}{result['ratio_pydl']:5.2f}x{'*' * result['doubtful']}" if "best" in result else ""
-    )
+    if "best" in result:
+        text += f"  {result['best']:11}{result['ratio_pydl']:5.2f}x{'*' * result['doubtful']}"
+    return text + (f"  {ours['note']}" if ours.get("note") else "")
+
+
+def memory_line(megabytes: dict[str, float]) -> str:
+    """The peak memory of a step over that of the imported library."""
+    return "  peak memory (MB): " + ", ".join(f"{peer} {found:.0f}" for peer, found in megabytes.items())
 
 
 def geometric_means(results: dict[str, Row]) -> dict[str, Row]:

@@ -30,6 +30,7 @@ class Library:
     threads: int
     fuse: Callable[[Any], Any] = lambda f: f  # compiles a function of tensors
     capture: Callable[[Any], Any] = lambda f: f  # records a whole step
+    channels_last: bool = False
 
     def tensor(self, array: Array, grad: bool = False) -> Any:
         """A copy of `array`, in the library's own memory."""
@@ -62,6 +63,8 @@ class Workload:
     held: float = 0.0  # distinct bytes touched, where that differs from `moved`
     traffic: str = "copy"  # read, copy, triad or update: the ceiling that fits
     rtol: float = 1e-4  # allowed difference between answers, relative to the largest value
+    memory: bool = False  # whether the peak memory of pydl and torch is measured too (bench/memory.py)
+    note: Callable[[], str] | None = None  # what pydl says of its way, e.g. the path that a convolution takes
 
     @property
     def family(self) -> str:
