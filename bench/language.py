@@ -76,7 +76,84 @@ def _gpt(lib: Library) -> Job:
     return step_job(lib, loss, lib.ns.optim.AdamW(net.parameters(), lr=1e-3))
 
 
+_SIZES = {"vocab_size": _VOCABULARY, "block_size": 256, "n_layer": 6, "n_head": 6, "n_embd": 384}
+_PROMPT, _NEW = 128, 64
+
+
+def _gpt_weights(d: int, layers: int) -> dict[str, Array]:
+    """Of a GPT without biases, by the names of pydl.models.GPT."""
+    shapes = {"transformer.wte.weight": (_VOCABULARY, d), "transformer.wpe.weight": (256, d)}
+    for i in range(layers):
+        for name, shape in (("attn.c_attn", (3 * d, d)), ("attn.c_proj", (d, d)), ("mlp.c_fc", (4 * d, d)),
+                            ("mlp.c_proj", (d, 4 * d))):  # fmt: skip
+            shapes[f"transformer.h.{i}.{name}.weight"] = shape
+    rng = seeded()
+    return {name: rng.standard_normal(s, dtype=np.float32) * np.float32(0.08) for name, s in shapes.items()}
+
+
+def _pydl_decoder(lib: Library, weights: dict[str, Array]) -> Any:
+    """pydl.models.GPT: (ids, state) -> logits (1, v), state."""
+    from pydl.models import GPT
+
+    gpt = GPT(bias=False, **_SIZES).eval()
+    named = dict(gpt.named_parameters())
+    with lib.ns.no_grad():
+        for name, a in weights.items():
+            named[name].copy_(lib.tensor(a))
+    return gpt.decode
+
+
+def _torch_decoder(lib: Library, weights: dict[str, Array]) -> Any:
+    """The same in torch's functions, with keys and values written into memory that is made once."""
+    torch, f = lib.ns, lib.ns.nn.functional
+    w = {name: lib.tensor(a) for name, a in weights.items()}
+    d, heads, layers = _SIZES["n_embd"], _SIZES["n_head"], _SIZES["n_layer"]
+    one = torch.ones(d)
+    memory = torch.zeros(layers, 2, 1, heads, 256, d // heads)
+
+    def attend(x: Any, i: int, start: int) -> Any:
+        t, h = x.shape[1], f"transformer.h.{i}.attn."
+        q, k, v = (p.reshape(1, t, heads, -1).transpose(1, 2) for p in f.linear(x, w[h + "c_attn.weight"]).chunk(3, -1))
+        memory[i, 0, :, :, start : start + t], memory[i, 1, :, :, start : start + t] = k, v
+        keys, values = memory[i, :, :, :, : start + t]
+        y = f.scaled_dot_product_attention(q, keys, values, is_causal=t > 1)
+        return f.linear(y.transpose(1, 2).reshape(1, t, d), w[h + "c_proj.weight"])
+
+    def decode(ids: Any, state: Any = None) -> Any:
+        start = state or 0
+        with torch.no_grad():
+            x = w["transformer.wte.weight"][ids] + w["transformer.wpe.weight"][start : start + ids.shape[1]]
+            for i in range(layers):
+                m = f"transformer.h.{i}.mlp."
+                x = x + attend(f.layer_norm(x, (d,), one), i, start)
+                y = f.gelu(f.linear(f.layer_norm(x, (d,), one), w[m + "c_fc.weight"]), approximate="tanh")
+                x = x + f.linear(y, w[m + "c_proj.weight"])
+            logits = f.linear(f.layer_norm(x[:, -1], (d,), one), w["transformer.wte.weight"])
+        return logits, start + ids.shape[1]
+
+    return decode
+
+
+def _decoding(lib: Library) -> Job:
+    """A prompt of 128 characters and 64 more, the most probable each time, with a cache of keys and values."""
+    weights = _gpt_weights(_SIZES["n_embd"], _SIZES["n_layer"])
+    decode = (_pydl_decoder if lib.ns.__name__ == "pydl" else _torch_decoder)(lib, weights)
+    prompt = lib.tensor(seeded().integers(0, _VOCABULARY, (1, _PROMPT)))
+
+    def run() -> list[int]:
+        ids, state, made = prompt, None, []
+        for _ in range(_NEW):
+            logits, state = decode(ids, state)
+            ids = logits.argmax(-1, keepdim=True)
+            made.append(int(ids))
+        return made
+
+    return Job(run, run)
+
+
 _LSTM_FLOP = 6 * 128 * 32 * (2048 * (128 + 512) + 2048 * 1024 + 512 * _VOCABULARY)
+_DECODED = (_PROMPT + _NEW - 1) * 2 * 6 * 12 * 384 * 384 + _NEW * 2 * 384 * _VOCABULARY  # products with weights
+_WEIGHTS = 4 * (6 * 12 * 384 * 384 + 384 * _VOCABULARY)  # bytes, read for each token
 _GPT_FLOP = 6 * 2048 * (6 * 12 * 384 * 384 + 384 * _VOCABULARY) + 3 * 6 * 4 * 8 * 6 * 256 * 256 * 64 // 2
 
 WORKLOADS = [
@@ -85,4 +162,7 @@ WORKLOADS = [
              makers={"torch": _lstm, "replay": _lstm}),
     Workload(name="e2e/gpt_6x384_ctx256_b8_adamw", flop=_GPT_FLOP, rtol=1e-3,
              makers={"torch": _gpt, "replay": _gpt, "compile": _gpt}),
+    # 64 tokens a run: tokens/s are 64000 / ms
+    Workload(name="e2e/gpt_decode_6x384_128+64", flop=_DECODED, moved=_NEW * _WEIGHTS, traffic="read",
+             makers={"torch": _decoding}),
 ]  # fmt: skip
