@@ -27,6 +27,7 @@ void bind_index(py::module_& m);
 void bind_place(py::module_& m);
 void bind_softmax(py::module_& m);
 void bind_loss(py::module_& m);
+void bind_ctc(py::module_& m);
 void bind_sort(py::module_& m);
 void bind_gemm(py::module_& m);
 void bind_conv(py::module_& m);

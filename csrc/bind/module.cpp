@@ -50,6 +50,7 @@ PYBIND11_MODULE(_C, m) {
   bind_place(m);
   bind_softmax(m);
   bind_loss(m);
+  bind_ctc(m);
   bind_sort(m);
   bind_gemm(m);
   bind_factor(m);

@@ -3,6 +3,7 @@
 
 #include "runtime/table/attention.h"
 #include "runtime/table/conv.h"
+#include "runtime/table/ctc.h"
 #include "runtime/table/elementwise.h"
 #include "runtime/table/factor.h"
 #include "runtime/table/gemm.h"
@@ -41,7 +42,8 @@ namespace pydl {
   X(NormKernels, PYDL_NORM_KERNELS)               \
   X(ResampleKernels, PYDL_RESAMPLE_KERNELS)       \
   X(AttentionKernels, PYDL_ATTENTION_KERNELS)     \
-  X(RnnKernels, PYDL_RNN_KERNELS)
+  X(RnnKernels, PYDL_RNN_KERNELS)                 \
+  X(CtcKernels, PYDL_CTC_KERNELS)
 
 struct Kernels {
 #define PYDL_MEMBER(Family, list) Family of_##Family;
