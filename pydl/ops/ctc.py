@@ -63,6 +63,11 @@ def _plain(log_probs, targets, steps, counts, blank):
     return where(loss.detach() < -NEVER / 2, loss, float("inf"))
 
 
+def _gradient(given, blank):
+    """That of log_probs, by one kernel; outside the graph."""
+    return Tensor(_C.ctc_grad(*[x.array for x in given], blank))
+
+
 class CTC(Op):
     """log_probs (t, n, c), targets (n, s), steps and counts (n,) to losses (n,); see csrc/runtime/table/ctc.h."""
 
@@ -75,8 +80,7 @@ class CTC(Op):
     def vjp(g, log_probs, targets, steps, counts, loss, alpha, blank):
         if mode.enabled:
             return None
-        arrays = [x.array for x in (g, log_probs, targets, steps, counts, loss, alpha)]
-        return Tensor(_C.ctc_grad(*arrays, blank)), None, None, None
+        return _gradient((g, log_probs, targets, steps, counts, loss, alpha), blank), None, None, None
 
 
 def ctc(log_probs: Tensor, targets: Tensor, steps: Tensor, counts: Tensor, blank: int) -> Tensor:
