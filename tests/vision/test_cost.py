@@ -6,7 +6,8 @@ import pytest
 import pydl
 from pydl import nn, vision
 from pydl.errors import ArgumentError
-from pydl.models import LeNet, resnet18
+from pydl.models import LeNet, googlenet, resnet18
+from pydl.utils import MultiplyAdds
 
 
 @pytest.mark.slow  # torch's counter takes seconds to import
@@ -52,6 +53,17 @@ def test_layers_of_lenet_and_of_a_deep_network() -> None:
     assert vision.flops(deep, (3, 224, 224)) == 2 * 1_814_073_344  # 1.8 G multiply-adds, He et al. 2015, table 1
     norm = deep.bn1.running_mean
     assert not norm.numpy().any() and not any(len(m._hooks.forward) for m in deep.modules() if m._hooks)
+
+
+def test_against_what_kernels_are_given() -> None:
+    """The multiply-adds by the layers' formulas are those of the kernels that run."""
+    for model, shape in (
+        (resnet18(10, width_mult=0.1, stem="cifar"), (3, 16, 16)),
+        (googlenet(10, aux_logits=False, width_mult=0.1), (3, 48, 48)),
+    ):
+        with MultiplyAdds() as counted, pydl.no_grad():
+            model.eval()(pydl.zeros(1, *shape))
+        assert vision.flops(model, shape) == 2 * counted.total > 0
 
 
 def test_filters_and_rules() -> None:
