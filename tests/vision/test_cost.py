@@ -7,7 +7,7 @@ import pydl
 from pydl import nn, vision
 from pydl.errors import ArgumentError
 from pydl.models import LeNet, googlenet, resnet18
-from pydl.utils import MultiplyAdds
+from pydl.utils.counting import MultiplyAdds
 
 
 @pytest.mark.slow  # torch's counter takes seconds to import
