@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 #include "bind/common.h"
 #include "runtime/table/reduce.h"
@@ -21,18 +22,22 @@ const char* const kCompare[] = {PYDL_COMPARE(PYDL_NAME)};
 // The axes from the innermost one on: in the order of the strides of the inputs, of which the first that tells two axes
 // apart decides; in the usual order where none does. A stride of 0 tells nothing.
 void order_axes(View* const* inputs, int count, int ndim, int* order) {
-  const auto lies_inside = [&](int a, int b) {
+  // Negative where a lies inside b, positive where b lies inside a.
+  const auto compared = [&](int a, int b) {
     for (int k = 0; k < count; ++k) {
       const int64_t sa = std::abs(inputs[k]->strides[a]), sb = std::abs(inputs[k]->strides[b]);
       if (sa == 0 || sb == 0 || inputs[k]->shape[a] == 1 || inputs[k]->shape[b] == 1 || sa == sb) continue;
-      return sa < sb;
+      return sa < sb ? -1 : 1;
     }
-    return a > b;
+    return 0;
   };
   for (int i = 0; i < ndim; ++i) {
-    int at = i;
-    for (; at > 0 && lies_inside(ndim - 1 - i, order[at - 1]); --at) order[at] = order[at - 1];
-    order[at] = ndim - 1 - i;
+    order[i] = ndim - 1 - i;
+    for (int j = i - 1, at = i; j >= 0; --j) {  // past those that tell nothing, which stay where they are
+      const int c = compared(order[at], order[j]);
+      if (c > 0) break;
+      if (c < 0) std::swap(order[at], order[j]), at = j;
+    }
   }
 }
 
@@ -65,6 +70,15 @@ Array output(View* const* views, int count, const Shape& shape, Dtype dtype, Dev
     *views[0] = y;
   }
   coalesce(views, count);
+  return y;
+}
+
+// A copy of x in a dtype, with its axes in memory as they are in x (PyTorch's preserve_format).
+Array copy_like(const Array& x, Dtype dtype) {
+  View from = x, to;
+  View* views[] = {&to, &from};
+  const Array y = output(views, 2, x.shape(), dtype, x.device());
+  copy_values(from, to, x.device());
   return y;
 }
 
@@ -265,6 +279,7 @@ void bind_elementwise(py::module_& m) {
   add_product("addcdiv", Ternary::addcdiv);
   m.def("where", &where, py::arg("condition"), py::arg("a"), py::arg("b"));
   m.def("cast", &cast, py::arg("x"), py::arg("dtype"));
+  m.def("copy_like", &copy_like, py::arg("x"), py::arg("dtype"));
 }
 
 }  // namespace pydl::bind

@@ -94,7 +94,7 @@ class Attention(Op):
         return _C.attention(q, k, v, mask, lengths, rng, scale, below, above, dropout)
 
     def vjp(g, q, k, v, mask, lengths, rng, y, lse, **attrs):
-        if mode.enabled or (mask is not None and mask.requires_grad):
+        if mode.enabled or (mask is not None and mask.requires_grad) or not isinstance(g.array, _C.Array):
             return None
         return _gradients(g, (q, k, v, mask, lengths, rng), y, lse, attrs)
 
@@ -119,7 +119,7 @@ class PackedAttention(Op):
         return _C.attention_packed(x, mask, lengths, rng, scale, below, above, dropout)
 
     def vjp(g, x, mask, lengths, rng, y, lse, **attrs):
-        if mode.enabled or (mask is not None and mask.requires_grad):
+        if mode.enabled or (mask is not None and mask.requires_grad) or not isinstance(g.array, _C.Array):
             return None
         return _packed_gradient(g, (x, mask, lengths, rng), y, lse, attrs)
 

@@ -21,6 +21,8 @@ def to(
 ) -> Tensor:
     """input in another dtype, on another device, or as another tensor is; itself where nothing changes.
 
+    A copy has its axes in memory in the same order.
+
     Called as to(dtype), to(device), to(device, dtype) or to(other).
     """
     for arg in args:

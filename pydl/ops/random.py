@@ -77,6 +77,11 @@ class Generator:
         made.set_state(self.get_state())
         return made
 
+    @property
+    def offset(self) -> int:
+        """How far into its sequence the stream is."""
+        return int(_C.to_numpy(self.array)[1])
+
     def _set(self, seed: int, offset: int) -> None:
         _C.to_numpy(self.array)[:] = (seed, offset)
 

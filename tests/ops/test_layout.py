@@ -1,4 +1,4 @@
-"""Outputs of elementwise operations lie in memory as their inputs do; torch is the measure."""
+"""Outputs of elementwise operations, copies and conversions lie in memory as their inputs do; torch is the measure."""
 
 import itertools
 from typing import Any
@@ -35,6 +35,9 @@ ONE = [
     lambda lib, x: x.lgamma(),
     lambda lib, x: x.relu(),
     lambda lib, x: x.isnan(),
+    lambda lib, x: x.clone(),
+    lambda lib, x: x.to(lib.float32).to(lib.float64),
+    lambda lib, x: x.long(),
     lambda lib, x: x * 2,
     lambda lib, x: x**3,
     lambda lib, x: x > 1,
@@ -93,3 +96,21 @@ def test_views_of_results() -> None:
     y = pydl.ones(3, 4).t() + 1
     assert not y.is_contiguous() and y.t().is_contiguous() and y.t().view(12).shape == (12,)
     assert y.reshape(12).shape == (12,)
+
+
+def test_copies_of_all_kinds_of_views() -> None:
+    """Without what lies between, and expanded axes written out."""
+    x = np.arange(120.0).reshape(SHAPE)
+    for view in (
+        lambda x: x[:, 1:, ::2],
+        lambda x: x.transpose(0, 2)[1:],
+        lambda x: x.permute(3, 1, 0, 2)[:, :1],
+        lambda x: x[0, 0].unsqueeze(1).expand(4, 3, 5),
+        lambda x: x[:, :, 0, 0].t().expand(6, 3, 2),
+        lambda x: x[:0],
+        lambda x: x[0, 0, 0, 0],
+    ):
+        same(lambda lib, x, view=view: view(x).clone(), x)
+        same(lambda lib, x, view=view: view(x).to(lib.float32).double(), x)
+    y = pydl.from_numpy(x).transpose(0, 1).clone()
+    assert y.data_ptr() != pydl.from_numpy(x).data_ptr() and not y.is_contiguous() and y.contiguous().is_contiguous()
