@@ -1,5 +1,6 @@
 """Transforms of functions: derivatives of all kinds, a map over examples, modules as functions. All of them nest."""
 
+from pydl.func import batched_rules  # noqa: F401  it adds its rules
 from pydl.func.call import functional_call, stack_module_state
 from pydl.func.examples import per_example_grads
 from pydl.func.forward import hvp, jvp, linearize

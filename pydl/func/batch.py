@@ -18,6 +18,7 @@ from pydl import _C
 from pydl.autograd.mode import mode
 from pydl.autograd.node import Node
 from pydl.autograd.op import Op
+from pydl.autograd.several import part_of
 from pydl.errors import ArgumentError, AutogradError
 from pydl.ops.shape import Alias, expand, unsqueeze
 from pydl.tensor import Tensor
@@ -26,29 +27,39 @@ __all__ = ["Lanes", "Level", "enter", "inside_all", "leave", "level_of"]
 
 
 class Level:
-    """One vmap that is running. Attributes: size: the number of examples; depth: how many others are around it."""
+    """One vmap that is running.
 
-    def __init__(self, size: int, depth: int) -> None:
-        self.size, self.depth = size, depth
+    Attributes: size: the number of examples; depth: how many others are around it; randomness: as vmap was told; drawn:
+        how far draws that differ from example to example have moved the default generator.
+    """
+
+    def __init__(self, size: int, depth: int, randomness: str = "error") -> None:
+        self.size, self.depth, self.randomness, self.drawn = size, depth, randomness, 0
 
 
 class _Running(threading.local):
     def __init__(self) -> None:
         self.levels: list[Level] = []
+        self.at_work: list[Level] = []  # whose rules are being run
 
 
 _running = _Running()
 
 
 @contextmanager
-def level_of(size: int) -> Iterator[Level]:
+def level_of(size: int, randomness: str = "error") -> Iterator[Level]:
     """A new innermost level for the time of a call."""
-    level = Level(size, len(_running.levels))
+    level = Level(size, len(_running.levels), randomness)
     _running.levels.append(level)
     try:
         yield level
     finally:
         _running.levels.pop()
+
+
+def level_at_work() -> Level:
+    """The level whose rule is being run."""
+    return _running.at_work[-1]
 
 
 class Lanes:
@@ -124,6 +135,11 @@ class Lanes:
             _check_tracked(op)
             inputs = tuple(t if t is None or not t.requires_grad else inside(t, level) for t in inputs)
         made = compute(op, [None if t is None else t.array for t in inputs], attrs)
+        if getattr(op, "several", False):
+            if not recorded:
+                return tuple(Tensor(a) for a in made)  # type: ignore[return-value]
+            node = Node(op, inputs, made, attrs)
+            return tuple(part_of(node, Tensor(a), i, True) for i, a in enumerate(made))  # type: ignore[return-value]
         first, residuals = (made[0], made[1:]) if isinstance(made, tuple) else (made, ())
         if not recorded:
             return Tensor(first)
@@ -154,7 +170,11 @@ def compute(op: type[Op], arrays: list[Any], attrs: dict[str, Any]) -> Any:
     level = max(levels, key=lambda found: found.depth)
     inner = [a.data if isinstance(a, Lanes) and a.level is level else a for a in arrays]
     has = [isinstance(a, Lanes) and a.level is level for a in arrays]
-    made = rule_of(op)(op, inner, has, attrs, level.size)
+    _running.at_work.append(level)
+    try:
+        made = rule_of(op)(op, inner, has, attrs, level.size)
+    finally:
+        _running.at_work.pop()
     if isinstance(made, tuple):
         return tuple(None if m is None else Lanes(m, level) for m in made)
     return Lanes(made, level)

@@ -2,7 +2,7 @@
 
 The definition is the loop: one call per example, results stacked. Where it can, the function is called once instead, on
 tensors that hold all examples and show the shape of one (pydl/func/batch.py); anything such tensors cannot do, also a
-branch on a value, a random number or a user's own Function, ends that attempt and the loop is taken.
+branch on a value, a number drawn for each example or a user's own Function, ends that attempt and the loop is taken.
 """
 
 from collections.abc import Callable, Iterator
@@ -68,11 +68,19 @@ def _checked(tree: Any) -> tuple[list[Tensor], Structure]:
     return leaves, structure
 
 
-def _at_once(func: Callable[..., Any], given: Examples, kwargs: dict[str, Any]) -> tuple[list[Tensor], Structure]:
-    """The results with the examples in front, from one call."""
-    with level_of(given.size) as level:
+def _at_once(
+    func: Callable[..., Any], given: Examples, kwargs: dict[str, Any], randomness: str = "error"
+) -> tuple[list[Tensor], Structure]:
+    """The results with the examples in front, from one call. Raises: AutogradError where numbers were drawn that are
+    the same for all examples and should not be."""
+    start = default_generator.offset
+    with level_of(given.size, randomness) as level:
         leaves, structure = _checked(func(*given.with_mapped(lambda x: enter(x, level)), **kwargs))
-        return [leave(y, level) for y in leaves], structure
+        made = [leave(y, level) for y in leaves]
+    shared = default_generator.offset - start - level.drawn
+    if (shared and randomness != "same") or (level.drawn and randomness == "error"):
+        raise AutogradError("vmap: random numbers were drawn for all examples together")
+    return made, structure
 
 
 def _one_by_one(
@@ -99,12 +107,9 @@ def _mapped(
 ) -> tuple[list[Tensor], Structure]:
     before = default_generator.get_state()
     try:
-        made = _at_once(func, given, kwargs)
-        untouched = default_generator.get_state().tolist() == before.tolist()
+        return _at_once(func, given, kwargs, randomness)
     except Exception:  # whatever it was: the loop raises it again, with the shapes of one example, or goes through
-        untouched = False
-    if untouched:
-        return made
+        pass
     default_generator.set_state(before)
     made = _one_by_one(func, given, kwargs, randomness)
     if randomness == "error" and default_generator.get_state().tolist() != before.tolist():
@@ -128,7 +133,8 @@ def vmap(
         in_dims: the axis of the examples in every argument: one for all, or a tuple (a tree, down to any depth) with
             one per argument; None: the same for all examples.
         out_dims: where the results have the axis of the examples; one for all or a tree.
-        randomness: what random numbers do: 'error', 'different' per example, or 'same'.
+        randomness: what random numbers do: 'error', 'different' per example, or 'same', the first example's. Dropout
+            draws for all examples in one call; under 'different' its numbers are not those of the loop.
         chunk_size: so many examples at a time; all by default.
     Raises: ArgumentError, ShapeError, BoundsError, DtypeError; AutogradError for random numbers under 'error'.
     Cost: one call on all examples where operations allow that, else one call per example.

@@ -17,7 +17,7 @@ from pydl.ops import activation, arithmetic, conv, elementary, gemm, index, plac
 from pydl.ops.compare import Where
 from pydl.ops.softmax import LogSoftmax, LogSoftmaxGrad, Softmax, SoftmaxGrad
 
-__all__ = ["rule_of"]
+__all__ = ["RULES", "rule_of"]
 
 Rule = Callable[[Any, list[Any], list[bool], dict[str, Any], int], Any]
 
@@ -301,7 +301,7 @@ def slices_rule(op: Any, arrays: list[Any], has: list[bool], attrs: dict[str, An
     return compute(op, arrays, attrs | {"dim": _behind(arrays[0], True, attrs)})
 
 
-_RULES: dict[Any, Rule] = {
+RULES: dict[Any, Rule] = {
     shape.Reshape: reshape_rule,
     shape.Permute: permute_rule,
     shape.Expand: expand_rule,
@@ -351,7 +351,7 @@ UNTRACKED = {place.PutAt, place.MeetAt}
 
 def rule_of(op: Any) -> Rule:
     """The rule of an operation; the loop over the examples where it has none."""
-    found = _RULES.get(op)
+    found = RULES.get(op)
     if found is not None:
         return found
     known = getattr(op, "elementwise", False) or getattr(op, "__module__", "") in ELEMENTWISE
