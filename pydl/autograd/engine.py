@@ -200,25 +200,38 @@ def walk(
                 leaves.add(root, g, False)
             else:
                 _push(root.node, g, pending, heap)
-        while heap:
-            node = heappop(heap)[1]
-            g = pending.pop(node)
-            if node.hooks:
-                g = call_hooks(node.hooks, g)
-            if needed is not None:
-                if node in wanted:
-                    found[node] = g
-                if node not in needed:
-                    continue
-            _step(node, g, wanted, needed, pending, heap, leaves)
-            if not keep:
-                node.release()
+        _descend(pending, heap, wanted, needed, found, leaves, keep)
         leaves.finish()
     finally:
         mode.enabled = recording
     if freed and len(found) < len(wanted):
         raise AutogradError(f"backward: {FREED}")
     return [found.get(mark) for mark in marks]
+
+
+def _descend(
+    pending: dict[Node, Any],
+    heap: list[tuple[int, Node]],
+    wanted: set[Any],
+    needed: set[Node] | None,
+    found: dict[Any, Tensor],
+    leaves: Leaves,
+    keep: bool,
+) -> None:
+    """Runs the rules of all nodes that gradients reach, the latest first."""
+    while heap:
+        node = heappop(heap)[1]
+        g = pending.pop(node)
+        if node.hooks:
+            g = call_hooks(node.hooks, g)
+        if needed is not None:
+            if node in wanted:
+                found[node] = g
+            if node not in needed:
+                continue
+        _step(node, g, wanted, needed, pending, heap, leaves)
+        if not keep:
+            node.release()
 
 
 def _step(

@@ -263,19 +263,8 @@ def cross_entropy(
     x, t = input.array, target.array
     if x.ndim == 2 and t.ndim == 1 and t.dtype is _C.int64 and x.is_floating and x.shape[0] == t.size:
         return CrossEntropy.apply(input, target, weight, ignore_index, label_smoothing, code)
-    if x.ndim == 0:
-        raise ShapeError("cross_entropy: expected scores with at least one axis")
-    if not x.is_floating:
-        raise DtypeError(f"cross_entropy: expected a floating dtype, got {input.dtype}")
-    if t.dtype is _C.bool:
-        raise DtypeError("cross_entropy: expected classes (integers) or probabilities, got dtype bool")
-    soft = t.is_floating
-    shape = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
-    expected = input.shape if soft else shape
-    if target.shape != expected:
-        what = f"probabilities {expected}" if soft else f"classes {expected}"
-        raise ShapeError(f"cross_entropy: target {target.shape} does not match input {input.shape}: expected {what}")
-    if soft:
+    shape = _checked_shape(input, target)
+    if t.is_floating:
         loss = SoftEntropy.apply(
             _rows(input), _rows(target.to(input.dtype)), weight, label_smoothing=label_smoothing, reduction=code
         )
@@ -283,6 +272,23 @@ def cross_entropy(
         flat = target.to(_C.int64).reshape([-1])
         loss = CrossEntropy.apply(_rows(input), flat, weight, ignore_index, label_smoothing, code)
     return reshape(loss, shape) if code == NONE else loss
+
+
+def _checked_shape(input: Tensor, target: Tensor) -> tuple[int, ...]:
+    """The shape of the losses before they are reduced. Raises: ShapeError, DtypeError."""
+    if input.ndim == 0:
+        raise ShapeError("cross_entropy: expected scores with at least one axis")
+    if not input.array.is_floating:
+        raise DtypeError(f"cross_entropy: expected a floating dtype, got {input.dtype}")
+    if target.dtype is _C.bool:
+        raise DtypeError("cross_entropy: expected classes (integers) or probabilities, got dtype bool")
+    soft = target.array.is_floating
+    shape = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
+    expected = input.shape if soft else shape
+    if target.shape != expected:
+        what = f"probabilities {expected}" if soft else f"classes {expected}"
+        raise ShapeError(f"cross_entropy: target {target.shape} does not match input {input.shape}: expected {what}")
+    return shape
 
 
 def _rows(x: Tensor) -> Tensor:
