@@ -84,6 +84,11 @@ def _gradients(g, inputs, y, lse, attrs):
     return (*map(Tensor, made), None, None, None)
 
 
+def _beyond_kernels(g, mask):
+    """Whether only the definition has the gradient: differentiable again, of the mask, of vmap's examples."""
+    return mode.enabled or (mask is not None and mask.requires_grad) or not isinstance(g.array, _C.Array)
+
+
 class Attention(Op):
     """q (b, h, t, d), k (b, h', s, d), v (b, h', s, e); see csrc/runtime/table/attention.h."""
 
@@ -94,7 +99,7 @@ class Attention(Op):
         return _C.attention(q, k, v, mask, lengths, rng, scale, below, above, dropout)
 
     def vjp(g, q, k, v, mask, lengths, rng, y, lse, **attrs):
-        if mode.enabled or (mask is not None and mask.requires_grad) or not isinstance(g.array, _C.Array):
+        if _beyond_kernels(g, mask):
             return None
         return _gradients(g, (q, k, v, mask, lengths, rng), y, lse, attrs)
 
@@ -119,7 +124,7 @@ class PackedAttention(Op):
         return _C.attention_packed(x, mask, lengths, rng, scale, below, above, dropout)
 
     def vjp(g, x, mask, lengths, rng, y, lse, **attrs):
-        if mode.enabled or (mask is not None and mask.requires_grad) or not isinstance(g.array, _C.Array):
+        if _beyond_kernels(g, mask):
             return None
         return _packed_gradient(g, (x, mask, lengths, rng), y, lse, attrs)
 
