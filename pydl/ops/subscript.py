@@ -17,7 +17,7 @@ from pydl.autograd.views import change, check_change, root_of
 from pydl.errors import ArgumentError, BoundsError, DtypeError, ShapeError
 from pydl.ops.index import AddAt, IndexSelect, last_ones
 from pydl.ops.scalar import lift
-from pydl.ops.shape import Slice, broadcast_to, movedim, reshape
+from pydl.ops.shape import Reshape, Slice, broadcast_to, movedim, reshape
 from pydl.tensor import Tensor
 
 __all__: list[str] = []
@@ -141,12 +141,23 @@ def _keep(spot: Spot, start: int, size: int, step: int) -> None:
     spot.steps.append(step)
 
 
+def _bounds(key: slice, n: int, op: str) -> tuple[int, int, int]:
+    """Where a slice of an axis of size n begins, how many elements it has and the step between them."""
+    try:
+        start, stop, step = key.indices(n)
+    except TypeError:
+        raise DtypeError(f"{op}: {key}: expected integers or None as bounds") from None
+    except ValueError:
+        raise ArgumentError(f"{op}: {key}: expected a step that is not 0") from None
+    size = len(range(start, stop, step))
+    return start if size else 0, size, step
+
+
 def _take(spot: Spot, key: Any, n: int, shape: tuple[int, ...]) -> None:
     """One entry that takes one axis of size n."""
     if isinstance(key, slice):
-        start, stop, step = key.indices(n)
-        size = len(range(start, stop, step))
-        _keep(spot, start if size else 0, size, step)
+        start, size, step = _bounds(key, n, spot.op)
+        _keep(spot, start, size, step)
         spot.shape.append(size)
         spot.whole = spot.whole and size == n and step == 1
     elif isinstance(key, Tensor):
@@ -338,7 +349,24 @@ def getitem(input: Tensor, key: Any) -> Tensor:
 
     Without index tensors the result is a view. Raises: BoundsError, DtypeError, ShapeError.
     """
+    shape = input.shape
+    if shape and key.__class__ is int and -shape[0] <= key < shape[0]:  # the two most common keys, without a Spot
+        rest = shape[1:]
+        row = Slice.apply(input, starts=[key % shape[0], *[0] * len(rest)], sizes=[1, *rest], steps=[1] * len(shape))
+        return Reshape.apply(row, shape=rest)
+    if shape and key.__class__ is slice:
+        return _span(input, key, shape)
     return read(input, spot_of(key, input))
+
+
+def _span(x: Tensor, key: slice, shape: tuple[int, ...]) -> Tensor:
+    """x[key] along the first axis; x itself if that is all of it."""
+    start, size, step = _bounds(key, shape[0], "index")
+    if size == shape[0] and step == 1:
+        return x
+    rest = shape[1:]
+    starts, steps = [start, *[0] * len(rest)], [step, *[1] * len(rest)]
+    return Slice.apply(x, starts=starts, sizes=[size, *rest], steps=steps)
 
 
 def setitem(input: Tensor, key: Any, value: Any) -> None:

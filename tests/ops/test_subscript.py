@@ -90,6 +90,8 @@ def test_integers_beside_lists_act_first() -> None:
         (pydl.ones(3).bool(), ShapeError, ": mask (3,) does not match axes (2,)"),
         (([0, 1], [0, 1, 2]), ShapeError, ": shapes (2,) and (3,) do not broadcast"),
         ((None,) * 5, ShapeError, "at most 8 axes"),
+        (slice("a"), DtypeError, "expected integers or None as bounds"),
+        ((0, slice(0, 2, 0)), ArgumentError, "expected a step that is not 0"),
     ],
 )
 def test_wrong_keys(key: Any, error: type[Exception], text: str) -> None:
