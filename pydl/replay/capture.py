@@ -46,24 +46,29 @@ class Capture:
         tensors: list[Tensor] = []
         static = split(args, tensors), split(kwargs, tensors)
         with self._lock:
-            key = self._key(args, kwargs, tensors, static)
-            plan = self._plans.get(key)
-            if plan is not None:
-                made = plan.run(tensors, static)
-                if made is not NotImplemented:
+            for key, plan in reversed(self._plans.items()):
+                made = NotImplemented if plan is None else plan.run(tensors, static)
+                if plan is not None and made is not NotImplemented:
                     self._call = plan.call
                     self._plans.move_to_end(key)
                     return made
+            key = self._key(args, kwargs, tensors, static)
+            plan = self._plans.get(key)
+            if plan is not None:
                 self._note(plan)
             if plan is not None or key not in self._plans or self._wasted >= _WASTED:
                 made = detached(self.function(*args, **kwargs))  # what no longer fits begins anew: lazy state first
                 self._keep(key, None)
                 return made
+            self._before_recording()
             recorded = Replay(self.function, args, kwargs, tensors, static)
             self._keep(key, recorded)
             self._call = recorded.call
             made, recorded.result = recorded.result, None
             return made
+
+    def _before_recording(self) -> None:
+        """Called before a call is recorded."""
 
     def _note(self, plan: Replay) -> None:
         """Counts plans that were of little use."""
@@ -87,13 +92,6 @@ class Capture:
             _, forgotten = self._plans.popitem(last=False)
             if forgotten is not None:
                 self._note(forgotten)
-
-    def records_next(self, args: Any) -> bool:
-        """Whether a call with these arguments would be recorded."""
-        tensors: list[Tensor] = []
-        static = split(args, tensors), split({}, tensors)
-        key = self._key(args, {}, tensors, static)
-        return self._wasted < _WASTED and self._plans.get(key, False) is None
 
     def _key(self, args: Any, kwargs: Any, tensors: list[Tensor], static: Any) -> Any:
         seen = Reached(self.function, args, kwargs)

@@ -33,9 +33,12 @@ class Step:
         own = () if compute.__module__.startswith("pydl.train") else (compute,)
         self.roots = [trainer.model, trainer.loss, trainer.penalty, trainer.optimizer, trainer.autocast, *own]
 
-    def __call__(self, batch: Any) -> tuple[Tensor, ...]:
-        """The loss; where there are metrics, predictions and targets too."""
-        trainer = self.trainer
+    def __call__(self, kind: Any, *parts: Any) -> tuple[Tensor, ...]:
+        """The loss; where there are metrics, predictions and targets too.
+
+        Args: kind: tuple or list, of which parts the batch is made; None where it is the one part.
+        """
+        trainer, batch = self.trainer, parts[0] if kind is None else kind(parts)
         objective, *found = trainer.objective(batch)
         trainer.optimizer.zero_grad()
         objective.backward()
@@ -57,6 +60,10 @@ class Captured(Capture):
     def __init__(self, step: Step) -> None:
         super().__init__(step, 8)
         self.step = step
+        self.before: _Before | None = None  # while a step is recorded
+
+    def _before_recording(self) -> None:
+        self.before = _Before(self.step)
 
     def _give_up(self) -> None:
         self.gave_up = True
@@ -91,14 +98,15 @@ class CapturedStep:
         run = self._run
         if run is None:
             return None
-        before = _Before(run.step) if run.records_next((batch,)) else None
+        kind = type(batch)
         try:
-            made: tuple[Tensor, ...] = run(batch)
+            made: tuple[Tensor, ...] = run(kind, *batch) if kind in (tuple, list) else run(None, batch)
         except CaptureError as error:
-            if before is not None:
-                before.put_back()
+            if run.before is not None:
+                run.before.put_back()
             self._stand_down(str(error))
             return None
+        run.before = None
         if run.gave_up:
             self._stand_down("values or shapes change with nearly every batch")
         return made
