@@ -5,6 +5,7 @@ from itertools import chain
 
 from bench import (
     attention,
+    capture,
     conv,
     e2e,
     gemm,
@@ -39,6 +40,7 @@ FAMILIES = (
     sort,
     optim,
     e2e,
+    capture,
     images,
     language,
     transforms,
