@@ -4,7 +4,7 @@
 //   conv/axis.h         what an output reads         conv/correlate.h    forward, and the gradient of the input
 //   conv/stage.h        images with their borders    conv/weight_grad.h  the gradient of the weights
 //   conv/strips.h       outputs as vectors           conv/planes.h       channels that do not meet, or are few
-//   conv/winograd.h     kernels of 3 by 3 with a quarter of the products
+//   conv/winograd.h     kernels of 3 by 3 with a quarter of the products; conv/winograd_grad.h: of their weights
 #include "runtime/table/conv.h"
 
 #include "kernels/conv/planes.h"
@@ -127,7 +127,11 @@ void conv_path(ConvProduct product, View x, View w, ConvSpec spec, View y, ConvP
   const int64_t channels = forward_like ? w.shape[1] : rows, others = forward_like ? rows : w.shape[1];
   const int64_t rest[kAxes] = {0, 0, 0};
   if (product == ConvProduct::weight_grad) {
-    *path = sums_planes(channels, others) ? ConvPath::planes : taps == 1 ? ConvPath::pointwise : ConvPath::direct;
+    const auto c = forward<float>(x, w, {}, spec, {}, y);
+    *path = y.strides[4] == 1 && takes_winograd(c) ? ConvPath::winograd
+            : sums_planes(channels, others)        ? ConvPath::planes
+            : taps == 1                            ? ConvPath::pointwise
+                                                   : ConvPath::direct;
   } else if (is_depthwise(channels, others, spec.groups)) {
     *path = ConvPath::planes;
   } else {

@@ -1,6 +1,7 @@
 // The gradient of a convolution's weights: see conv.cpp.
 #include "kernels/conv/planes.h"
 #include "kernels/conv/views.h"
+#include "kernels/conv/winograd_grad.h"
 #include "runtime/table/conv.h"
 
 namespace pydl::PYDL_ISA {
@@ -31,6 +32,9 @@ void conv_weight_grad(View x, View y, ConvSpec spec, View w) {
     using S = decltype(stored);
     using T = decltype(computed);
     const WeightGrad<S> g = weight_product<S>(x, y, spec, w);
+    if constexpr (std::is_same_v<S, float>) {
+      if (takes_winograd(g)) return winograd_weights(g);
+    }
     sums_planes(g.channels, g.rows) ? weight_planes<S, T>(g) : weight_gradient<S, T>(g);
   });
 }

@@ -1,4 +1,5 @@
-// Which way a product is computed: the one place where that is decided, by shapes, strides and dtypes alone.
+// Which way a product is computed: the one place where that is decided, by
+// shapes, strides and dtypes alone.
 #pragma once
 
 #include "kernels/conv/micro.h"
@@ -11,7 +12,8 @@ struct ConvLimits {
   static constexpr int64_t kDepth = 384;        // steps of k between passes over the output: as in gemm/blocked.h
   static constexpr int64_t kDirectDepth = 640;  // the same where nothing is packed and rows of weights are few
   static constexpr int64_t kFewRows = 256;
-  static constexpr int64_t kRoom = 768 << 10;  // bytes of a staged image: with the weights, the second-level cache
+  static constexpr int64_t kRoom = 768 << 10;  // bytes of a staged image: with the
+                                               // weights, the second-level cache
   static constexpr int64_t kLanes = 256;       // outputs that share one pass over the weights, if that is possible
   static constexpr int64_t kBlockRows = 560;   // rows of weights, kDepth deep, that stay in the second level
   static constexpr int64_t kTasks = 8;         // wanted for several threads
@@ -22,7 +24,8 @@ inline bool is_depthwise(int64_t channels, int64_t rows, int64_t groups) {
   return groups > 1 && channels == 1 && rows <= 4;
 }
 
-// Where rows and channels are few, tiles of the weights' gradient would stay empty: it takes planes one by one.
+// Where rows and channels are few, tiles of the weights' gradient would stay
+// empty: it takes planes one by one.
 inline bool sums_planes(int64_t channels, int64_t rows) { return channels <= 2 && rows <= 16; }
 
 struct CorrelatePlan {
@@ -42,11 +45,13 @@ struct CorrelatePlan {
 
 struct CorrelateShape {
   int64_t images, channels, rows, groups, taps;
-  bool plain;  // the image is in T with unit steps along x, and no output reads its border
+  bool plain;  // the image is in T with unit steps along x, and no output reads
+               // its border
 };
 
-// Packing costs about 1.5 cycles per vector and segment, a vector of outputs half a cycle per row of weights. Direct
-// reading leaves lanes idle where rows end.
+// Packing costs about 1.5 cycles per vector and segment, a vector of outputs
+// half a cycle per row of weights. Direct reading leaves lanes idle where rows
+// end.
 template <class T>
 bool reads_direct(const Axis& x, int64_t rows) {
   constexpr int64_t N = Vec<T>::N;
@@ -60,7 +65,8 @@ CorrelatePlan plan_correlation(const Axis (&axis)[kAxes], const CorrelateShape& 
   using L = ConvLimits;
   CorrelatePlan p;
   const int64_t pixels = axis[0].count * axis[1].count * axis[2].count;
-  // Many channels are staged all the same: long runs of each are read in one go, and no two fall on one cache line.
+  // Many channels are staged all the same: long runs of each are read in one
+  // go, and no two fall on one cache line.
   p.in_place = s.plain && axis[2].count % N == 0 && s.channels <= 16;
   p.direct = reads_direct<T>(axis[2], s.rows);
   const bool crosses = !p.direct && round_up(pixels, N) * 8 > pixels * 9;
@@ -79,13 +85,14 @@ CorrelatePlan plan_correlation(const Axis (&axis)[kAxes], const CorrelateShape& 
   return p;
 }
 
-// Winograd's way (conv/winograd.h): a 3 by 3 kernel without gaps, in float32, where sums are long enough to pay for the
-// transforms.
+// Winograd's way (conv/winograd.h): a 3 by 3 kernel without gaps, in float32,
+// where sums are long enough to pay for the transforms.
 struct WinogradPlan {
-  static constexpr int64_t kDepth = 512;      // channels per pass over the sums
-  static constexpr int64_t kFewest = 32;      // channels and rows, and tiles of all images
-  static constexpr int64_t kTiles = 32;       // of a task: they and their sums stay in the second-level cache
-  static constexpr int64_t kRoom = 32 << 20;  // bytes of a piece that all threads share
+  static constexpr int64_t kDepth = 512;             // channels per pass over the sums
+  static constexpr int64_t kFewest = 32;             // channels and rows, and tiles of all images
+  static constexpr int64_t kTiles = 32;              // of a task: they and their sums stay in the second-level cache
+  static constexpr int64_t kRoom = 1 << 18;          // tiles times channels of a piece that all threads share: 36 MiB
+  static constexpr int64_t kGradientRoom = 1 << 16;  // the same for the gradient of the weights: 9 MiB
 
   int64_t wide;   // tiles along x
   int64_t tile;   // rows of weights that are multiplied at a time
@@ -106,23 +113,25 @@ inline bool suits_winograd(const Axis (&axis)[kAxes], int64_t images, int64_t ch
   return least(least(channels, rows), tiles) >= WinogradPlan::kFewest;
 }
 
+// Cuts into pieces of about so many tiles.
+template <class T>
+void cut_tiles(WinogradPlan& p, const Axis (&axis)[kAxes], int64_t images, int64_t tiles) {
+  const int64_t high = ceil_div(axis[1].count, 4);
+  const int64_t some = most(1, least(images, tiles / (high * p.wide)));
+  const int64_t few = some > 1 ? high : least(high, most(1, tiles / p.wide));
+  p.pieces = {images, 1, high, {0, 0, 0, some, 1, ceil_div(high, ceil_div(high, few))}};
+  p.pitch = round_up(p.pieces.full.images * p.pieces.full.high * p.wide, Vec<T>::N);
+}
+
 template <class T>
 WinogradPlan plan_winograd(const Axis (&axis)[kAxes], int64_t images, int64_t channels, int64_t rows) {
-  constexpr int64_t N = Vec<T>::N;
   using P = WinogradPlan;
   P p;
-  const int64_t high = ceil_div(axis[1].count, 4);
   p.wide = ceil_div(axis[2].count, 4);
   p.tile = even_rows<T>(rows);
-  const auto cut = [&](int64_t tiles) {  // about so many a piece
-    const int64_t some = most(1, least(images, tiles / (high * p.wide)));
-    const int64_t few = some > 1 ? high : least(high, most(1, tiles / p.wide));
-    p.pieces = {images, 1, high, {0, 0, 0, some, 1, ceil_div(high, ceil_div(high, few))}};
-  };
-  cut(P::kTiles);
+  cut_tiles<T>(p, axis, images, P::kTiles);
   p.shared = p.pieces.count() < 2 * ConvLimits::kTasks;
-  if (p.shared) cut(P::kRoom / (36 * static_cast<int64_t>(sizeof(T)) * (channels + rows)));
-  p.pitch = round_up(p.pieces.full.images * p.pieces.full.high * p.wide, N);
+  if (p.shared) cut_tiles<T>(p, axis, images, P::kRoom / (channels + rows));
   return p;
 }
 
@@ -135,7 +144,8 @@ struct WeightPlan {
   static constexpr int64_t kMostRows = 128;    // output channels of a block
   static constexpr int64_t kFewChannels = 6;   // below, tiles take rows of (channel, tap) as they come
 
-  bool in_place, even;     // the image needs no staging; rows of a tile are evenly apart
+  bool in_place,
+      even;                // the image needs no staging; rows of a tile are evenly apart
   int64_t vectors, tile;   // of a panel; rows of a tile
   int64_t rows, channels;  // of a block
   int64_t parts;           // of the outputs

@@ -1,9 +1,12 @@
-// Winograd's F(4x4, 3x3): y = A' [(G w G') * (B' x B)] A gives 4 by 4 outputs of a 3 by 3 kernel for 36 products
-// instead of 144. Images are cut into tiles of 6 by 6 that overlap by 2; the products of one place in the tile, summed
-// over channels, are a matrix product: weights (rows, channels) times tiles (channels, tiles). Vectors hold
-// neighbouring tiles. A task takes some tiles through all three steps while they are in the second-level cache; where
-// tiles are too few for that, each step is shared out by itself. float32 alone: the transforms cost two to three bits
-// (tests/ops/test_conv.py), and an infinity spreads over its tile as NaN. Source: Lavin & Gray 2016 (arXiv:1509.09308).
+// Winograd's F(4x4, 3x3): y = A' [(G w G') * (B' x B)] A gives 4 by 4 outputs
+// of a 3 by 3 kernel for 36 products instead of 144. Images are cut into tiles
+// of 6 by 6 that overlap by 2; the products of one place in the tile, summed
+// over channels, are a matrix product: weights (rows, channels) times tiles
+// (channels, tiles). Vectors hold neighbouring tiles. A task takes some tiles
+// through all three steps while they are in the second-level cache; where tiles
+// are too few for that, each step is shared out by itself. float32 alone: the
+// transforms cost two to three bits (tests/ops/test_conv.py), and an infinity
+// spreads over its tile as NaN. Source: Lavin & Gray 2016 (arXiv:1509.09308).
 #pragma once
 
 #include "kernels/conv/correlate.h"
@@ -60,8 +63,8 @@ inline bool takes_winograd(const Correlation<float>& c) {
   return c.groups == 1 && c.x.x == 1 && suits_winograd(c.axis, c.images, c.channels, c.rows);
 }
 
-// From product to product of the weights: an odd number of lines, so that the 36 that are written together fall on
-// different ones of the cache.
+// From product to product of the weights: an odd number of lines, so that the
+// 36 that are written together fall on different ones of the cache.
 template <class T>
 inline int64_t plane_of(int64_t size) {
   constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
@@ -72,14 +75,23 @@ template <class T>
 struct WinogradJob {
   const Correlation<T>* c;
   WinogradPlan plan;
-  const T* weights;  // (product, tile of rows, channel, row)
-  T *tiles, *sums;   // of a piece: (channel, product, tile) and (row, product, tile), written and read in their order
+  const T* weights;   // (product, tile of rows, channel, row)
+  T *tiles, *sums;    // of a piece: (channel, product, tile) and (row, product,
+  const int64_t* at;  // of each channel, in the tiles
+                      // tile), written and read in their order
 
   // From channel to channel and row to row: an odd number of lines.
   int64_t step() const { return kProducts * plan.pitch + 64 / static_cast<int64_t>(sizeof(T)); }
   T* tiles_of(int64_t product, int64_t channel) const { return tiles + channel * step() + product * plan.pitch; }
   T* sums_of(int64_t product, int64_t row) const { return sums + row * step() + product * plan.pitch; }
 };
+
+// 0, step, 2 step, ...: where a tile of sums finds its operands.
+inline const int64_t* evenly_apart(int64_t n, int64_t step) {
+  int64_t* at = static_cast<int64_t*>(scratch(kTableSlot, sizeof(int64_t) * static_cast<size_t>(n)));
+  for (int64_t i = 0; i < n; ++i) at[i] = i * step;
+  return at;
+}
 
 // Rows [i, i + rows) of the weights for channels [from, end), transformed.
 template <class T>
@@ -111,8 +123,10 @@ void transform_weights(const Correlation<T>& c, int64_t i, int64_t rows, int64_t
   }
 }
 
-// All rows of one image that the tiles of a piece read, each as four: one for each remainder of x by 4, `pitch` apart.
-// They are copied with their border to the second half of `to` first: split at once, loads would wait for the stores.
+// All rows of one image that the tiles of a piece read, each as four: one for
+// each remainder of x by 4, `pitch` apart. They are copied with their border to
+// the second half of `to` first: split at once, loads would wait for the
+// stores.
 template <class T>
 void split_image(const Correlation<T>& c, const Piece& p, int64_t b, int64_t channel, int64_t pitch, T* to) {
   constexpr int64_t N = Vec<T>::N;
@@ -140,7 +154,8 @@ void split_image(const Correlation<T>& c, const Piece& p, int64_t b, int64_t cha
     }
 }
 
-// A vector of tiles, the first at `from`; the first n lanes to product after product of `to`.
+// A vector of tiles, the first at `from`; the first n lanes to product after
+// product of `to`.
 template <class T>
 inline void enter_tiles(const T* from, int64_t pitch, T* to, int64_t plane, int64_t n) {
   Side<T> half[kSide];  // by column
@@ -182,17 +197,20 @@ void transform_image(const WinogradJob<T>& q, const Piece& p, int64_t channel) {
 // The sums over channels for one product.
 template <class T>
 void multiply_tiles(const WinogradJob<T>& q, int64_t product, int64_t count) {
-  constexpr int64_t panel = Tiling<T>::kCols;
+  constexpr int64_t N = Vec<T>::N;
   const Correlation<T>& c = *q.c;
   const T* weights = q.weights + product * plane_of<T>(c.rows * c.channels);
-  for (int64_t j = 0; j < count; j += panel) {
-    const int64_t cols = least(panel, round_up(count - j, Vec<T>::N));
+  for (int64_t j = 0; j < count; j += 2 * N) {
+    const int64_t vectors = count - j > N ? 2 : 1;
     for (int64_t i = 0; i < c.rows; i += q.plan.tile) {
       const int64_t rows = least(q.plan.tile, c.rows - i);
-      for (int64_t p = 0; p < c.channels; p += WinogradPlan::kDepth) {
-        const Output<T> out{q.sums_of(product, i) + j, q.step(), T(1), T(p > 0), nullptr, Activation::none};
-        micro_kernel<T>(rows, cols)(least(WinogradPlan::kDepth, c.channels - p), weights + i * c.channels + p * rows, 1,
-                                    rows, q.tiles_of(product, p) + j, q.step(), cols, out);
+      T* sums = q.sums_of(product, i) + j;
+      Target<T> to{{sums, sums + N}, {N, N}, q.step(), false, false, nullptr, Activation::none};
+      for (int64_t p = 0; p < c.channels; p += WinogradPlan::kDepth, to.adds = true) {
+        const T* tiles = q.tiles_of(product, p) + j;
+        const Steps<T> steps{
+            least(WinogradPlan::kDepth, c.channels - p), weights + i * c.channels + p * rows, {tiles, tiles + N}, q.at};
+        correlate_kernel<T>(rows, vectors)(steps, to);
       }
     }
   }
@@ -292,7 +310,8 @@ template <class T>
 void winograd(const Correlation<T>& c, const WinogradPlan& plan) {
   const Pieces& pieces = plan.pieces;
   const T* weights = transform_all_weights(c, plan);
-  const WinogradJob<T> plain{&c, plan, weights, nullptr, nullptr};
+  WinogradJob<T> plain{&c, plan, weights, nullptr, nullptr, nullptr};
+  plain.at = evenly_apart(WinogradPlan::kDepth, plain.step());
   const auto job = [&] {
     const int64_t room = (c.channels + c.rows) * plain.step() + Vec<T>::N;
     WinogradJob<T> q = plain;
