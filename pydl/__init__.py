@@ -15,7 +15,6 @@ from pydl.ops import methods as _methods
 from pydl.ops import *
 from pydl.printing import get_printoptions, set_printoptions
 from pydl.runtime import empty_cache, get_num_threads, memory_stats, reset_peak_memory_stats, set_num_threads
-from pydl.serialize import load, save, save_sharded
 from pydl.tensor import Tensor
 from pydl.version import __version__
 
@@ -75,6 +74,7 @@ _LATER = {name: f"pydl.{name}" for name in _PACKAGES.split()} | {
     "load_plan": "pydl.replay",
     "profile": "pydl.replay",
     "save": "pydl.serialize",
+    "save_sharded": "pydl.serialize",
 }
 
 
