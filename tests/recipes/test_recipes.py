@@ -15,7 +15,7 @@ from pydl.recipes.registry import find, recipes, rows
 
 COVERED = {
     *(f"C{i:02}" for i in (1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 25, 26)),
-    *(f"O{i:02}" for i in (*range(1, 21), 22, 28, 30)),
+    *(f"O{i:02}" for i in (*range(1, 21), 22, 26, 27, 28, 30)),
     *(*(f"V{i:02}" for i in (*range(1, 12), 26, 27)), "C19", "C20", "C21", "C24", "T11", "D07", "D09"),
     *("C23", *(f"R{i:02}" for i in range(1, 12))),
     *("N01", "N10", "N11", "N12", "N13"),
