@@ -193,7 +193,13 @@ py::object Ready::replay(const std::vector<Array>& inputs) {
   for (const Advance& step : steps_)
     if (!step.fits()) return not_implemented();
   for (Advance& step : steps_) step.go();
-  std::vector<Array> made = recorded_->run(inputs);
+  std::vector<Array> made;
+  try {
+    made = recorded_->run(inputs);
+  } catch (...) {
+    for (const Advance& step : steps_) step.undo();
+    throw;
+  }
   for (const Advance& step : steps_) step.settle();
   for (const auto& [tensor, grad] : grads_) {
     PyObject*& place = TensorSlots::at(tensor, TensorSlots::all().grad);

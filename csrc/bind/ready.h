@@ -24,6 +24,10 @@ class Advance {
   void settle() const {
     if (skipped_ != nullptr && *skipped_ != 0) py::handle(hook_).attr("back")();
   }
+  // After a replay that ended with an error: checks come before steps, so that the step was not taken.
+  void undo() const {
+    if (py::hasattr(hook_, "back")) py::handle(hook_).attr("back")();
+  }
 
  private:
   struct Count {

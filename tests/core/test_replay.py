@@ -172,6 +172,28 @@ def test_embedding_is_captured_and_checked() -> None:
         assert (short(integers(5, 6, seed=seed)).norm(dim=1) < 0.5001).all()
 
 
+def test_a_step_that_ends_with_an_error_is_not_counted() -> None:
+    made = []
+    for captured in (False, True):
+        pydl.manual_seed(0)
+        layer = nn.Embedding(5, 3)
+        opt = optim.NAdam(layer.parameters(), 0.1)
+
+        def step(i: pydl.Tensor, layer: Any = layer, opt: Any = opt) -> None:
+            opt.zero_grad()
+            layer(i).square().sum().backward()
+            opt.step()
+
+        run = pydl.capture(step) if captured else step
+        for n in range(8):
+            if n == 5:
+                with pytest.raises(BoundsError):
+                    run(pydl.tensor([0, 1, 2, 9]))
+            run(integers(5, 4, seed=n))
+        made.append((bits(layer.weight), [v.item() for v in opt.state[layer.weight].values() if v.ndim == 0]))
+    assert made[0] == made[1]
+
+
 @pytest.mark.parametrize("mode", ["sum", "mean", "max"])
 def test_embedding_bag_is_captured(mode: str) -> None:
     torch = pytest.importorskip("torch")
