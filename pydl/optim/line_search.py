@@ -24,6 +24,8 @@ def cubic_minimum(a: Point, b: Point, bounds: tuple[float, float] | None = None)
     low, high = bounds or (min(a.t, b.t), max(a.t, b.t))
     if a.t > b.t:
         a, b = b, a
+    if a.t == b.t:  # the interval has closed
+        return min(max(a.t, low), high)
     d1 = a.slope + b.slope - 3 * (a.loss - b.loss) / (a.t - b.t)
     square = d1 * d1 - a.slope * b.slope
     if not square >= 0:  # NaN too

@@ -200,3 +200,10 @@ def test_an_error_in_the_loss_leaves_scipys_parameters_alone():
 def test_errors(make, text):
     with pytest.raises(ArgumentError, match=text):
         make(pydl.ones(2, requires_grad=True))
+
+
+def test_an_interval_that_has_closed_ends_the_search():
+    from pydl.optim.line_search import Point, cubic_minimum
+
+    g = pydl.zeros(1)
+    assert cubic_minimum(Point(0.5, 1.0, g, -1.0), Point(0.5, 1.0, g, -1.0)) == 0.5
