@@ -1,7 +1,11 @@
 // Recording and replaying launches, and their times.
 #include "runtime/plan.h"
 
+#include <utility>
+#include <vector>
+
 #include "bind/recorded.h"
+#include "runtime/passes.h"
 
 namespace pydl::bind {
 namespace {
@@ -11,6 +15,19 @@ py::list launches_of(Recorded& r) {
   for (const Launch& l : r.plan().launches())
     out.append(py::make_tuple(std::string(l.name), std::string(l.label), l.bytes, l.nanoseconds));
   return out;
+}
+
+// kept: the arrays that are read after a replay
+std::pair<int64_t, int64_t> passes(Recorded& r, const std::vector<Array>& kept, bool dead, bool fuse, int64_t least,
+                                   int64_t tile) {
+  std::vector<Range> ranges;
+  for (const Array& x : kept)
+    if (const Storage* s = x.storage()) {
+      const char* begin = static_cast<const char*>(s->data());
+      ranges.push_back({begin, begin + s->bytes()});
+    }
+  const PassCounts counts = optimise(r.plan(), ranges, {dead, fuse, {least, tile}});
+  return {counts.dead, counts.fused};
 }
 
 void bind_recorded(py::module_& m) {
@@ -34,6 +51,10 @@ void bind_recorded(py::module_& m) {
       .def_property_readonly("live", [](Recorded& r) { return r.plan().memory()->live(); })
       .def_property_readonly("bytes", [](Recorded& r) { return r.plan().memory()->bytes(); })
       .def_property_readonly("asked", [](Recorded& r) { return r.plan().memory()->asked(); });
+  m.def("optimise", &passes, py::arg("plan"), py::arg("kept"), py::arg("dead"), py::arg("fuse"), py::arg("least"),
+        py::arg("tile"),
+        "removes launches whose results nobody reads; joins elementwise ones of `least` elements and more to chains "
+        "that run by tiles. How many were removed and joined");
   m.def("is_recording", [] { return recording() != nullptr; });
 }
 

@@ -2,11 +2,42 @@
 
 #include <algorithm>
 
+#include "memory/plan_blocks.h"
 #include "memory/pool.h"
 
 namespace pydl {
+namespace {
+
+struct Block {
+  const char* end;
+  const PlanMemory* owner;
+};
+// Never destroyed, as arrays may outlive every static.
+struct Blocks {
+  std::mutex mutex;
+  std::map<const char*, Block> by_address;
+};
+Blocks& all_blocks() {
+  static auto* blocks = new Blocks;
+  return *blocks;
+}
+
+}  // namespace
+
+const PlanMemory* plan_memory_at(const void* address) {
+  Blocks& all = all_blocks();
+  std::lock_guard<std::mutex> lock(all.mutex);
+  const char* at = static_cast<const char*>(address);
+  auto after = all.by_address.upper_bound(at);
+  if (after == all.by_address.begin() || (--after)->second.end <= at) return nullptr;
+  return after->second.owner;
+}
 
 PlanMemory::~PlanMemory() {
+  {
+    std::lock_guard<std::mutex> lock(all_blocks().mutex);
+    for (const auto& block : blocks_) all_blocks().by_address.erase(static_cast<const char*>(block.first));
+  }
   for (const auto& [block, bytes] : blocks_) pool_free(block, bytes);
 }
 
@@ -25,6 +56,11 @@ void* PlanMemory::allocate(size_t bytes) {
   blocks_.reserve(blocks_.size() + 1);
   void* block = pool_allocate(size);
   blocks_.emplace_back(block, size);
+  {
+    std::lock_guard<std::mutex> all(all_blocks().mutex);
+    const char* begin = static_cast<const char*>(block);
+    all_blocks().by_address[begin] = {begin + size, this};
+  }
   bytes_ += static_cast<int64_t>(size);
   live_[block] = size;
   return block;

@@ -2,13 +2,14 @@
 
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial, update_wrapper
 from threading import RLock
 from typing import Any
 
 from pydl.autograd.mode import mode
 from pydl.errors import ArgumentError
+from pydl.replay.passes import ALL, checked
 from pydl.replay.plan import Replay, detached, modes
 from pydl.replay.reach import Reached
 from pydl.replay.tree import split
@@ -20,12 +21,13 @@ _WASTED = 8  # plans in a row that stood for hardly a call, after which a kind o
 class Capture:
     """A captured function; see `capture`."""
 
-    def __init__(self, function: Callable[..., Any], max_plans: int) -> None:
+    def __init__(self, function: Callable[..., Any], max_plans: int, passes: Sequence[str] = ALL) -> None:
         if max_plans < 1:
             raise ArgumentError(f"capture: max_plans must be at least 1, got {max_plans}")
         update_wrapper(self, function)
         self.function = function
         self.max_plans = max_plans
+        self.passes = checked(passes)
         self._plans: OrderedDict[Any, Replay | None] = OrderedDict()
         self._call: Callable[[Any, Any], Any] | None = None  # of the plan used last
         self._wasted = 0
@@ -61,7 +63,7 @@ class Capture:
                 self._keep(key, None)
                 return made
             self._before_recording()
-            recorded = Replay(self.function, args, kwargs, tensors, static)
+            recorded = Replay(self.function, args, kwargs, tensors, static, self.passes)
             self._keep(key, recorded)
             self._call = recorded.call
             made, recorded.result = recorded.result, None

@@ -1,15 +1,16 @@
 """capture: a function or a block whose launches are recorded once and replayed without Python."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydl.replay.block import Block
 from pydl.replay.capture import Capture
+from pydl.replay.passes import ALL
 
 __all__ = ["capture"]
 
 
-def capture(function: Callable[..., Any] | None = None, *, max_plans: int = 8) -> Any:
+def capture(function: Callable[..., Any] | None = None, *, max_plans: int = 8, passes: Sequence[str] = ALL) -> Any:
     """A function, such as a training step, whose kernels run again without its Python code.
 
     As a decorator, with or without options, or as a context: see `Block` for `with pydl.capture() as plan:`.
@@ -21,11 +22,14 @@ def capture(function: Callable[..., Any] | None = None, *, max_plans: int = 8) -
     variable of the closure, a global or an attribute that the function names is another one, a new plan is made. Python
     code, such as print, does not run again. train(), eval() and requires_grad make a new plan.
 
-    Args: max_plans: how many are kept.
+    Args:
+        max_plans: how many are kept.
+        passes: what is done to the launches of a function, without changing a bit of its results. "dead" removes those
+            whose results nobody reads; "fuse" runs chains of large elementwise launches tile by tile.
     Raises: CaptureError, naming the line, where values are read (`item`, `numpy`, `if tensor`), where shapes depend on
         values, or where gradients, arguments or arrays would not be what they are without capture. The call that raises
         has run up to there.
     """
     if function is None:
-        return Block(lambda f: Capture(f, max_plans))
-    return Capture(function, max_plans)
+        return Block(lambda f: Capture(f, max_plans, passes))
+    return Capture(function, max_plans, passes)

@@ -3,7 +3,7 @@
 import gc
 import random
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from pydl import _C
 from pydl.autograd.mode import mode
 from pydl.errors import CaptureError
+from pydl.replay.passes import optimise
 from pydl.replay.reach import Reached
 from pydl.replay.report import table
 from pydl.replay.tree import filled, replaced, split
@@ -36,11 +37,17 @@ class Replay:
     """A recorded run.
 
     Attributes: result: what the recording run gave. call: the same as `run`, from all arguments of a call, where they
-        are tensors, numbers and the same objects as before.
+        are tensors, numbers and the same objects as before. changes: launches that each pass has removed or joined.
     """
 
     def __init__(
-        self, function: Callable[..., Any], args: Any, kwargs: Any, tensors: list[Tensor], static: Any
+        self,
+        function: Callable[..., Any],
+        args: Any,
+        kwargs: Any,
+        tensors: list[Tensor],
+        static: Any,
+        passes: Sequence[str],
     ) -> None:
         self.static = static
         seen = Reached(function, args, kwargs)
@@ -54,7 +61,7 @@ class Replay:
         ]
         self._check(given)
         self.grads = [(t, t.grad) for t in self.tensors if t.grad is not None and self.plan.owns(t.grad.array)]
-        self._check_kept()
+        self.changes = optimise(self.plan, passes, self._check_kept())
         for hook in self.hooks:
             if hasattr(hook, "watch"):
                 hook.watch(self.guard)
@@ -102,8 +109,11 @@ class Replay:
         if plan.changes_borrowed:
             raise CaptureError("capture: the function changes an array of NumPy's that it makes itself")
 
-    def _check_kept(self) -> None:
-        """Raises: CaptureError if arrays made inside are kept somewhere: Python would not see them change."""
+    def _check_kept(self) -> list[Any]:
+        """The plan's arrays that are read after a replay.
+
+        Raises: CaptureError if others made inside are kept somewhere: Python would not see them change.
+        """
         plan = self.plan
         results = [*_listed(self.tree), *[g for _, g in self.grads if g is not None]]
         known = [*plan.inputs, *[t.array for t in results]]
@@ -111,6 +121,7 @@ class Replay:
             gc.collect()
         if (extra := plan.live - plan.blocks(known)) > 0:
             raise CaptureError(f"capture: the function keeps {extra} arrays that it makes: return them instead")
+        return known
 
     def _ready(self, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
         nested = kwargs or sum(isinstance(x, Tensor) for x in args) != len(tensors)

@@ -1,0 +1,34 @@
+// Passes over the launches of a plan, each of which leaves every bit of what the plan computes as it was.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "runtime/flow.h"
+
+namespace pydl {
+
+// Removes launches whose results nobody reads. Gives how many.
+int64_t remove_dead(std::vector<Traced>& launches, const Flow& flow);
+
+struct FuseOptions {
+  int64_t least;  // elements from which on launches are fused
+  int64_t tile;   // elements that a fused chain works on at a time
+};
+
+// Joins elementwise launches over one index space to chains that run tile by tile; what only they read does not leave
+// the cache. Gives how many launches were joined.
+int64_t fuse(std::vector<Traced>& launches, const Flow& flow, FuseOptions options, Arena& arena);
+
+struct PassOptions {
+  bool dead, fuse;
+  FuseOptions chains;
+};
+struct PassCounts {
+  int64_t dead = 0, fused = 0;
+};
+
+// Runs passes over a plan that was recorded. kept: the memory of its own that is read after a replay.
+PassCounts optimise(Plan& plan, const std::vector<Range>& kept, PassOptions options);
+
+}  // namespace pydl

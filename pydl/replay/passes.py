@@ -1,0 +1,30 @@
+"""The passes over a recorded plan; each leaves every bit of its results as it was."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydl import _C
+from pydl.errors import ArgumentError
+
+# Smaller chains fit into the caches anyway; a tile's buffers fit into the first two.
+FUSED_FROM = 16384
+TILE = 4096
+
+ALL = ("dead", "fuse")
+
+
+def checked(passes: Sequence[str]) -> tuple[str, ...]:
+    """The names of passes. Raises: ArgumentError for one that does not exist."""
+    for name in passes:
+        if name not in ALL:
+            raise ArgumentError(f"capture: there is no pass {name!r}: expected some of {', '.join(ALL)}")
+    return tuple(passes)
+
+
+def optimise(plan: Any, passes: Sequence[str], kept: list[Any]) -> dict[str, int]:
+    """Runs passes over a plan; how many launches each has removed or joined.
+
+    Args: kept: the plan's arrays that are read after a replay.
+    """
+    counts = _C.optimise(plan, kept, "dead" in passes, "fuse" in passes, FUSED_FROM, TILE)
+    return {name: count for name, count in zip(ALL, counts, strict=True) if name in passes}
