@@ -8,7 +8,7 @@ from pydl.errors import ArgumentError
 
 # Smaller chains fit into the caches anyway; a tile's buffers fit into the first two.
 FUSED_FROM = 16384
-TILE = 4096
+TILE = 8192
 
 ALL = ("dead", "fuse")
 

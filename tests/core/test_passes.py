@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from checks import small_tiles
 from test_capture import OPTIMIZERS, mlp, net, normal, trained
 
 import pydl
@@ -15,12 +16,10 @@ from pydl.replay import passes
 Tensor = pydl.Tensor
 
 
-@pytest.fixture
-def small_tiles(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Everything is fused, in tiles so small that small arrays have several."""
-    monkeypatch.setattr(passes, "FUSED_FROM", 1)
-    monkeypatch.setattr(passes, "TILE", 64)
-    yield
+@pytest.fixture(name="small_tiles")
+def fixture_small_tiles() -> Iterator[None]:
+    with small_tiles():
+        yield
 
 
 def bits(tree: Any) -> list[bytes]:
