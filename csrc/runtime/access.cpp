@@ -1,7 +1,9 @@
 #include "runtime/access.h"
 
+#include <cstring>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
 #include <unordered_map>
 
 #include "array/dtype.h"
@@ -11,7 +13,7 @@ namespace pydl {
 namespace {
 
 // How a kernel uses its arguments that hold memory, in their order: r reads, w writes, m changes. Kernels that are not
-// here change all they are given.
+// here, or that have another number of them, change all they are given.
 const std::unordered_map<std::string_view, const char*>& modes() {
   static const std::unordered_map<std::string_view, const char*> table = {
       // elementwise, shape, reduce
@@ -114,12 +116,17 @@ bool is_dense(const View& x) {
   return true;
 }
 
-// Appends what the arguments of one launch name.
+template <class T>
+constexpr bool kHoldsMemory =
+    std::is_same_v<T, View> || std::is_same_v<T, Spans> || std::is_same_v<T, RecurrentState> ||
+    std::is_same_v<T, RecurrentGrads> || std::is_same_v<T, SparseRows> || std::is_same_v<T, ResampleMap>;
+
+// Appends what the arguments of one launch name; `count` of them hold memory.
 class Touch {
  public:
-  Touch(const char* kernel, std::vector<Access>* out) : out_(*out) {
+  Touch(const char* kernel, size_t count, std::vector<Access>* out) : out_(*out) {
     const auto found = modes().find(kernel);
-    modes_ = found == modes().end() ? "" : found->second;
+    modes_ = found == modes().end() || std::strlen(found->second) != count ? "" : found->second;
   }
 
   void operator()(View& x) { add(x, next(), true); }
@@ -199,7 +206,7 @@ template <class... P>
 struct Call<void (*)(P...)> {
   using Tuple = std::tuple<void (*)(P...), P...>;
   static void trace(Traced& t) {
-    Touch touch(t.launch.name, &t.accesses);
+    Touch touch(t.launch.name, (size_t{0} + ... + size_t{kHoldsMemory<P>}), &t.accesses);
     auto& call = *const_cast<Tuple*>(static_cast<const Tuple*>(t.launch.call));
     std::apply([&](auto, P&... args) { (touch(args), ...); }, call);
     t.bytes = sizeof(Tuple);
