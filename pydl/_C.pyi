@@ -689,6 +689,14 @@ def normal(
     dtype: dtype,
     device: device,
 ) -> Array: ...
+def optimise(
+    plan: Plan,
+    kept: Sequence[Array],
+    dead: builtins.bool,
+    fuse: builtins.bool,
+    least: SupportsInt | SupportsIndex,
+    tile: SupportsInt | SupportsIndex,
+) -> tuple[int, int]: ...
 def own(x: object) -> object: ...
 def pair_loss(
     x: Array,
