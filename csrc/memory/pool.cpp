@@ -17,7 +17,7 @@ constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kCarved = size_t{64} << 10;  // blocks from here up to kCarvedEnd are cut from slabs
 constexpr size_t kCarvedEnd = size_t{1} << 20;
 constexpr size_t kSlabBytes = size_t{8} << 20;
-constexpr int kClasses = 8 * 42;  // up to 2^48 bytes
+constexpr int kLastClass = 8 * 42 - 1;
 
 struct SizeClass {
   int index;
@@ -31,7 +31,7 @@ SizeClass size_class(size_t bytes) {
   const size_t step = std::max((size_t{1} << e) / 8, kAlignment);
   const size_t rounded = (bytes + step - 1) / step * step;
   const int s = static_cast<int>(((rounded - 1) >> (e - 3)) & 7);
-  return {std::min(8 * (e - 6) + s + 1, kClasses - 1), rounded};
+  return {std::min(8 * (e - 6) + s + 1, kLastClass), rounded};
 }
 
 // The bytes of a class, the other way round.
@@ -86,99 +86,30 @@ class Slabs {
   Slab* open_ = nullptr;  // where blocks are cut now
 };
 
-class Pool {
+// Memory of the machine; large blocks on large pages, middling ones in slabs.
+class System : public MemorySource {
  public:
-  Pool() {
-    // What may lie idle: a quarter of the machine's memory.
-    limit_ = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE) / 4;
-  }
-
-  void* allocate(size_t bytes) {
-    if (bytes > (size_t{1} << 47)) throw std::bad_alloc();
-    const SizeClass c = size_class(bytes);
-    std::unique_lock<std::mutex> lock(mutex_);
-    void* block = nullptr;
-    if (!idle_[c.index].empty()) {
-      block = idle_[c.index].back();
-      idle_[c.index].pop_back();
-      stats_.cached -= c.bytes;
-    } else {
-      block = fresh_block(c.bytes, lock);
-      if (!block) {
-        trim_locked();
-        block = fresh_block(c.bytes, lock);
-      }
-      if (!block) throw std::bad_alloc();
-    }
-    stats_.active += c.bytes;
-    stats_.peak = std::max(stats_.peak, stats_.active);
-    return block;
-  }
-
-  void free(void* block, size_t bytes) noexcept {
-    const SizeClass c = size_class(bytes);
-    std::lock_guard<std::mutex> lock(mutex_);
-    stats_.active -= c.bytes;
-    if (stats_.cached + static_cast<int64_t>(c.bytes) > limit_) return give_back(block, c.bytes);
-    try {
-      idle_[c.index].push_back(block);
-      stats_.cached += c.bytes;
-    } catch (const std::bad_alloc&) {
-      give_back(block, c.bytes);
-    }
-  }
-
-  void trim() noexcept {
-    std::lock_guard<std::mutex> lock(mutex_);
-    trim_locked();
-  }
-
-  PoolStats stats() noexcept {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return stats_;
-  }
-
-  void reset_peak() noexcept {
-    std::lock_guard<std::mutex> lock(mutex_);
-    stats_.peak = stats_.active;
-  }
-
-  std::mutex& mutex() { return mutex_; }
-
- private:
-  // Memory from the system for a block of a class; null if there is none.
-  void* fresh_block(size_t bytes, std::unique_lock<std::mutex>& lock) {
+  void* take(size_t bytes, std::unique_lock<std::mutex>& lock) override {
     if (Slabs::takes(bytes)) return slabs_.allocate(bytes);
     lock.unlock();
     void* block = system_allocate(bytes);
     lock.lock();
     return block;
   }
-
-  void give_back(void* block, size_t bytes) noexcept {
+  void give(void* block, size_t bytes) noexcept override {
     if (Slabs::takes(bytes)) return slabs_.free(block);
     ::free(block);
   }
 
-  void trim_locked() noexcept {
-    for (int i = 0; i < kClasses; ++i) {
-      for (void* block : idle_[i]) give_back(block, class_bytes(i));
-      std::vector<void*>().swap(idle_[i]);
-    }
-    stats_.cached = 0;
-  }
-
-  std::mutex mutex_;
+ private:
   Slabs slabs_;
-  std::vector<void*> idle_[kClasses];
-  int64_t limit_ = 0;
-  PoolStats stats_{};
 };
 
 // Never destroyed: arrays may outlive every static. The lock is held across a fork, so the child finds it free.
 Pool& pool() {
   static Pool* instance = [] {
-    auto* p = new Pool;
+    // What may lie idle: a quarter of the machine's memory.
+    auto* p = new Pool(new System, static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE) / 4);
     pthread_atfork([] { pool().mutex().lock(); }, [] { pool().mutex().unlock(); }, [] { pool().mutex().unlock(); });
     return p;
   }();
@@ -186,6 +117,66 @@ Pool& pool() {
 }
 
 }  // namespace
+
+void MemorySource::ran_out(size_t) const { throw std::bad_alloc(); }
+
+void* Pool::allocate(size_t bytes) {
+  if (bytes > (size_t{1} << 47)) source_->ran_out(bytes);
+  const SizeClass c = size_class(bytes);
+  std::unique_lock<std::mutex> lock(mutex_);
+  void* block = nullptr;
+  if (!idle_[c.index].empty()) {
+    block = idle_[c.index].back();
+    idle_[c.index].pop_back();
+    stats_.cached -= c.bytes;
+  } else {
+    block = source_->take(c.bytes, lock);
+    if (!block) {
+      trim_locked();
+      block = source_->take(c.bytes, lock);
+    }
+    if (!block) source_->ran_out(bytes);
+  }
+  stats_.active += c.bytes;
+  stats_.peak = std::max(stats_.peak, stats_.active);
+  return block;
+}
+
+void Pool::free(void* block, size_t bytes) noexcept {
+  const SizeClass c = size_class(bytes);
+  std::lock_guard<std::mutex> lock(mutex_);
+  stats_.active -= c.bytes;
+  if (stats_.cached + static_cast<int64_t>(c.bytes) > limit_) return source_->give(block, c.bytes);
+  try {
+    idle_[c.index].push_back(block);
+    stats_.cached += c.bytes;
+  } catch (const std::bad_alloc&) {
+    source_->give(block, c.bytes);
+  }
+}
+
+void Pool::trim() noexcept {
+  std::lock_guard<std::mutex> lock(mutex_);
+  trim_locked();
+}
+
+PoolStats Pool::stats() noexcept {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return stats_;
+}
+
+void Pool::reset_peak() noexcept {
+  std::lock_guard<std::mutex> lock(mutex_);
+  stats_.peak = stats_.active;
+}
+
+void Pool::trim_locked() noexcept {
+  for (int i = 0; i < kClasses; ++i) {
+    for (void* block : idle_[i]) source_->give(block, class_bytes(i));
+    std::vector<void*>().swap(idle_[i]);
+  }
+  stats_.cached = 0;
+}
 
 void* pool_allocate(size_t bytes) { return pool().allocate(bytes); }
 void pool_free(void* block, size_t bytes) noexcept { pool().free(block, bytes); }

@@ -8,6 +8,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
+#include <vector>
 
 namespace pydl {
 
@@ -19,12 +21,44 @@ struct PoolStats {
 
 constexpr size_t kAlignment = 64;
 
-// A block of at least `bytes`, aligned to 64. Throws std::bad_alloc, after giving back all that is cached, if there is
-// none.
+// Where the blocks of a pool come from. It is called with the pool's lock held, which `take` may let go meanwhile.
+class MemorySource {
+ public:
+  virtual ~MemorySource() = default;
+  virtual void* take(size_t bytes, std::unique_lock<std::mutex>& lock) = 0;  // null if there are so many no more
+  virtual void give(void* block, size_t bytes) noexcept = 0;
+  virtual void ran_out(size_t bytes) const;  // throws std::bad_alloc, or an error that says more
+};
+
+class Pool {
+ public:
+  // idle: how many bytes may lie idle.
+  Pool(MemorySource* source, int64_t idle) : source_(source), limit_(idle) {}
+
+  // A block of at least `bytes`; gives back all that is cached before it says that there is none.
+  void* allocate(size_t bytes);
+  void free(void* block, size_t bytes) noexcept;  // `bytes` as it was asked for
+  void trim() noexcept;                           // gives all cached blocks back
+  PoolStats stats() noexcept;
+  void reset_peak() noexcept;
+  std::mutex& mutex() { return mutex_; }
+
+ private:
+  static constexpr int kClasses = 8 * 42;  // up to 2^48 bytes
+
+  void trim_locked() noexcept;
+
+  MemorySource* source_;
+  std::mutex mutex_;
+  std::vector<void*> idle_[kClasses];
+  int64_t limit_;
+  PoolStats stats_{};
+};
+
+// ---- the CPU's pool: blocks are aligned to 64
+
 void* pool_allocate(size_t bytes);
-// `bytes` as it was asked for.
 void pool_free(void* block, size_t bytes) noexcept;
-// Gives all cached blocks back to the system.
 void pool_trim() noexcept;
 PoolStats pool_stats() noexcept;
 void pool_reset_peak() noexcept;
