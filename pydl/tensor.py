@@ -136,7 +136,7 @@ class Tensor:
         return _C.to_numpy(_C.cast(a, _C.float32) if a.dtype is _C.bfloat16 else a).tolist()
 
     def numpy(self) -> np.ndarray:
-        """A NumPy array on the same memory."""
+        """A NumPy array on the same memory; of a tensor on a CUDA device, on a copy."""
         if self.requires_grad:
             raise AutogradError("numpy: the tensor requires gradients: use .detach().numpy()")
         return _C.to_numpy(self.array)
@@ -159,8 +159,11 @@ class Tensor:
     ) -> Any:
         if self.requires_grad:
             raise BufferError("__dlpack__: the tensor requires gradients: use .detach()")
-        if dl_device is not None and tuple(dl_device) != (1, 0):
-            raise BufferError(f"__dlpack__: expected the CPU (1, 0), got {dl_device}")
+        own = self.__dlpack_device__()
+        if dl_device is not None and tuple(dl_device) != own:
+            raise BufferError(f"__dlpack__: expected {self.device} {own}, got {dl_device}")
+        if self.array.device.type == "cuda" and stream != -1:  # -1: the consumer sees to the order itself
+            _C.cuda_stream_wait(self.array.device.index)
         a = _C.clone(self.array) if copy else self.array
         versioned = max_version is not None and max_version[0] >= 1
         if a.read_only and not versioned:
@@ -168,7 +171,8 @@ class Tensor:
         return _C.to_dlpack(a, versioned, bool(copy))
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return (1, 0)
+        device = self.array.device
+        return (1, 0) if device.type == "cpu" else (2, device.index)
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         """`pydl.xp`, the array API's namespace. Raises: ArgumentError for a version that it does not follow."""

@@ -3,6 +3,7 @@
 #include "array/errors.h"
 #include "memory/plan_memory.h"
 #include "memory/pool.h"
+#include "runtime/cuda.h"
 
 namespace pydl {
 
@@ -93,7 +94,8 @@ Array Array::empty(const Shape& shape, Dtype dtype, Device device) {
   v.ndim = shape.ndim;
   const Shape strides = dense_strides(shape);
   for (int i = 0; i < shape.ndim; ++i) v.shape[i] = shape[i], v.strides[i] = strides[i];
-  Storage* storage = Storage::allocate(static_cast<size_t>(bytes));
+  Storage* storage = device.kind == DeviceKind::cpu ? Storage::allocate(static_cast<size_t>(bytes))
+                                                    : cuda_storage(static_cast<size_t>(bytes), device);
   v.data = storage->data();
   return {storage, v, device};
 }

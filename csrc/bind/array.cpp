@@ -4,8 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "bind/common.h"
-#include "runtime/cuda.h"
+#include "bind/device.h"
 
 namespace pydl::bind {
 
@@ -44,20 +43,19 @@ Device parse_device(const py::handle& given) {
   const auto text = given.cast<std::string>();
   const size_t colon = text.find(':');
   const std::string kind = text.substr(0, colon);
-  int index = 0;
+  int index = cuda_device();
   if (colon != std::string::npos) {
     const std::string digits = text.substr(colon + 1);
     if (digits.empty() || digits.size() > 3 || digits.find_first_not_of("0123456789") != std::string::npos)
       fail<ValueError>("device: '", text, "' is not a device: expected 'cpu', 'cuda' or 'cuda:N'");
     index = std::stoi(digits);
   }
-  if (kind == "cpu" && index == 0) return {};
+  if (kind == "cpu" && (colon == std::string::npos || index == 0)) return {};
   if (kind != "cuda") fail<ValueError>("device: '", text, "' is not a device: expected 'cpu', 'cuda' or 'cuda:N'");
-  if (!cuda_missing().empty()) fail<DeviceError>("cuda is not available: ", cuda_missing());
-  return {DeviceKind::cuda, static_cast<int16_t>(index)};
+  const Device device{DeviceKind::cuda, static_cast<int16_t>(index)};
+  cuda_on(device);  // raises the reason where it cannot be used
+  return device;
 }
-
-std::string device_name(Device d) { return d.kind == DeviceKind::cpu ? "cpu" : "cuda:" + std::to_string(d.index); }
 
 void bind_device(py::module_& m) {
   py::class_<Device>(m, "device", "Where memory is: device('cpu'), or device('cuda:N') where there is one.")
@@ -83,9 +81,9 @@ py::object item(const Array& x) {
   if (!frozen) refuse_reading("item");
   const Unrecorded ordinary;
   const Category c = category_of(x.dtype());
-  const Array wide = reshape(cast(x, c == Category::floating  ? Dtype::f64
-                                     : c == Category::integer ? Dtype::i64
-                                                              : Dtype::b8),
+  const Array wide = reshape(on_host(cast(x, c == Category::floating  ? Dtype::f64
+                                             : c == Category::integer ? Dtype::i64
+                                                                      : Dtype::b8)),
                              Shape{});
   if (c == Category::floating) return py::float_(*wide.view().as<double>());
   if (c == Category::integer) return py::int_(*wide.view().as<int64_t>());

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "bind/common.h"
+#include "bind/device.h"
 
 namespace pydl::bind {
 namespace {
@@ -54,7 +54,8 @@ std::optional<Array> check_lengths(const std::optional<Array>& lengths, const Ar
     fail<ShapeError>("attention: expected one int64 length for each of ", k.size(0), " examples, got ",
                      lengths->shape(), " of dtype ", lengths->dtype());
   const Array dense = contiguous(*lengths);
-  check("check_lengths", [n = dense.view().as<int64_t>(), count = k.size(0), most = k.size(2)] {
+  const Array read = on_host(dense);
+  check("check_lengths", [n = read.view().as<int64_t>(), count = k.size(0), most = k.size(2)] {
     for (int64_t b = 0; b < count; ++b)
       if (n[b] < 0 || n[b] > most)
         fail<BoundsError>("attention: length ", n[b], " is out of range: expected one in [0, ", most, "]");

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "bind/common.h"
+#include "bind/device.h"
 #include "runtime/table/elementwise.h"
 
 namespace pydl::bind {
@@ -22,6 +22,8 @@ Array empty(const Shape& shape, Dtype dtype, Device device) {
 
 // A Python number as an array without axes. Integers that float64 cannot hold go by way of int64.
 Array scalar(const py::handle& value, Dtype dtype, Device device) {
+  if (device.kind != DeviceKind::cpu && PyLong_Check(value.ptr()))  // on the CPU first: kernels take float64
+    return to_device(scalar(value, dtype, Device{}), device);
   Array y = Array::empty({}, dtype, device);
   if (PyLong_Check(value.ptr()) && !is_floating(dtype)) {
     int too_large = 0;
@@ -46,6 +48,7 @@ Array constant(const py::handle& value, Dtype dtype, Device device) {
   const Unrecorded ordinary;
   const Array y = scalar(value, dtype, device);
   y.storage()->freeze();
+  if (device.kind == DeviceKind::cuda) cuda_on(device).wait();  // other streams may read it
   return y;
 }
 
@@ -70,7 +73,8 @@ Array arange(double start, double end, double step, Dtype dtype, Device device) 
 // Written directly: every backward starts with it.
 std::optional<Array> seed_gradient(const Array& root) {
   if (root.numel() != 1) return std::nullopt;
-  if (root.dtype() != Dtype::f32 || watched()) return filled(root.shape(), root.dtype(), 1, root.device());
+  if (root.dtype() != Dtype::f32 || watched() || root.device().kind != DeviceKind::cpu)
+    return filled(root.shape(), root.dtype(), 1, root.device());
   Array y = Array::empty(root.shape(), Dtype::f32, root.device());
   *y.view().as<float>() = 1;
   return y;
@@ -135,10 +139,10 @@ py::dtype to_numpy_dtype(Dtype d) {
   }
 }
 
-// A NumPy array on the same memory, which it keeps alive.
-py::array to_numpy(const Array& x) {
+// A NumPy array on the same memory, which it keeps alive; of an array of another device, on a copy.
+py::array to_numpy(const Array& given) {
   refuse_reading("numpy");
-  if (x.device().kind != DeviceKind::cpu) fail<DeviceError>("numpy: the tensor is not on the CPU: use .cpu() first");
+  const Array x = on_host(given);
   const auto item = static_cast<py::ssize_t>(size_of(x.dtype()));
   std::vector<py::ssize_t> shape, strides;
   for (int i = 0; i < x.ndim(); ++i) {

@@ -1,5 +1,5 @@
 // DLPack in both directions, with and without version (the ABI of DLPack 1.x), and the buffer protocol by way of NumPy.
-#include "bind/common.h"
+#include "bind/device.h"
 
 namespace pydl::bind {
 namespace {
@@ -33,7 +33,7 @@ struct Versioned {  // DLManagedTensorVersioned
   DLTensor tensor;
 };
 constexpr uint64_t kReadOnly = 1, kCopied = 2;
-constexpr int32_t kCpu = 1, kPinned = 3;  // CUDA's pinned memory belongs to the CPU too
+constexpr int32_t kCpu = 1, kCuda = 2, kPinned = 3;  // CUDA's pinned memory belongs to the CPU too
 
 template <class Managed>
 struct Names;
@@ -72,7 +72,7 @@ py::capsule to_capsule(const Array& x, uint64_t flags) {
   e->managed.deleter = [](Managed* m) { delete static_cast<Export<Managed>*>(m->context); };
   DLTensor& t = e->managed.tensor;
   t.data = x.view().data;
-  t.device = {kCpu, 0};
+  t.device = x.device().kind == DeviceKind::cpu ? DLDevice{kCpu, 0} : DLDevice{kCuda, x.device().index};
   t.ndim = x.ndim();
   t.dtype = {code_of(x.dtype()), static_cast<uint8_t>(8 * size_of(x.dtype())), 1};
   t.shape = e->shape.dims;
@@ -111,8 +111,11 @@ Array consume(const py::capsule& capsule, bool read_only) {
   if (!m) throw py::error_already_set();
   const DLTensor& t = m->tensor;
   View v;
-  if (t.device.type != kCpu && t.device.type != kPinned)
-    fail<DeviceError>("from_dlpack: expected memory of the CPU, got device type ", t.device.type);
+  if (t.device.type != kCpu && t.device.type != kPinned && t.device.type != kCuda)
+    fail<DeviceError>("from_dlpack: expected memory of the CPU or a CUDA device, got device type ", t.device.type);
+  Device device;
+  if (t.device.type == kCuda) device = {DeviceKind::cuda, static_cast<int16_t>(t.device.id)};
+  if (device.kind == DeviceKind::cuda) cuda_on(device);  // DeviceError where it cannot be used
   if (!dtype_of(t.dtype, &v.dtype))
     fail<DtypeError>("from_dlpack: dtype with code ", int{t.dtype.code}, " and ", int{t.dtype.bits},
                      " bits is not supported");
@@ -131,13 +134,16 @@ Array consume(const py::capsule& capsule, bool read_only) {
   if ((!t.data && v.numel() > 0) || reinterpret_cast<uintptr_t>(v.data) % size_of(v.dtype) != 0)
     fail<ValueError>("from_dlpack: the elements are missing or not aligned in memory");
   const auto bytes = static_cast<size_t>(v.numel()) * size_of(v.dtype);
+  if (device.kind == DeviceKind::cuda) add_cuda_range(v.data, bytes, device);
   Storage* storage = Storage::borrow(v.data, bytes, read_only, m, [](void* owner) {
     py::gil_scoped_acquire gil;
     auto* held = static_cast<Managed*>(owner);
+    const DLTensor& t = held->tensor;
+    if (t.device.type == kCuda) remove_cuda_range(static_cast<char*>(t.data) + t.byte_offset);
     if (held->deleter) held->deleter(held);
   });
   PyCapsule_SetName(capsule.ptr(), Names<Managed>::used);
-  return {storage, v, Device{}};
+  return {storage, v, device};
 }
 
 Array from_dlpack(const py::capsule& capsule) {

@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <utility>
 
-#include "bind/common.h"
+#include "bind/device.h"
 #include "runtime/table/reduce.h"
 
 namespace pydl::bind {
@@ -143,21 +143,29 @@ struct Pair {
   Shape shape;
 };
 
-Pair align(const char* op, const Array& a, const Array& b, Dtype dtype) {
+// x where the other operand is, if it is a number without axes.
+Array beside(const Array& x, const Array& other) {
+  const bool follows = x.ndim() == 0 && x.device().kind == DeviceKind::cpu && other.device() != x.device();
+  return follows ? to_device(x, other.device()) : x;
+}
+
+Pair align(const char* op, const Array& given_a, const Array& given_b, Dtype dtype) {
+  const Array a = beside(given_a, given_b), b = beside(given_b, given_a);
   check_device(op, a, b);
   const Shape shape = a.shape() == b.shape() ? a.shape() : broadcast(op, a.shape(), b.shape());
   return {expand(cast(a, dtype), shape), expand(cast(b, dtype), shape), shape};
 }
 
 void check_divisor(const char* op, const Array& b) {
-  const Array zero = filled({}, b.dtype(), 0);
-  Array hit = Array::empty(b.shape(), Dtype::b8), any = Array::empty({1}, Dtype::b8);
+  const Array zero = filled({}, b.dtype(), 0, b.device());
+  const Array hit = Array::empty(b.shape(), Dtype::b8, b.device()), any = Array::empty({1}, Dtype::b8, b.device());
   View from = b, against = expand(zero, b.shape()), to = hit;
   View* views[] = {&to, &from, &against};
   coalesce(views, 3);
   launch<&ElementwiseKernels::compare>(b.device(), Compare::eq, from, against, to);
   launch<&ReduceKernels::reduce>(b.device(), Reduce::any, reshape(hit, {hit.numel()}).view(), any.view());
-  check("check_divisor", [op, found = any.view().as<bool>()] {
+  const Array read = on_host(any);
+  check("check_divisor", [op, found = read.view().as<bool>()] {
     if (*found) fail<ValueError>(op, ": division by zero in integers");
   });
 }
@@ -186,7 +194,7 @@ Array binary(Binary op, const Array& a, const Array& b) {
     check_divisor(name, in.b);
   View va = in.a, vb = in.b, vy;
   View* views[] = {&vy, &va, &vb};
-  const Array y = output(views, 3, in.shape, dtype, a.device());
+  const Array y = output(views, 3, in.shape, dtype, in.a.device());
   run<&ElementwiseKernels::binary>(y.numel(), y.device(), op, va, vb, vy);
   return y;
 }
@@ -195,7 +203,7 @@ Array compare(Compare op, const Array& a, const Array& b) {
   const Pair in = align(kCompare[static_cast<int>(op)], a, b, result_type(a, b));
   View va = in.a, vb = in.b, vy;
   View* views[] = {&vy, &va, &vb};
-  const Array y = output(views, 3, in.shape, Dtype::b8, a.device());
+  const Array y = output(views, 3, in.shape, Dtype::b8, in.a.device());
   run<&ElementwiseKernels::compare>(y.numel(), y.device(), op, va, vb, vy);
   return y;
 }
@@ -204,11 +212,11 @@ Array where(const Array& condition, const Array& a, const Array& b) {
   if (condition.dtype() != Dtype::b8) fail<DtypeError>("where: condition must be bool, got ", condition.dtype());
   const Dtype dtype = result_type(a, b);
   Pair in = align("where", a, b, dtype);
-  check_device("where", condition, a);
+  check_device("where", condition, in.a);
   const Shape shape = broadcast("where", condition.shape(), in.shape);
   View vc = expand(condition, shape), va = expand(in.a, shape), vb = expand(in.b, shape), vy;
   View* views[] = {&vy, &vc, &va, &vb};
-  const Array y = output(views, 4, shape, dtype, a.device());
+  const Array y = output(views, 4, shape, dtype, in.a.device());
   run<&ElementwiseKernels::where>(y.numel(), y.device(), vc, va, vb, vy);
   return y;
 }

@@ -1,5 +1,6 @@
 #include "bind/index.h"
 
+#include "bind/device.h"
 #include "runtime/table/index.h"
 #include "runtime/table/place.h"
 
@@ -11,17 +12,29 @@ int64_t element(const View& x, int64_t i) {
   return x.dtype == Dtype::i64 ? x.as<int64_t>()[i] : int64_t{x.as<int32_t>()[i]};
 }
 
+[[noreturn]] void refuse_index(const char* op, const View& index, int64_t least, int64_t n) {
+  int64_t i = 0;
+  while (element(index, i) >= least && element(index, i) < n) ++i;
+  fail<BoundsError>(op, ": index ", element(index, i), " is out of range for size ", n);
+}
+
 // Whether a dense index has negative entries; BoundsError if one is outside [least, n), least being 0 or -n.
-bool look_at_index(const char* op, const View& index, int64_t least, int64_t n, Device device) {
+bool look_at_index(const char* op, const View& index, int64_t least, int64_t n) {
   int64_t facts = 0;
   View report;
   report.data = &facts;
-  peek<&PlaceKernels::check_index>(device, index, n, report);
-  if ((facts & 1) || (facts != 0 && least == 0)) {
-    int64_t i = 0;
-    while (element(index, i) >= least && element(index, i) < n) ++i;
-    fail<BoundsError>(op, ": index ", element(index, i), " is out of range for size ", n);
-  }
+  peek<&PlaceKernels::check_index>(Device{}, index, n, report);
+  if ((facts & 1) || (facts != 0 && least == 0)) refuse_index(op, index, least, n);
+  return facts != 0;
+}
+
+bool look_at_index(const char* op, const Array& index, int64_t least, int64_t n) {
+  if (index.device().kind == DeviceKind::cpu) return look_at_index(op, index.view(), least, n);
+  const Array report = filled({}, Dtype::i64, 0, index.device());
+  peek<&PlaceKernels::check_index>(index.device(), index.view(), n, report.view());
+  const Array read = on_host(report);
+  const int64_t facts = *read.view().as<int64_t>();
+  if ((facts & 1) || (facts != 0 && least == 0)) refuse_index(op, on_host(index).view(), least, n);
   return facts != 0;
 }
 
@@ -36,11 +49,9 @@ Array checked_index(const char* op, const Array& index, int64_t n, bool from_end
   const int64_t least = from_end ? -n : 0;
   bool negative = recorded && from_end;  // a recorded launch must also fit the indices of a replay
   if (recorded) {
-    check("check_index", [op = kept_text(op), x = dense.view(), least, n, device = dense.device()] {
-      look_at_index(op, x, least, n, device);
-    });
+    check("check_index", [op = kept_text(op), x = dense.view(), least, n] { look_at_index(op, x, least, n); });
   } else {
-    negative = look_at_index(op, dense.view(), least, n, dense.device());
+    negative = look_at_index(op, dense, least, n);
   }
   if (!negative && dense.dtype() == Dtype::i64) return dense;
   Array counted = filled(dense.shape(), Dtype::i64, 0, dense.device());
@@ -110,8 +121,9 @@ Array nonzero(const Array& x) {
   const Array mask = flags.ndim() ? flags : reshape(flags, {1});
   Array counts = Array::empty({(mask.numel() + kMaskRun - 1) / kMaskRun}, Dtype::i64, x.device());
   run<&PlaceKernels::count_true>(mask.numel(), x.device(), mask.view(), counts.view());
+  const Array found = on_host(counts);
   int64_t count = 0;
-  for (int64_t i = 0; i < counts.numel(); ++i) count += counts.view().as<int64_t>()[i];
+  for (int64_t i = 0; i < found.numel(); ++i) count += found.view().as<int64_t>()[i];
   Array y = Array::empty({count, mask.ndim()}, Dtype::i64, x.device());
   run<&PlaceKernels::positions>(mask.numel(), x.device(), mask.view(), counts.view(), y.view());
   return x.ndim() ? y : y.as_strided({count, 0}, {1, 1});

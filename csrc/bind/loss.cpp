@@ -1,7 +1,7 @@
 
 #include "runtime/table/loss.h"
 
-#include "bind/common.h"
+#include "bind/device.h"
 
 namespace pydl::bind {
 
@@ -17,7 +17,8 @@ static void look_at_classes(const char* op, const int64_t* t, int64_t n, int64_t
 }
 
 void check_classes(const char* op, const Array& target, int64_t classes, std::optional<int64_t> ignored) {
-  const int64_t* t = target.view().as<int64_t>();
+  const Array read = on_host(target);
+  const int64_t* t = read.view().as<int64_t>();
   check("check_classes", [op = kept_text(op), t, n = target.numel(), classes, ignores = ignored.has_value(),
                           skipped = ignored.value_or(0)] { look_at_classes(op, t, n, classes, ignores, skipped); });
 }
@@ -70,7 +71,7 @@ bool all_probabilities(const T* p, int64_t n) {
 }
 
 void check_probabilities(const char* op, const Array& x) {
-  const Array p = contiguous(cast(x, x.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32));
+  const Array p = on_host(contiguous(cast(x, x.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32)));
   check("check_probabilities", [op, x = p.view(), n = p.numel()] {
     const bool good =
         x.dtype == Dtype::f64 ? all_probabilities(x.as<double>(), n) : all_probabilities(x.as<float>(), n);
@@ -79,7 +80,7 @@ void check_probabilities(const char* op, const Array& x) {
 }
 
 bool is_nan(const Array& one) {
-  const Array wide = cast(one, Dtype::f64);
+  const Array wide = on_host(cast(one, Dtype::f64));
   return *wide.view().as<double>() != *wide.view().as<double>();
 }
 

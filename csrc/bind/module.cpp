@@ -1,4 +1,5 @@
 // The extension module pydl._C: errors first, then one call per family.
+#include "bind/device.h"
 #include "bind/factor.h"
 #include "bind/guard.h"
 
@@ -67,6 +68,7 @@ PYBIND11_MODULE(_C, m) {
   bind_ready(m);
   bind_skip(m);
   bind_runtime(m);
+  bind_cuda(m);
 }
 
 }  // namespace pydl::bind

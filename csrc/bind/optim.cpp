@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "bind/common.h"
+#include "bind/device.h"
 
 namespace pydl::bind {
 namespace {
@@ -42,6 +42,9 @@ std::vector<Span> spans(const char* op, const char* what, const Arrays& arrays, 
   out.reserve(arrays.size());
   for (size_t i = 0; i < arrays.size(); ++i) {
     const Array& x = arrays[i];
+    if (x.device() != like[0].device())
+      fail<DeviceError>(op, ": ", what, " on ", device_name(x.device()), ": expected all on ",
+                        device_name(like[0].device()));
     if (x.shape() != like[i].shape())
       fail<ShapeError>(op, ": ", what, " of shape ", x.shape(), " does not match a parameter of shape ",
                        like[i].shape());
@@ -56,6 +59,8 @@ std::vector<Span> spans(const char* op, const char* what, const Arrays& arrays, 
   }
   return out;
 }
+
+Device device_of(const Arrays& x) { return x.empty() ? Device{} : x[0].device(); }
 
 Spans list(const std::vector<Span>& s) { return {s.data(), static_cast<int64_t>(s.size())}; }
 
@@ -109,7 +114,7 @@ void step(const Rule& rule, const Arrays& p, const Arrays& g, const std::vector<
   std::vector<Flat> flat(3);
   for (size_t k = 0; k < state.size(); ++k) flat[k] = spans(op, rule.state[k], state[k], p, Role::state);
   check_alike(op, flat);
-  run<slot>(static_cast<int64_t>(4 + 2 * state.size()) * total(sp), {}, list(sp), list(sg), list(flat[0]),
+  run<slot>(static_cast<int64_t>(4 + 2 * state.size()) * total(sp), device_of(p), list(sp), list(sg), list(flat[0]),
             list(flat[1]), list(flat[2]), hyper.view());
   put_back(dp, p);
   bump(p);
@@ -118,8 +123,8 @@ void step(const Rule& rule, const Arrays& p, const Arrays& g, const std::vector<
 Array sum_squares(const Arrays& x) {
   const Arrays dx = dense(x);
   const auto s = spans("sum_squares", "tensors", dx, x, Role::gradient);
-  Array y = Array::empty({static_cast<int64_t>(x.size())}, Dtype::f64);
-  run<&OptimKernels::sum_squares>(total(s), {}, list(s), y.view());
+  Array y = Array::empty({static_cast<int64_t>(x.size())}, Dtype::f64, device_of(x));
+  run<&OptimKernels::sum_squares>(total(s), device_of(x), list(s), y.view());
   return y;
 }
 
@@ -129,7 +134,7 @@ void scale_by(const Arrays& x, const Array& factor) {
   const auto s = spans("scale", "tensors", dx, x, Role::parameter);
   if (factor.dtype() != Dtype::f64 || factor.numel() != 1)
     fail<ValueError>("scale: expected one float64 factor, got shape ", factor.shape(), " of dtype ", factor.dtype());
-  run<&OptimKernels::scale>(total(s), {}, list(s), factor.view());
+  run<&OptimKernels::scale>(total(s), device_of(x), list(s), to_device(factor, device_of(x)).view());
   put_back(dx, x);
   bump(x);
 }
@@ -142,7 +147,7 @@ void unscale(const Arrays& x, const Array& scale, const Array& found) {
   const Flat s = spans("unscale", "tensors", dx, x, Role::parameter);
   const Array f = Array::empty({1}, Dtype::f64);
   check("unscale_factor", [to = f.view().as<double>(), from = scale.view().as<double>()] { *to = 1.0 / *from; });
-  run<&OptimKernels::unscale>(2 * total(s), {}, list(s), f.view(), found.view());
+  run<&OptimKernels::unscale>(2 * total(s), device_of(x), list(s), f.view(), found.view());
   put_back(dx, x);
   bump(x);
 }
@@ -177,7 +182,7 @@ void add_scaled_by(const Arrays& x, const Arrays& y, const Array& factors) {
   if (sy.size() != sx.size() || f.shape() != Shape{static_cast<int64_t>(sx.size())} || f.dtype() != Dtype::f64)
     fail<ValueError>("add_scaled: expected ", sx.size(), " changes and float64 factors, got ", sy.size(),
                      " and factors of shape ", f.shape());
-  run<&OptimKernels::add_scaled>(3 * total(sx), {}, list(sx), list(sy), f.view());
+  run<&OptimKernels::add_scaled>(3 * total(sx), device_of(x), list(sx), list(sy), f.view());
   put_back(dx, x);
   bump(x);
 }

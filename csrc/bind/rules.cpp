@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "bind/common.h"
+#include "runtime/cuda.h"
 #include "runtime/table/elementwise.h"
 #include "runtime/table/shape.h"
 
@@ -40,6 +41,11 @@ Array cast(const Array& x, Dtype dtype) {
 
 Array filled(const Shape& shape, Dtype dtype, double value, Device device) {
   Array y = Array::empty(shape, dtype, device);
+  if (device.kind != DeviceKind::cpu) {  // a range with a step of 0: the value goes along by itself
+    const Array flat = y.as_strided({y.numel()}, {1});
+    run<&ElementwiseKernels::arange>(y.numel(), device, value, 0.0, flat.view());
+    return y;
+  }
   View from = y;
   from.data = kept(&value);
   from.dtype = Dtype::f64;
@@ -132,7 +138,9 @@ void coalesce(View* const* views, int count) {
 }
 
 void check_device(const char* op, const Array& a, const Array& b) {
-  if (a.device() != b.device()) fail<DeviceError>(op, ": expected all tensors on one device, got two");
+  if (a.device() != b.device())
+    fail<DeviceError>(op, ": expected all tensors on one device, got ", device_name(a.device()), " and ",
+                      device_name(b.device()));
 }
 
 void check_floating(const char* op, const Array& x) {

@@ -3,8 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "array/errors.h"
-#include "runtime/cuda.h"
+#include "runtime/cuda_table.h"
 #include "runtime/table.h"
 
 namespace pydl {
@@ -60,8 +59,8 @@ const Choice& choice() {
 }
 
 const Kernels& table_of(Device device) {
-  if (device.kind == DeviceKind::cpu) return *choice().table;
-  fail<DeviceError>("cuda is not available: ", cuda_missing());
+  if (device.kind == DeviceKind::cuda) return cuda_table(device);
+  return __builtin_expect(cuda_in_use(), 0) ? guarded_table(*choice().table) : *choice().table;
 }
 
 }  // namespace

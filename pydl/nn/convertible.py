@@ -43,13 +43,10 @@ class Convertible:
                 device = arg
             elif arg is not None and not isinstance(arg, bool):
                 raise DtypeError(f"to: expected a dtype, a device or a tensor, got {arg!r}")
-        if device is not None:
-            as_device(device)  # DeviceError where it is not available
-        if dtype is None:
-            return self
-        if not dtype.is_floating_point:
+        if dtype is not None and not dtype.is_floating_point:
             raise DtypeError(f"to: a module can only be put into a floating dtype, got {dtype}")
-        state.convert(self, dtype)  # type: ignore[arg-type]
+        where = None if device is None else as_device(device)  # DeviceError where it is not available
+        state.convert(self, dtype, where)  # type: ignore[arg-type]
         return self
 
     def type(self, dst_type: _C.dtype) -> "Self":

@@ -190,10 +190,17 @@ def load(module: "Module", given: Mapping[str, Any], strict: bool, assign: bool)
     return task.keys
 
 
-def convert(module: "Module", dtype: _C.dtype) -> None:
-    """Puts the floating parameters, their gradients and the floating buffers into dtype; the tensor objects stay."""
+def convert(module: "Module", dtype: _C.dtype | None, device: _C.device | None) -> None:
+    """Puts parameters, their gradients and buffers on a device, and the floating ones into dtype; the tensor objects
+    stay."""
+
+    def changed(a: _C.Array) -> _C.Array:
+        if device is not None:
+            a = _C.to_device(a, device)
+        return a if dtype is None or not a.is_floating else _C.cast(a, dtype)
+
     for t in [*module.parameters(), *module.buffers()]:
-        if t.array.is_floating:
-            t.array = _C.cast(t.array, dtype)
+        if not is_uninitialized(t):
+            t.array = changed(t.array)
         if t.grad is not None:
-            t.grad = Tensor(_C.cast(t.grad.array, dtype))
+            t.grad = Tensor(changed(t.grad.array))

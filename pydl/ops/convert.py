@@ -8,12 +8,23 @@ import numpy as np
 
 from pydl import _C
 from pydl.autograd.mode import mode
+from pydl.autograd.op import Op
 from pydl.autograd.views import Overwritten, change, check_change, has_kin
 from pydl.errors import DtypeError
 from pydl.ops.create import as_device
 from pydl.ops.scalar import lift
 from pydl.ops.shape import Cast
 from pydl.tensor import Tensor
+
+
+class Transfer(Op):
+    """The same numbers in the memory of another device."""
+
+    kernel = _C.to_device
+    uses = ()
+
+    def vjp(g, x, device):
+        return (Transfer.apply(g, device=x.device),)
 
 
 def to(
@@ -23,7 +34,8 @@ def to(
 
     A copy has its axes in memory in the same order.
 
-    Called as to(dtype), to(device), to(device, dtype) or to(other).
+    Called as to(dtype), to(device), to(device, dtype) or to(other). A gradient goes back to the device it came from.
+    Raises: DeviceError where the device cannot be used.
     """
     for arg in args:
         if isinstance(arg, _C.dtype):
@@ -34,13 +46,13 @@ def to(
             device = arg
         elif not isinstance(arg, bool) and arg is not None:
             raise DtypeError(f"to: expected a dtype, a device or a tensor, got {arg!r}")
-    if device is not None:
-        as_device(device)  # DeviceError where it is not available
-    if dtype is None or dtype is input.array.dtype:
-        return input.clone() if copy else input
-    if not dtype.is_floating_point:
-        return Cast.apply(input.detach(), dtype=dtype)  # no gradient passes through integers
-    return Cast.apply(input, dtype=dtype)
+    made = input
+    if device is not None and (where := as_device(device)) != input.array.device:
+        made = Transfer.apply(made, device=where)
+    if dtype is not None and dtype is not input.array.dtype:
+        # no gradient passes through integers
+        made = Cast.apply(made if dtype.is_floating_point else made.detach(), dtype=dtype)
+    return input.clone() if copy and made is input else made
 
 
 def type_as(input: Tensor, other: Tensor) -> Tensor:
@@ -59,8 +71,8 @@ def cuda(input: Tensor, device: Any = None) -> Tensor:
 
 
 def copy_(input: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
-    """Overwrites input with src, broadcast and converted, in place; returns input."""
-    return write(input, lift(src, input, "copy_"), "copy_")
+    """Overwrites input with src, broadcast, converted and from any device, in place; returns input."""
+    return write(input, to(lift(src, input, "copy_"), device=input.device), "copy_")
 
 
 def write(input: Tensor, value: Tensor, op: str) -> Tensor:

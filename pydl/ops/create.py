@@ -36,6 +36,7 @@ __all__ = [
 DeviceLike = _C.device | str | None
 
 _cpu = _C.device("cpu")
+CUDA, DEFAULT_STREAM = 2, 1  # DLPack's names of devices and streams
 
 
 def as_device(device: DeviceLike) -> _C.device:
@@ -77,8 +78,7 @@ def tensor(
         array = _C.clone(_from_values(data, dtype or default_dtype()))
     if dtype is not None:
         array = _C.cast(array, dtype)
-    as_device(device)
-    return leaf(array, requires_grad)
+    return leaf(array if device is None else _C.to_device(array, as_device(device)), requires_grad)
 
 
 def leaf(array: _C.Array, requires_grad: bool) -> Tensor:
@@ -139,11 +139,13 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
 def from_dlpack(ext_tensor: Any, *, device: DeviceLike = None, copy: bool | None = None) -> Tensor:
     """A tensor on the memory of another library's array (or a capsule of one), by DLPack.
 
-    Args: device: where it should be; only the CPU.   copy: True: on memory of its own; False: never a copy.
+    Args:
+        device: where it should be; a copy where it is elsewhere.
+        copy: True: on memory of its own; False: never a copy.
     Writing into read-only memory is refused. Raises: DeviceError, DtypeError, BufferError of the producer.
     """
-    if device is not None:
-        as_device(device)
+    if device is not None and as_device(device) != _cpu:
+        return from_dlpack(ext_tensor, copy=copy).to(as_device(device))
     if type(ext_tensor).__name__ == "PyCapsule":
         made = Tensor(_C.from_dlpack(ext_tensor))
         return made.clone() if copy else made
@@ -155,6 +157,8 @@ def from_dlpack(ext_tensor: Any, *, device: DeviceLike = None, copy: bool | None
     wishes: dict[str, Any] = {"max_version": (1, 0)}
     if device is not None:
         wishes["dl_device"] = (1, 0)
+    elif hasattr(ext_tensor, "__dlpack_device__") and ext_tensor.__dlpack_device__()[0] == CUDA:
+        wishes["stream"] = _C.cuda_stream(ext_tensor.__dlpack_device__()[1]) or DEFAULT_STREAM
     if copy is not None:
         wishes["copy"] = copy
     try:
@@ -175,8 +179,9 @@ def asarray(obj: Any, *, dtype: _C.dtype | None = None, device: DeviceLike = Non
         made = from_dlpack(obj)
     else:
         return tensor(obj, dtype=dtype, device=device)
-    if dtype is not None and made.dtype is not dtype:
-        return made.to(dtype)
+    where = made.device if device is None else as_device(device)
+    if made.device != where or (dtype is not None and made.dtype is not dtype):
+        return made.to(where, dtype)
     return made.clone() if copy else made
 
 
@@ -213,30 +218,43 @@ def empty(*size: Any, dtype: _C.dtype | None = None, device: DeviceLike = None, 
     return leaf(_C.empty(sizes_of(size), dtype or default_dtype(), as_device(device)), requires_grad)
 
 
-def _like(x: Tensor, value: float, dtype: _C.dtype | None, requires_grad: bool) -> Tensor:
-    return leaf(_C.full(x.array.shape, value, dtype or x.array.dtype, x.array.device), requires_grad)
+def _like(x: Tensor, value: float, dtype: _C.dtype | None, device: DeviceLike, requires_grad: bool) -> Tensor:
+    where = x.array.device if device is None else as_device(device)
+    return leaf(_C.full(x.array.shape, value, dtype or x.array.dtype, where), requires_grad)
 
 
-def zeros_like(input: Tensor, *, dtype: _C.dtype | None = None, requires_grad: bool = False) -> Tensor:
-    """All 0, in the shape and dtype of input."""
-    return _like(input, 0, dtype, requires_grad)
+def zeros_like(
+    input: Tensor, *, dtype: _C.dtype | None = None, device: DeviceLike = None, requires_grad: bool = False
+) -> Tensor:
+    """All 0, in the shape and dtype of input, on its device unless another is given."""
+    return _like(input, 0, dtype, device, requires_grad)
 
 
-def ones_like(input: Tensor, *, dtype: _C.dtype | None = None, requires_grad: bool = False) -> Tensor:
-    """All 1, in the shape and dtype of input."""
-    return _like(input, 1, dtype, requires_grad)
+def ones_like(
+    input: Tensor, *, dtype: _C.dtype | None = None, device: DeviceLike = None, requires_grad: bool = False
+) -> Tensor:
+    """All 1, in the shape and dtype of input, on its device unless another is given."""
+    return _like(input, 1, dtype, device, requires_grad)
 
 
 def full_like(
-    input: Tensor, fill_value: bool | int | float, *, dtype: _C.dtype | None = None, requires_grad: bool = False
+    input: Tensor,
+    fill_value: bool | int | float,
+    *,
+    dtype: _C.dtype | None = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
 ) -> Tensor:
-    """All fill_value, in the shape and dtype of input."""
-    return _like(input, fill_value, dtype, requires_grad)
+    """All fill_value, in the shape and dtype of input, on its device unless another is given."""
+    return _like(input, fill_value, dtype, device, requires_grad)
 
 
-def empty_like(input: Tensor, *, dtype: _C.dtype | None = None, requires_grad: bool = False) -> Tensor:
-    """Elements of no defined value, in the shape and dtype of input."""
-    return leaf(_C.empty(input.shape, dtype or input.dtype, input.device), requires_grad)
+def empty_like(
+    input: Tensor, *, dtype: _C.dtype | None = None, device: DeviceLike = None, requires_grad: bool = False
+) -> Tensor:
+    """Elements of no defined value, in the shape and dtype of input, on its device unless another is given."""
+    where = input.device if device is None else as_device(device)
+    return leaf(_C.empty(input.shape, dtype or input.dtype, where), requires_grad)
 
 
 def arange(

@@ -131,7 +131,7 @@ def _dtype_method(name: str, dtype: _C.dtype) -> None:
 
 def _new(function: Any) -> Any:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return function(*args, **({"dtype": self.dtype} | kwargs))
+        return function(*args, **({"dtype": self.dtype, "device": self.device} | kwargs))
 
     return method
 

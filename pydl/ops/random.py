@@ -42,7 +42,7 @@ class Generator:
 
     def __init__(self, device: DeviceLike = None) -> None:
         self.device = as_device(device)
-        self.array = _C.full((2,), 0, _C.int64, self.device)
+        self.array = _C.full((2,), 0, _C.int64, as_device(None))  # launches on any device read and advance it there
         self.seed()
 
     def manual_seed(self, seed: int) -> "Generator":
@@ -177,21 +177,33 @@ def rand_like(
     input: Tensor, *, generator: Generator | None = None, dtype: _C.dtype | None = None, requires_grad: bool = False
 ) -> Tensor:
     """Uniform in [0, 1), in the shape and dtype of input."""
-    return rand(input.shape, generator=generator, dtype=dtype or input.dtype, requires_grad=requires_grad)
+    return rand(
+        input.shape,
+        generator=generator,
+        dtype=dtype or input.dtype,
+        device=input.device,
+        requires_grad=requires_grad,
+    )
 
 
 def randn_like(
     input: Tensor, *, generator: Generator | None = None, dtype: _C.dtype | None = None, requires_grad: bool = False
 ) -> Tensor:
     """Normal with mean 0 and standard deviation 1, in the shape and dtype of input."""
-    return randn(input.shape, generator=generator, dtype=dtype or input.dtype, requires_grad=requires_grad)
+    return randn(
+        input.shape,
+        generator=generator,
+        dtype=dtype or input.dtype,
+        device=input.device,
+        requires_grad=requires_grad,
+    )
 
 
 def randint_like(
     input: Tensor, *args: int, generator: Generator | None = None, dtype: _C.dtype | None = None
 ) -> Tensor:
     """randint_like(input, [low,] high): integers in [low, high), in the shape and dtype of input."""
-    return randint(*args, size=input.shape, generator=generator, dtype=dtype or input.dtype)
+    return randint(*args, size=input.shape, generator=generator, dtype=dtype or input.dtype, device=input.device)
 
 
 def randperm(
@@ -219,7 +231,7 @@ def normal(
         made = _C.normal(mean, std, _state(generator), list(size), dtype or default_dtype(), as_device(device))
         return Tensor(made)
     like = mean + std * 0 if isinstance(mean, Tensor) else std * 0 + mean
-    return randn(like.shape, generator=generator, dtype=like.dtype) * std + mean
+    return randn(like.shape, generator=generator, dtype=like.dtype, device=like.device) * std + mean
 
 
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
@@ -231,7 +243,8 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     plain = input.detach()
     if plain.numel():
         require((plain >= 0) & (plain <= 1), "bernoulli: probabilities must be in [0, 1]")
-    return (rand(input.shape, generator=generator, dtype=input.dtype) < plain).to(input.dtype)
+    drawn = rand(input.shape, generator=generator, dtype=input.dtype, device=input.device)
+    return (drawn < plain).to(input.dtype)
 
 
 def multinomial(
@@ -248,11 +261,12 @@ def multinomial(
     require(fit, "multinomial: weights must be finite, not negative and not all 0")
     if replacement:
         edges = w.cumsum(-1)
-        u = rand([*w.shape[:-1], num_samples, 1], generator=generator, dtype=_C.float64) * edges[..., -1:].unsqueeze(-1)
+        drawn = rand([*w.shape[:-1], num_samples, 1], generator=generator, dtype=_C.float64, device=w.device)
+        u = drawn * edges[..., -1:].unsqueeze(-1)
         return (u >= edges.unsqueeze(-2)).to(_C.int64).sum(-1).clamp(max=w.shape[-1] - 1)
     enough = (w > 0).to(_C.int64).sum(-1) >= num_samples
     require(enough, f"multinomial: cannot draw {num_samples} without replacement: too few weights are above 0")
-    keys = (1.0 - rand(w.shape, generator=generator, dtype=_C.float64)).log() / w
+    keys = (1.0 - rand(w.shape, generator=generator, dtype=_C.float64, device=w.device)).log() / w
     keys = keys.masked_fill(w == 0, float("-inf"))
     picks = []
     for _ in range(num_samples):
