@@ -1,0 +1,171 @@
+// What all kernels share: launches on the calling thread's stream, memory to work in, and dtypes as a kernel sees them.
+#pragma once
+
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+#include "array/view.h"
+
+namespace pydl::cuda {
+
+// ---- launches
+
+struct Grid {
+  dim3 blocks, threads;
+  size_t shared = 0;  // bytes of dynamic shared memory
+};
+
+cudaStream_t stream();           // the calling thread's
+int multiprocessors();           // of its device
+void note(cudaError_t result);   // keeps the message of what failed for the one who launched
+void missing(const char* what);  // the same of what there is no kernel for
+
+template <class... P, class... A>
+void start(void (*kernel)(P...), Grid grid, const A&... args) {
+#ifdef __CUDACC__
+  if (grid.shared > size_t{48} << 10)
+    note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(grid.shared)));
+  kernel<<<grid.blocks, grid.threads, grid.shared, stream()>>>(static_cast<P>(args)...);
+#else
+  emulator::launch(grid.blocks, grid.threads, grid.shared, [&] { kernel(static_cast<P>(args)...); });
+#endif
+  note(cudaGetLastError());
+}
+
+// Dynamic shared memory as an array of T.
+template <class T>
+__device__ __forceinline__ T* shared_memory() {
+#ifdef __CUDACC__
+  extern __shared__ __align__(16) unsigned char dynamic_shared[];
+  return reinterpret_cast<T*>(dynamic_shared);
+#else
+  return static_cast<T*>(emulator::block.shared);
+#endif
+}
+
+// Device memory for as long as a sequence of launches needs it.
+class Scratch {
+ public:
+  explicit Scratch(size_t bytes) {
+    if (bytes) note(cudaMallocAsync(&data_, bytes, stream()));
+  }
+  ~Scratch() {
+    if (data_) note(cudaFreeAsync(data_, stream()));
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  template <class T>
+  T* as() const {
+    return static_cast<T*>(data_);
+  }
+
+ private:
+  void* data_ = nullptr;
+};
+
+__host__ __device__ constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// As many blocks as there is work for, but no more than keep the device busy: kernels walk on in steps of the grid.
+inline unsigned blocks_for(int64_t items, int64_t per_block) {
+  const int64_t wanted = ceil_div(items, per_block), most = int64_t{64} * multiprocessors();
+  return static_cast<unsigned>(wanted < 1 ? 1 : wanted < most ? wanted : most);
+}
+
+// ---- dtypes
+
+template <class T>
+constexpr bool kHalf = std::is_same_v<T, f16> || std::is_same_v<T, bf16>;
+template <class T>
+constexpr bool kFloating = kHalf<T> || std::is_floating_point_v<T>;
+template <class T>
+using Wide = std::conditional_t<kHalf<T>, float, T>;  // what it is computed in
+
+template <class T>
+__device__ __forceinline__ Wide<T> widened(T x) {
+  if constexpr (std::is_same_v<T, f16>)
+    return __half2float(__ushort_as_half(x.bits));
+  else if constexpr (std::is_same_v<T, bf16>)
+    return __uint_as_float(static_cast<unsigned>(x.bits) << 16);
+  else
+    return x;
+}
+
+// To nearest, to even from the middle; a NaN stays one.
+__device__ __forceinline__ bf16 to_bf16(float x) {
+  const unsigned u = __float_as_uint(x);
+  const unsigned rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16, quiet = (u >> 16) | 0x40u;
+  return {static_cast<uint16_t>(x != x ? quiet : rounded)};
+}
+
+template <class T>
+__device__ __forceinline__ T narrowed(Wide<T> x) {
+  if constexpr (std::is_same_v<T, f16>)
+    return f16{__half_as_ushort(__float2half_rn(x))};
+  else if constexpr (std::is_same_v<T, bf16>)
+    return to_bf16(x);
+  else
+    return x;
+}
+
+template <class T>
+__device__ constexpr T infinity() {
+  return std::numeric_limits<T>::infinity();
+}
+
+// Calls f with a value of the C++ type of a dtype: its type is what counts.
+template <class F>
+void with_floating(Dtype dtype, const F& f) {
+  switch (dtype) {
+    case Dtype::f64:
+      return f(double{});
+    case Dtype::f16:
+      return f(f16{});
+    case Dtype::bf16:
+      return f(bf16{});
+    default:
+      return f(float{});
+  }
+}
+template <class F>
+void with_integer(Dtype dtype, const F& f) {
+  switch (dtype) {
+    case Dtype::i64:
+      return f(int64_t{});
+    case Dtype::i32:
+      return f(int32_t{});
+    default:
+      return f(uint8_t{});
+  }
+}
+inline bool is_floating(Dtype dtype) { return dtype >= Dtype::f16; }
+template <class F>
+void with_number(Dtype dtype, const F& f) {
+  return is_floating(dtype) ? with_floating(dtype, f) : with_integer(dtype, f);
+}
+template <class F>
+void with_any(Dtype dtype, const F& f) {
+  return dtype == Dtype::b8 ? f(bool{}) : with_number(dtype, f);
+}
+// The unsigned integer of a dtype's size, for what only moves bits.
+template <class F>
+void with_bits(Dtype dtype, const F& f) {
+  switch (dtype) {
+    case Dtype::b8:
+    case Dtype::u8:
+      return f(uint8_t{});
+    case Dtype::f16:
+    case Dtype::bf16:
+      return f(uint16_t{});
+    case Dtype::i64:
+    case Dtype::f64:
+      return f(uint64_t{});
+    default:
+      return f(uint32_t{});
+  }
+}
+
+}  // namespace pydl::cuda

@@ -1,0 +1,73 @@
+// Functions of numbers that more than one kernel uses. Formulas are those of the CPU's kernels.
+#pragma once
+
+#include <cmath>
+
+#include "device.cuh"
+
+namespace pydl::cuda {
+
+// The larger and the smaller of two; NaN if either is.
+template <class T>
+__device__ __forceinline__ T larger(T a, T b) {
+  if constexpr (std::is_floating_point_v<T>) return a > b || a != a ? a : b;
+  return a > b ? a : b;
+}
+template <class T>
+__device__ __forceinline__ T smaller(T a, T b) {
+  if constexpr (std::is_floating_point_v<T>) return a < b || a != a ? a : b;
+  return a < b ? a : b;
+}
+
+// By exp of a negative number alone: nothing overflows, and small results keep all their digits.
+template <class T>
+__device__ __forceinline__ T sigmoid(T x) {
+  const T e = std::exp(-std::abs(x));
+  return x < T(0) ? e / (T(1) + e) : T(1) / (T(1) + e);
+}
+
+template <class T>
+__device__ __forceinline__ T softplus(T x) {
+  return larger(x, T(0)) + std::log1p(std::exp(-std::abs(x)));
+}
+
+// The normal distribution: its density and what lies below x.
+template <class T>
+__device__ __forceinline__ T normal_density(T x) {
+  return T(0.3989422804014326779) * std::exp(T(-0.5) * x * x);
+}
+template <class T>
+__device__ __forceinline__ T normal_below(T x) {
+  return T(0.5) * std::erfc(x * T(-0.70710678118654752440));
+}
+
+// tanh(u) of the approximation of gelu, and du/dx.
+template <class T>
+__device__ __forceinline__ T gelu_inner(T x) {
+  return T(0.79788456080286535588) * (x + T(0.044715) * x * x * x);
+}
+template <class T>
+__device__ __forceinline__ T gelu_inner_slope(T x) {
+  return T(0.79788456080286535588) * (T(1) + T(3 * 0.044715) * x * x);
+}
+
+// x times what tends to 0 faster, where x is infinite.
+template <class T>
+__device__ __forceinline__ T times_vanishing(T x, T factor) {
+  return factor == T(0) ? T(0) : x * factor;
+}
+
+template <class T>
+__device__ __forceinline__ T silu(T x) {
+  return times_vanishing(x, sigmoid(x));
+}
+template <class T>
+__device__ __forceinline__ T gelu(T x) {
+  return times_vanishing(x, normal_below(x));
+}
+template <class T>
+__device__ __forceinline__ T gelu_tanh(T x) {
+  return times_vanishing(x, T(0.5) * (T(1) + std::tanh(gelu_inner(x))));
+}
+
+}  // namespace pydl::cuda
