@@ -1,0 +1,47 @@
+"""The emulation of a GPU itself: it must run right kernels rightly, and show what is wrong with wrong ones."""
+
+import ctypes
+import os
+import subprocess
+import sys
+
+import pytest
+
+LIBRARY = os.environ.get("PYDL_CUDA_LIBRARY", "")
+pytestmark = pytest.mark.skipif("emulated" not in LIBRARY, reason="no emulated device")
+
+
+def selftest(check: str) -> int:
+    return ctypes.CDLL(os.path.abspath(LIBRARY)).emulator_selftest(check.encode())
+
+
+def alone(check: str) -> subprocess.CompletedProcess[str]:
+    """The check in a process of its own, which it may end."""
+    code = f"import ctypes; ctypes.CDLL({os.path.abspath(LIBRARY)!r}).emulator_selftest({check.encode()!r})"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_barriers() -> None:
+    """Sums in shared memory are right; without barriers they are not."""
+    assert selftest("with barriers") == 0
+    assert selftest("without barriers") > 0
+
+
+def test_warps() -> None:
+    """Shuffles of all kinds, votes and atomics."""
+    assert selftest("warp") == 0
+
+
+def test_stuck_threads() -> None:
+    """Lanes that wait for others in vain end the launch with an error; the next launch goes well."""
+    launch_failure = 3
+    assert selftest("stuck") == launch_failure
+
+
+def test_memory() -> None:
+    """Fresh memory is no number; writes behind a block and reads on the host end the process."""
+    assert selftest("fresh memory") == -1
+    outside = alone("outside")
+    assert outside.returncode < 0 and "wrote outside a block of 4 bytes" in outside.stderr
+    assert alone("host").returncode < 0
+    assert alone("warp").returncode == 0

@@ -1,0 +1,152 @@
+// Stands in for CUDA's header of that name where the host's compiler builds the kernels: the same words, on the
+// emulator. Only what the library uses is here.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include "emulator.h"
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __shared__ static
+#define __constant__ static const
+#define __launch_bounds__(...)
+
+#define threadIdx (emulator::thread->index)
+#define blockIdx (emulator::block.index)
+#define blockDim (emulator::block.threads)
+#define gridDim (emulator::block.grid)
+constexpr int warpSize = emulator::kWarp;
+
+// ---- barriers, shuffles, votes
+
+inline void __syncthreads() { emulator::block_barrier(); }
+inline void __syncwarp(unsigned mask = ~0u) { emulator::exchange(mask, 0); }
+inline void __threadfence() {}
+
+template <class T>
+T __shfl_sync(unsigned mask, T x, int source, int width = 32) {
+  return emulator::shuffle(mask, x, width, [=](int) { return source & (width - 1); });
+}
+template <class T>
+T __shfl_xor_sync(unsigned mask, T x, int bits, int width = 32) {
+  return emulator::shuffle(mask, x, width, [=](int own) { return own ^ bits; });
+}
+template <class T>
+T __shfl_up_sync(unsigned mask, T x, unsigned delta, int width = 32) {
+  return emulator::shuffle(mask, x, width, [=](int own) { return own - static_cast<int>(delta); });
+}
+template <class T>
+T __shfl_down_sync(unsigned mask, T x, unsigned delta, int width = 32) {
+  return emulator::shuffle(mask, x, width, [=](int own) { return own + static_cast<int>(delta); });
+}
+inline unsigned __ballot_sync(unsigned mask, int predicate) {
+  const uint64_t* all = emulator::exchange(mask, predicate != 0);
+  unsigned votes = 0;
+  for (int i = 0; i < emulator::kWarp; ++i)
+    if (mask >> i & 1 && all[i]) votes |= 1u << i;
+  return votes;
+}
+inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
+inline int __all_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) == mask; }
+
+// ---- atomics
+
+template <class T>
+T atomicAdd(T* at, T x) {
+  return emulator::atomic(at, [=](T old) { return static_cast<T>(old + x); });
+}
+template <class T>
+T atomicMax(T* at, T x) {
+  return emulator::atomic(at, [=](T old) { return old < x ? x : old; });
+}
+template <class T>
+T atomicMin(T* at, T x) {
+  return emulator::atomic(at, [=](T old) { return x < old ? x : old; });
+}
+template <class T>
+T atomicOr(T* at, T x) {
+  return emulator::atomic(at, [=](T old) { return static_cast<T>(old | x); });
+}
+template <class T>
+T atomicExch(T* at, T x) {
+  return emulator::atomic(at, [=](T) { return x; });
+}
+template <class T>
+T atomicCAS(T* at, T expected, T x) {
+  return emulator::atomic(at, [=](T old) { return old == expected ? x : old; });
+}
+
+// ---- bits and numbers
+
+inline unsigned __float_as_uint(float x) { return emulator::unpacked<unsigned>(emulator::packed(x)); }
+inline float __uint_as_float(unsigned x) { return emulator::unpacked<float>(emulator::packed(x)); }
+inline long long __double_as_longlong(double x) { return emulator::unpacked<long long>(emulator::packed(x)); }
+inline double __longlong_as_double(long long x) { return emulator::unpacked<double>(emulator::packed(x)); }
+inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>((uint64_t{a} * b) >> 32); }
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __ffs(int x) { return __builtin_ffs(x); }
+inline int __clz(int x) { return x ? __builtin_clz(static_cast<unsigned>(x)) : 32; }
+
+template <class T>
+T __ldg(const T* at) {
+  return *at;
+}
+
+inline float rsqrtf(float x) { return 1 / std::sqrt(x); }
+inline double rsqrt(double x) { return 1 / std::sqrt(x); }
+
+// ---- the runtime, in memory of the host that only kernels and copies may touch
+
+enum cudaError_t { cudaSuccess, cudaErrorInvalidValue, cudaErrorMemoryAllocation, cudaErrorLaunchFailure };
+enum cudaMemoryType { cudaMemoryTypeUnregistered, cudaMemoryTypeHost, cudaMemoryTypeDevice, cudaMemoryTypeManaged };
+struct cudaPointerAttributes {
+  cudaMemoryType type;
+  int device;
+};
+enum cudaMemcpyKind { cudaMemcpyDefault = 4 };
+using cudaStream_t = struct EmulatedStream*;
+using cudaEvent_t = struct EmulatedEvent*;
+constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaEventDefault = 0;
+
+struct cudaDeviceProp {
+  char name[256];
+  size_t totalGlobalMem;
+  int major, minor, multiProcessorCount, maxThreadsPerMultiProcessor;
+};
+
+cudaError_t cudaGetDeviceCount(int* count);
+cudaError_t cudaSetDevice(int device);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* made, int device);
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* found, const void* address);
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total);
+cudaError_t cudaMalloc(void** block, size_t bytes);
+cudaError_t cudaFree(void* block);
+cudaError_t cudaMallocAsync(void** block, size_t bytes, cudaStream_t stream);
+cudaError_t cudaFreeAsync(void* block, cudaStream_t stream);
+cudaError_t cudaMallocHost(void** block, size_t bytes);
+cudaError_t cudaFreeHost(void* block);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream);
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int priority);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamQuery(cudaStream_t stream);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaEventQuery(cudaEvent_t event);
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to);
+cudaError_t cudaDeviceSynchronize();
+cudaError_t cudaGetLastError();
+const char* cudaGetErrorString(cudaError_t error);
+constexpr cudaError_t cudaErrorNotReady = static_cast<cudaError_t>(600);
+
+namespace emulator {
+// A launch: opens the memory of the device, runs the kernel, closes it again.
+void launch(dim3 grid, dim3 threads, size_t shared, const std::function<void()>& kernel);
+}  // namespace emulator

@@ -1,0 +1,198 @@
+#include "emulator.h"
+
+#include <cstdlib>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "fiber.h"
+
+namespace emulator {
+
+Thread* thread = nullptr;
+Block block;
+
+namespace {
+
+// Where threads wait until as many as are expected have come.
+struct Barrier {
+  int arrived = 0;
+  std::vector<struct Fiber*> waiting;
+};
+
+// An exchange among the lanes of one mask. Two sets of numbers: a lane that is already in the next round does not
+// disturb one that still reads.
+struct Exchange {
+  unsigned mask;
+  Barrier barrier;
+  int round = 0;
+  uint64_t values[2][kWarp];
+};
+
+struct Fiber {
+  Context context;
+  std::unique_ptr<char[]> stack;
+  Thread thread;
+  bool busy = false;  // in the middle of a thread
+};
+
+struct Warp {
+  std::vector<std::unique_ptr<Exchange>> exchanges;
+};
+
+Context scheduler;
+std::vector<std::unique_ptr<Fiber>> fibers;
+std::vector<Fiber*> idle, ready;
+Fiber* running = nullptr;
+const std::function<void()>* kernel = nullptr;
+std::vector<int> order;  // of the threads that have not begun
+int live = 0;            // threads that have not ended
+Barrier everyone;
+std::vector<Warp> warps;
+
+uint64_t random_state = 0x9E3779B97F4A7C15u;
+unsigned draw(unsigned n) {
+  random_state ^= random_state << 13;
+  random_state ^= random_state >> 7;
+  random_state ^= random_state << 17;
+  return static_cast<unsigned>((random_state >> 32) % n);
+}
+
+template <class T>
+void mix(std::vector<T>& list) {
+  for (size_t i = list.size(); i > 1; --i) std::swap(list[i - 1], list[draw(static_cast<unsigned>(i))]);
+}
+
+void open(Barrier& b) {
+  b.arrived = 0;
+  ready.insert(ready.end(), b.waiting.begin(), b.waiting.end());
+  b.waiting.clear();
+}
+
+void wait_at(Barrier& b, int expected) {
+  Fiber* self = running;
+  b.waiting.push_back(self);
+  if (++b.arrived == expected) open(b);
+  self->context.change_to(scheduler);
+  running = self;
+  thread = &self->thread;
+}
+
+// Takes threads that have not begun as long as there are any; a thread that waits keeps its fiber.
+void fiber_main() {
+  for (;;) {
+    Fiber* self = running;
+    while (!order.empty()) {
+      const int rank = order.back();
+      order.pop_back();
+      const dim3 n = block.threads;
+      const auto r = static_cast<unsigned>(rank);
+      self->thread = {{r % n.x, r / n.x % n.y, r / n.x / n.y}, rank};
+      self->busy = true;
+      thread = &self->thread;
+      (*kernel)();
+      --live;  // those that have ended are not waited for
+      if (live > 0 && everyone.arrived == live) open(everyone);
+    }
+    self->busy = false;
+    idle.push_back(self);
+    self->context.change_to(scheduler);
+  }
+}
+
+Fiber* fresh() {
+  if (!idle.empty()) {
+    Fiber* f = idle.back();
+    idle.pop_back();
+    return f;
+  }
+  fibers.push_back(std::make_unique<Fiber>());
+  Fiber* f = fibers.back().get();
+  f->stack.reset(new char[kStack]);
+  f->context.start(f->stack.get(), &fiber_main);
+  return f;
+}
+
+void go(Fiber* f) {
+  running = f;
+  thread = &f->thread;
+  scheduler.change_to(f->context);
+}
+
+// Whether all threads of the block came to their end.
+bool run_block(int threads) {
+  live = threads;
+  for (int i = 0; i < threads; ++i) order.push_back(i);
+  mix(order);
+  everyone = {};
+  const size_t count = static_cast<size_t>((threads + kWarp - 1) / kWarp);
+  if (warps.size() < count) warps.resize(count);
+  while (live > 0) {
+    if (!order.empty()) {
+      go(fresh());
+    } else if (!ready.empty()) {
+      std::swap(ready[draw(static_cast<unsigned>(ready.size()))], ready.back());
+      Fiber* next = ready.back();
+      ready.pop_back();
+      go(next);
+    } else {
+      return false;
+    }
+  }
+  return true;
+}
+
+// After a block that got stuck: its fibers are given up as they are.
+void forget() {
+  fibers.clear();
+  idle.clear();
+  ready.clear();
+  order.clear();
+  warps.clear();
+}
+
+}  // namespace
+
+void block_barrier() { wait_at(everyone, live); }
+
+const uint64_t* exchange(unsigned mask, uint64_t mine) {
+  if (!(mask >> lane() & 1)) std::abort();  // undefined on a device
+  Warp& warp = warps[static_cast<size_t>(thread->rank / kWarp)];
+  Exchange* found = nullptr;
+  for (const auto& e : warp.exchanges)
+    if (e->mask == mask) found = e.get();
+  if (!found) {
+    warp.exchanges.push_back(std::make_unique<Exchange>());
+    found = warp.exchanges.back().get();
+    found->mask = mask;
+  }
+  uint64_t* values = found->values[found->round & 1];
+  values[lane()] = mine;
+  const int expected = __builtin_popcount(mask);
+  if (found->barrier.arrived + 1 == expected) ++found->round;
+  wait_at(found->barrier, expected);
+  return values;
+}
+
+const char* run(dim3 grid, dim3 threads, size_t shared, const std::function<void()>& f) {
+  const int count = static_cast<int>(threads.x * threads.y * threads.z);
+  if (count < 1 || count > 1024 || grid.x < 1 || grid.y < 1 || grid.y > 65535 || grid.z < 1 || grid.z > 65535)
+    return "invalid configuration argument";
+  if (shared > (size_t{227} << 10)) return "too much shared memory";
+  std::vector<char> memory(shared + 128);
+  void* aligned = reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(memory.data()) + 127) / 128 * 128);
+  std::vector<unsigned> blocks(size_t{grid.x} * grid.y * grid.z);
+  for (size_t i = 0; i < blocks.size(); ++i) blocks[i] = static_cast<unsigned>(i);
+  mix(blocks);
+  kernel = &f;
+  for (const unsigned b : blocks) {
+    std::memset(memory.data(), 0xff, memory.size());  // what no thread wrote is NaN
+    block = {{b % grid.x, b / grid.x % grid.y, b / grid.x / grid.y}, threads, grid, aligned};
+    if (run_block(count)) continue;
+    forget();
+    return "threads of a block wait for each other in vain";
+  }
+  return nullptr;
+}
+
+}  // namespace emulator

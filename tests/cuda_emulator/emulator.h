@@ -1,0 +1,78 @@
+// The execution model of CUDA on the CPU: grid, block, warp, shared memory, barriers, shuffles, votes and atomics.
+//
+// Every thread of a block is a fiber. It runs until it waits for others, at a barrier or in a warp's exchange; who
+// begins and who goes on next is drawn at random, so that an order that the code does not ask for is not there either.
+// Blocks run one after the other, in random order too. A block whose threads wait for each other in vain ends the
+// launch with an error. Everything runs on the calling thread, one launch at a time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <type_traits>
+
+struct uint3 {
+  unsigned x, y, z;
+};
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned vx = 1, unsigned vy = 1, unsigned vz = 1) : x(vx), y(vy), z(vz) {}
+};
+
+namespace emulator {
+
+constexpr int kWarp = 32;
+
+struct Thread {
+  uint3 index;
+  int rank;  // in the block
+};
+struct Block {
+  uint3 index;
+  dim3 threads, grid;
+  void* shared;  // dynamic shared memory
+};
+
+extern Thread* thread;  // the one that runs
+extern Block block;
+
+// Runs `kernel` for every thread of the grid; what went wrong, or null.
+const char* run(dim3 grid, dim3 threads, size_t shared, const std::function<void()>& kernel);
+
+void block_barrier();
+// Every lane in the mask gives 8 bytes and, once all have, sees those of all: 32 numbers, good until its next exchange.
+const uint64_t* exchange(unsigned mask, uint64_t mine);
+
+inline int lane() { return thread->rank % kWarp; }
+
+template <class T>
+uint64_t packed(T x) {
+  static_assert(sizeof(T) <= 8 && std::is_trivially_copyable_v<T>);
+  uint64_t bits = 0;
+  std::memcpy(&bits, &x, sizeof(T));
+  return bits;
+}
+template <class T>
+T unpacked(uint64_t bits) {
+  T x;
+  std::memcpy(&x, &bits, sizeof(T));
+  return x;
+}
+
+// The value of the lane that `from` gives among `width` neighbours; one's own where there is none.
+template <class T, class From>
+T shuffle(unsigned mask, T x, int width, const From& from) {
+  const int own = lane(), base = own / width * width, source = from(own - base);
+  const uint64_t* all = exchange(mask, packed(x));
+  return source < 0 || source >= width ? x : unpacked<T>(all[base + source]);
+}
+
+template <class T, class F>
+T atomic(T* at, const F& change) {
+  const T before = *at;
+  *at = change(before);
+  return before;
+}
+
+}  // namespace emulator

@@ -1,0 +1,249 @@
+// The runtime's functions. Each of the devices has a piece of one range of addresses, which is closed but while a
+// kernel or a copy runs: what reads device memory on the host by mistake is stopped as it would be on a machine with a
+// GPU. New memory holds NaNs, and every block has a margin on both sides that is looked at when it is given back.
+#include <sys/mman.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "cuda_runtime.h"
+
+struct EmulatedStream {
+  int device;
+};
+struct EmulatedEvent {
+  std::chrono::steady_clock::time_point at;
+};
+
+namespace {
+
+constexpr int kDevices = 2;
+constexpr size_t kMemory = size_t{2} << 30;  // of each device: addresses, of which only those used are real
+constexpr size_t kMargin = 256, kAlign = 256;
+constexpr unsigned char kMark = 0xa5;
+
+thread_local int current = 0;
+thread_local cudaError_t last = cudaSuccess;
+thread_local std::string text;
+
+std::recursive_mutex lock;
+
+cudaError_t fail(cudaError_t error, const char* what) {
+  text = what;
+  return last = error;
+}
+
+struct Memory {
+  char* start = nullptr;
+  size_t used = 0;                // bytes from start on that were ever handed out
+  std::map<char*, size_t> taken;  // blocks and their sizes
+  std::multimap<size_t, char*> idle;
+};
+Memory memories[kDevices];
+int opened = 0;
+
+void protect(int how) {
+  for (const Memory& m : memories)
+    if (m.used) mprotect(m.start, (m.used + 4095) / 4096 * 4096, how);
+}
+
+// Device memory is open while one of these lives.
+class Open {
+ public:
+  Open() : held_(lock) {
+    if (opened++ == 0) protect(PROT_READ | PROT_WRITE);
+  }
+  ~Open() {
+    if (--opened == 0) protect(PROT_NONE);
+  }
+
+ private:
+  std::lock_guard<std::recursive_mutex> held_;
+};
+
+Memory& memory_of(int device) {
+  Memory& m = memories[device];
+  if (!m.start)
+    m.start = static_cast<char*>(mmap(nullptr, kMemory, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  return m;
+}
+
+size_t padded(size_t bytes) { return (bytes + 2 * kMargin + kAlign - 1) / kAlign * kAlign; }
+
+void margins(char* block, size_t bytes) {
+  std::memset(block - kMargin, kMark, kMargin);
+  std::memset(block + bytes, kMark, padded(bytes) - kMargin - bytes);
+}
+
+bool untouched(const char* from, const char* to) {
+  for (; from < to; ++from)
+    if (static_cast<unsigned char>(*from) != kMark) return false;
+  return true;
+}
+
+// A kernel that writes outside its arrays is wrong in a way that no later result need show.
+void check_margins(const char* block, size_t bytes) {
+  if (untouched(block - kMargin, block) && untouched(block + bytes, block + padded(bytes) - kMargin)) return;
+  std::fprintf(stderr, "cuda emulator: a kernel wrote outside a block of %zu bytes\n", bytes);
+  std::abort();
+}
+
+}  // namespace
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = kDevices;
+  return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int device) {
+  if (device < 0 || device >= kDevices) return fail(cudaErrorInvalidValue, "invalid device ordinal");
+  current = device;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* made, int device) {
+  *made = {};
+  std::snprintf(made->name, sizeof(made->name), "emulated device %d", device);
+  made->totalGlobalMem = kMemory;
+  made->major = 8;
+  made->multiProcessorCount = 4;
+  made->maxThreadsPerMultiProcessor = 2048;
+  return cudaSuccess;
+}
+
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* found, const void* address) {
+  const std::lock_guard<std::recursive_mutex> held(lock);
+  *found = {};
+  for (int i = 0; i < kDevices; ++i) {
+    const char* start = memories[i].start;
+    if (start && address >= start && address < start + kMemory) *found = {cudaMemoryTypeDevice, i};
+  }
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  const std::lock_guard<std::recursive_mutex> held(lock);
+  *total = kMemory;
+  *free = kMemory;
+  for (const auto& [block, bytes] : memory_of(current).taken) *free -= padded(bytes);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void** block, size_t bytes) {
+  const std::lock_guard<std::recursive_mutex> held(lock);
+  Memory& m = memory_of(current);
+  if (bytes > kMemory) return fail(cudaErrorMemoryAllocation, "out of memory");
+  const size_t size = padded(bytes);
+  const auto found = m.idle.find(size);
+  char* made = nullptr;
+  if (found != m.idle.end()) {
+    made = found->second;
+    m.idle.erase(found);
+  } else {
+    if (m.used + size > kMemory) return fail(cudaErrorMemoryAllocation, "out of memory");
+    made = m.start + m.used + kMargin;
+    m.used += size;
+  }
+  m.taken[made] = bytes;
+  const Open open;
+  if (opened == 1) protect(PROT_READ | PROT_WRITE);  // the memory that is new
+  std::memset(made, 0xff, bytes);
+  margins(made, bytes);
+  *block = made;
+  return cudaSuccess;
+}
+
+cudaError_t cudaFree(void* block) {
+  if (!block) return cudaSuccess;
+  const Open open;
+  for (Memory& m : memories) {
+    const auto found = m.taken.find(static_cast<char*>(block));
+    if (found == m.taken.end()) continue;
+    check_margins(found->first, found->second);
+    m.idle.emplace(padded(found->second), found->first);
+    m.taken.erase(found);
+    return cudaSuccess;
+  }
+  return fail(cudaErrorInvalidValue, "invalid argument");
+}
+
+cudaError_t cudaMallocAsync(void** block, size_t bytes, cudaStream_t) { return cudaMalloc(block, bytes); }
+cudaError_t cudaFreeAsync(void* block, cudaStream_t) { return cudaFree(block); }
+
+cudaError_t cudaMallocHost(void** block, size_t bytes) {
+  *block = std::malloc(bytes ? bytes : 1);
+  return *block ? cudaSuccess : fail(cudaErrorMemoryAllocation, "out of memory");
+}
+
+cudaError_t cudaFreeHost(void* block) {
+  std::free(block);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+  const Open open;
+  std::memmove(to, from, bytes);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
+  const Open open;
+  std::memset(to, value, bytes);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned, int) {
+  *stream = new EmulatedStream{current};
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamQuery(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = new EmulatedEvent{};
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+  event->at = std::chrono::steady_clock::now();
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }
+
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
+  *milliseconds = std::chrono::duration<float, std::milli>(to->at - from->at).count();
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+
+cudaError_t cudaGetLastError() {
+  const cudaError_t error = last;
+  last = cudaSuccess;
+  return error;
+}
+
+const char* cudaGetErrorString(cudaError_t error) { return error == cudaSuccess ? "no error" : text.c_str(); }
+
+namespace emulator {
+
+void launch(dim3 grid, dim3 threads, size_t shared, const std::function<void()>& kernel) {
+  const Open open;
+  if (const char* wrong = run(grid, threads, shared, kernel)) fail(cudaErrorLaunchFailure, wrong);
+}
+
+}  // namespace emulator

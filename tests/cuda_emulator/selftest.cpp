@@ -1,0 +1,78 @@
+// Kernels that are right and kernels that are wrong: the emulator must tell them apart. Only tests call these.
+#include <string>
+
+#include "cuda_runtime.h"
+
+namespace {
+
+constexpr int kThreads = 128;
+
+// The sum of first .. first + 127 by halves in shared memory; without barriers it depends on the order of the threads.
+void tree_sum(int* y, int first, bool barriers) {
+  __shared__ int part[kThreads];
+  const auto t = threadIdx.x;
+  part[t] = first + static_cast<int>(t);
+  if (barriers) __syncthreads();
+  for (unsigned half = kThreads / 2; half > 0; half /= 2) {
+    if (t < half) part[t] += part[t + half];
+    if (barriers) __syncthreads();
+  }
+  if (t == 0) *y = part[0];
+}
+
+void warp_words(int* y) {
+  const int lane = static_cast<int>(threadIdx.x) % warpSize;
+  const int up = __shfl_up_sync(~0u, lane, 1), other = __shfl_xor_sync(~0u, lane, 16),
+            first = __shfl_sync(~0u, lane, 5);
+  const int inner = __shfl_down_sync(~0u, lane, 2, 8);
+  const unsigned votes = __ballot_sync(~0u, lane % 3 == 0);
+  const bool good = up == (lane ? lane - 1 : 0) && other == (lane ^ 16) && first == 5 &&
+                    inner == (lane % 8 < 6 ? lane + 2 : lane) && votes == 0x49249249u;
+  if (!good) atomicAdd(y, 1);
+}
+
+void stuck(int* y) {
+  if (threadIdx.x % 2) return;
+  *y = __shfl_sync(~0u, 1, 0);  // half of the lanes that it names never come
+}
+
+template <class F>
+int run(const F& kernel, int* y) {
+  emulator::launch(2, kThreads, 0, [&] { kernel(y); });
+  return cudaGetLastError();
+}
+
+int value_of(const int* y) {
+  int x = 0;
+  cudaMemcpyAsync(&x, y, sizeof(x), cudaMemcpyDefault, nullptr);
+  return x;
+}
+
+}  // namespace
+
+// What a check found; see tests/cuda/test_emulator.py.
+extern "C" __attribute__((visibility("default"))) int emulator_selftest(const char* check) {
+  const std::string name = check;
+  void* block = nullptr;
+  cudaMalloc(&block, sizeof(int));
+  int* y = static_cast<int*>(block);
+  int found = 0;
+  if (name == "fresh memory") return value_of(y);
+  if (name == "host") return *y;
+  cudaMemsetAsync(y, 0, sizeof(int), nullptr);
+  if (name == "with barriers" || name == "without barriers") {
+    for (int i = 0; i < 20; ++i) {
+      run([&](int* to) { tree_sum(to, i, name == "with barriers"); }, y);
+      found += value_of(y) != kThreads * i + kThreads * (kThreads - 1) / 2;
+    }
+  } else if (name == "warp") {
+    run(warp_words, y);
+    found = value_of(y);
+  } else if (name == "stuck") {
+    found = run(stuck, y) + 1000 * run(warp_words, y);
+  } else if (name == "outside") {
+    run([](int* to) { to[1] = 7; }, y);
+  }
+  cudaFree(block);
+  return found;
+}
