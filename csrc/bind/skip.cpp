@@ -1,5 +1,6 @@
 // What a recording has besides launches: checks and choices by values, parts that a replay leaves out, and work that is
 // not recorded.
+#include "bind/device.h"
 #include "bind/guard.h"
 #include "runtime/plan.h"
 
@@ -56,7 +57,8 @@ const bool* one_flag(const char* op, const Array& flag) {
 
 // Raises ArgumentError, or BoundsError, unless the flag is true, now and in every replay.
 void require(const Array& flag, const std::string& message, bool bounds) {
-  check("require", [found = one_flag("require", flag), text = kept_text(message.c_str()), bounds] {
+  const Array read = on_host(flag);
+  check("require", [found = one_flag("require", read), text = kept_text(message.c_str()), bounds] {
     if (*found) return;
     if (bounds) fail<BoundsError>(text);
     fail<ValueError>(text);
@@ -65,8 +67,9 @@ void require(const Array& flag, const std::string& message, bool bounds) {
 
 // The flag, for a choice between ways to compute the same: a replay raises CaptureError where it is another one.
 bool decided(const Array& flag) {
-  const bool now = *one_flag("decided", flag);
-  check("decided", [found = flag.view().as<bool>(), now] {
+  const Array read = on_host(flag);
+  const bool now = *one_flag("decided", read);
+  check("decided", [found = read.view().as<bool>(), now] {
     if (*found != now) fail<CaptureError>("a choice by values came out otherwise than when it was recorded");
   });
   return now;
