@@ -55,14 +55,12 @@ def reason() -> str:
 
 def _index(given: Any) -> int:
     """The number of a device that is given by number, name or pydl.device; the current one where nothing is said."""
-    if given is None:
+    if given is None or (isinstance(given, int) and given < 0):
         return _C.cuda_device()
-    if isinstance(given, int) and not isinstance(given, bool):
-        return _C.device(f"cuda:{given}").index if given >= 0 else _C.cuda_device()
-    where = _C.device(given)
+    where = _C.device(f"cuda:{given}" if isinstance(given, int) else given)
     if where.type != "cuda":
         raise ArgumentError(f"cuda: expected a CUDA device, got '{where}'")
-    return int(where.index)
+    return int(str(where).removeprefix("cuda:"))
 
 
 def current_device() -> int:
