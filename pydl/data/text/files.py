@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import secrets
 from typing import Any
 
 from pydl.errors import FileFormatError
+from pydl.serialize.files import replacing
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """Replaces path by content once that is safely on disk. Text is escaped to ASCII: any string can be written."""
-    target = os.path.realpath(path)
-    temporary = f"{target}.{secrets.token_hex(8)}.tmp"
-    try:
-        with open(temporary, "x", encoding="ascii") as file:
-            json.dump(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    with replacing(path) as file:
+        file.write(json.dumps(content).encode("ascii"))
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
