@@ -6,7 +6,7 @@ Measured over seeds 0-2: 89.94 to 90.15 %. One hidden layer of 256 units gives 8
 from dataclasses import dataclass
 
 from pydl.data import FashionMNIST
-from pydl.recipes.core.mlp_images import train_and_test
+from pydl.recipes.core.mlp_images import ImageSettings, train_and_test
 from pydl.recipes.recipe import Recipe, Report, setting
 
 RECIPE = Recipe(
@@ -19,17 +19,10 @@ RECIPE = Recipe(
 
 
 @dataclass
-class Settings:
+class Settings(ImageSettings):
     """What can be set on the command line."""
 
-    hidden: tuple[int, ...] = setting((512, 512), "sizes of the hidden layers", least=1)
     epochs: int = setting(10, "passes over the training part", least=1)
-    batch: int = setting(128, "examples in a step", least=1)
-    lr: float = setting(1e-3, "first step size of AdamW")
-    dropout: float = setting(0.2, "probability of dropping a hidden unit", most=1)
-    smoothing: float = setting(0.1, "share of the target that is spread over all classes", most=1)
-    noise: float = setting(0.0, "deviation of the noise added to the normalised pixels in training")
-    seed: int = setting(0, "of weights, order, dropout and noise")
 
 
 def run(settings: Settings, report: Report) -> None:

@@ -1,12 +1,13 @@
 """What the three image recipes share: an MLP trained by AdamW on all pixels, measured on the test part."""
 
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pydl import manual_seed, nn, no_grad, optim, randn
 from pydl.data import DataLoader, TensorDataset
 from pydl.models import MLP
 from pydl.nn import functional as F
-from pydl.recipes.recipe import Report
+from pydl.recipes.recipe import Report, setting
 from pydl.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -17,17 +18,18 @@ __all__ = ["ImageSettings", "accuracy", "train_and_test"]
 Pair = tuple[Tensor, Tensor]
 
 
-class ImageSettings(Protocol):
-    """The settings that the loop reads."""
+@dataclass
+class ImageSettings:
+    """What can be set on the command line; as it is for the two data sets of 28x28 images."""
 
-    hidden: tuple[int, ...]
-    epochs: int
-    batch: int
-    lr: float
-    dropout: float
-    smoothing: float
-    noise: float
-    seed: int
+    hidden: tuple[int, ...] = setting((512, 512), "sizes of the hidden layers", least=1)
+    epochs: int = setting(5, "passes over the training part", least=1)
+    batch: int = setting(128, "examples in a step", least=1)
+    lr: float = setting(1e-3, "first step size of AdamW")
+    dropout: float = setting(0.2, "probability of dropping a hidden unit", most=1)
+    smoothing: float = setting(0.1, "share of the target that is spread over all classes", most=1)
+    noise: float = setting(0.0, "deviation of the noise added to the normalised pixels in training")
+    seed: int = setting(0, "of weights, order, dropout and noise")
 
 
 def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
