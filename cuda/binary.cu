@@ -256,15 +256,13 @@ void binary(Binary op, View a, View b, View y) {
 #define PYDL_CASE(name) \
   case Binary::name:    \
     return binary_of<Binary::name>(a, b, y);
-      PYDL_CASE(add)
-      PYDL_CASE(sub)
-      PYDL_CASE(mul)
-      PYDL_CASE(pow) PYDL_CASE(maximum) PYDL_CASE(minimum) PYDL_CASE(fmax) PYDL_CASE(fmin) PYDL_CASE(floor_divide)
-          PYDL_CASE(remainder) PYDL_CASE(fmod) PYDL_CASE(heaviside) PYDL_CASE(div) PYDL_CASE(atan2) PYDL_CASE(hypot)
-              PYDL_CASE(copysign) PYDL_CASE(logaddexp) PYDL_CASE(xlogy) PYDL_CASE(xlog1py) PYDL_CASE(relu_grad)
-                  PYDL_CASE(tanh_grad) PYDL_CASE(sigmoid_grad) PYDL_CASE(bitwise_and) PYDL_CASE(bitwise_or)
-                      PYDL_CASE(bitwise_xor) PYDL_CASE(bitwise_left_shift) PYDL_CASE(bitwise_right_shift) PYDL_CASE(gcd)
-                          PYDL_CASE(lcm)
+      // clang-format off
+      PYDL_CASE(add) PYDL_CASE(sub) PYDL_CASE(mul) PYDL_CASE(pow) PYDL_CASE(maximum) PYDL_CASE(minimum) PYDL_CASE(fmax)
+      PYDL_CASE(fmin) PYDL_CASE(floor_divide) PYDL_CASE(remainder) PYDL_CASE(fmod) PYDL_CASE(heaviside) PYDL_CASE(div)
+      PYDL_CASE(atan2) PYDL_CASE(hypot) PYDL_CASE(copysign) PYDL_CASE(logaddexp) PYDL_CASE(xlogy) PYDL_CASE(xlog1py)
+      PYDL_CASE(relu_grad) PYDL_CASE(tanh_grad) PYDL_CASE(sigmoid_grad) PYDL_CASE(bitwise_and) PYDL_CASE(bitwise_or)
+      PYDL_CASE(bitwise_xor) PYDL_CASE(bitwise_left_shift) PYDL_CASE(bitwise_right_shift) PYDL_CASE(gcd) PYDL_CASE(lcm)
+      // clang-format on
 #undef PYDL_CASE
   }
 }
