@@ -130,7 +130,8 @@ Array search(const Array& edges, const Array& x, bool right, bool narrow, const 
   if (x.numel() == 0) return y;
   const Shape shape{rows, x.numel() / rows};
   const Array from = reshape(contiguous(x), shape), lines = reshape(contiguous(edges), {rows, m});
-  const std::optional<Array> places = order ? std::optional<Array>(contiguous(*order)) : std::nullopt;
+  std::optional<Array> places;
+  if (order) places = contiguous(*order);
   run<&SortKernels::search>(8 * x.numel(), x.device(), lines.view(), maybe(places), from.view(),
                             y.as_strided(shape, dense_strides(shape)).view(), right);
   return y;
