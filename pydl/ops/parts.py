@@ -1,10 +1,11 @@
 """Tensors taken apart along an axis: views of their parts."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from operator import index
 from typing import Any
 
-from pydl.errors import ArgumentError, ShapeError
+from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.ops.shape import narrow, select, wrap
 from pydl.tensor import Tensor
 
@@ -58,7 +59,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
         raise ShapeError("tensor_split: a tensor without axes has no parts")
     at = wrap(dim, input.ndim, "tensor_split")
     size = input.shape[at]
-    given = indices_or_sections.tolist() if isinstance(indices_or_sections, Tensor) else indices_or_sections
+    given = _whole("tensor_split", indices_or_sections)
     if isinstance(given, int):
         if given < 1:
             raise ArgumentError(f"tensor_split: expected at least one section, got {given}")
@@ -72,7 +73,17 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     return tuple(narrow(input, at, a, max(b - a, 0)) for a, b in itertools.pairwise(cuts))
 
 
-def _split_along(op: str, x: Tensor, parts: Any, dim: int, least: int) -> tuple[Tensor, ...]:
+def _whole(op: str, given: Any) -> int | list[int]:
+    """A number, or numbers, of a tensor or of Python. Raises: DtypeError."""
+    plain = given.tolist() if isinstance(given, Tensor) else given
+    try:
+        return [index(v) for v in plain] if isinstance(plain, Iterable) else index(plain)
+    except TypeError:
+        raise DtypeError(f"{op}: expected an integer or integers, got {given!r}") from None
+
+
+def _split_along(op: str, x: Tensor, given: Any, dim: int, least: int) -> tuple[Tensor, ...]:
+    parts = _whole(op, given)
     if x.ndim < least:
         raise ShapeError(f"{op}: expected at least {least} axes, got shape {x.shape}")
     if isinstance(parts, int) and (parts < 1 or x.shape[dim] % parts):

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 from pydl import _C
 from pydl.autograd.op import Op
@@ -170,6 +170,8 @@ def randint(
         low = given.pop()
     if given or high is None or size is None:
         raise ArgumentError(f"randint: expected ([low,] high, size), got {len(args)} arguments")
+    if not isinstance(low, SupportsIndex) or not isinstance(high, SupportsIndex):
+        raise DtypeError(f"randint: expected integers low and high, got {low!r} and {high!r}")
     return Tensor(_C.randint(low, high, _state(generator), sizes_of((size,)), dtype, as_device(device)))
 
 

@@ -296,7 +296,8 @@ def polygamma(n: int, input: Tensor) -> Tensor:
     if n == 0:
         return digamma(input)
     sign_ = 1.0 if n % 2 else -1.0
-    return zeta(float(n + 1), expect_tensor(input, "polygamma")) * (sign_ * math.gamma(n + 1))
+    factorial = math.gamma(n + 1) if n < 171 else math.inf
+    return zeta(float(n + 1), expect_tensor(input, "polygamma")) * (sign_ * factorial)
 
 
 def zeta(input: Operand, other: Operand) -> Tensor:

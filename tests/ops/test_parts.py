@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import pytest
 from checks import RowChecks
 from registry import move, via
 
+import pydl
 from pydl import ops
-from pydl.errors import ArgumentError, ShapeError
+from pydl.errors import ArgumentError, DtypeError, ShapeError
 
 
 def splits(name: str, **options: Any) -> Any:
@@ -67,3 +69,10 @@ ROWS = [
 
 class TestRows(RowChecks):
     """Every row."""
+
+
+@pytest.mark.parametrize("given", [None, 1.5, [1, None], [[1]], pydl.tensor(2.0), pydl.tensor([[1, 2]])])
+@pytest.mark.parametrize("name", ["tensor_split", "vsplit"])
+def test_places_that_are_none(name: str, given: object) -> None:
+    with pytest.raises(DtypeError, match=f"{name}: expected an integer or integers, got"):
+        getattr(ops, name)(pydl.ones(4, 2), given)

@@ -186,6 +186,8 @@ def test_dropout_differentiates_twice() -> None:
         (lambda: ops.rand(-1), ShapeError, "has a negative size"),
         (lambda: ops.rand(3, dtype=pydl.int64), DtypeError, "expected a floating dtype, got int64"),
         (lambda: ops.randint(5, 5, (3,)), ArgumentError, "randint: high must be larger than low"),
+        (lambda: ops.randint([], (3,)), DtypeError, "randint: expected integers low and high, got 0 and []"),
+        (lambda: ops.randint(0.5, 3, (3,)), DtypeError, "randint: expected integers low and high, got 0.5 and 3"),
         (lambda: ops.randint(5), ArgumentError, "randint: expected ([low,] high, size), got 1 arguments"),
         (lambda: ops.randperm(-1), ArgumentError, "randperm: n must not be negative"),
         (lambda: ops.normal(0.0, 1.0), ArgumentError, "normal: give size"),

@@ -114,6 +114,11 @@ def test_polygamma_left_of_zero() -> None:
     assert np.isfinite(ops.polygamma(1, pydl.tensor([-1e9 - 0.5], dtype=pydl.float64)).item())
 
 
+def test_polygamma_of_orders_whose_factorial_is_no_number() -> None:
+    assert ops.polygamma(170, pydl.tensor(2.0, dtype=pydl.float64)).isfinite().item()
+    assert ops.polygamma(171, pydl.tensor(0.5, dtype=pydl.float64)).item() == np.inf
+
+
 def test_zeta_edges() -> None:
     s = np.array([2.0, 2.0, 2.0, 1.0, 0.5, 3.0, 2.5, np.nan, 2.0, 50.0])
     q = np.array([0.0, -1.0, -0.5, 2.0, 2.0, -0.5, -0.5, 1.0, np.inf, 1.0])
