@@ -79,7 +79,9 @@ class _Uninitialized:
     def materialize(self, shape: Sequence[int], device: Any = None, dtype: _C.dtype | None = None) -> None:
         """Gives it a shape; its values are not set. From then on it is a plain Parameter or Buffer."""
         kind = Parameter if isinstance(self, Parameter) else Buffer
-        self.array = _C.empty(tuple(shape), self.array.dtype if dtype is None else dtype, as_device(device))  # type: ignore[misc]
+        own = self.array
+        where = own.device if device is None else as_device(device)
+        self.array = _C.empty(tuple(shape), own.dtype if dtype is None else dtype, where)  # type: ignore[misc]
         self.__class__ = kind  # type: ignore[assignment]
 
     @property

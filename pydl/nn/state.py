@@ -200,7 +200,6 @@ def convert(module: "Module", dtype: _C.dtype | None, device: _C.device | None) 
         return a if dtype is None or not a.is_floating else _C.cast(a, dtype)
 
     for t in [*module.parameters(), *module.buffers()]:
-        if not is_uninitialized(t):
-            t.array = changed(t.array)
+        t.array = changed(t.array)
         if t.grad is not None:
             t.grad = Tensor(changed(t.grad.array))
