@@ -126,7 +126,6 @@ struct Dropout {
   }
 };
 
-inline float host_float(float x) { return x; }
 inline float host_float(f16 x) { return to_float(x); }
 inline float host_float(bf16 x) { return to_float(x); }
 inline void host_put(float x, f16* y) { *y = to_f16(x); }
