@@ -1,12 +1,12 @@
-"""capture: eager == replay bit for bit for whole training steps, what makes a new plan, what is refused, and memory."""
+"""capture: eager == replay bit for bit for whole training steps, what makes a new plan, and what is refused."""
 
 import random
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from recorded import normal
 
 import pydl
 import pydl.nn.functional as F
@@ -30,10 +30,6 @@ OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
     "nadam": lambda p: optim.NAdam(p, 1e-2),
     "radam": lambda p: optim.RAdam(p, 1e-2),
 }
-
-
-def normal(*shape: int, seed: int = 0) -> pydl.Tensor:
-    return pydl.tensor(np.random.default_rng(seed).standard_normal(shape).astype(np.float32))
 
 
 def mlp() -> nn.Module:
@@ -349,62 +345,6 @@ def test_options_and_state_of_an_optimizer_may_change() -> None:
             run(normal(3, seed=i))
         results.append((w.detach().numpy().tobytes(), opt.state[w]["step"].item()))
     assert results[0] == results[1]
-
-
-def test_flat_memory() -> None:
-    model = mlp()
-    opt = optim.Adam(model.parameters())
-
-    @pydl.capture
-    def step(x: pydl.Tensor) -> pydl.Tensor:
-        opt.zero_grad()
-        loss = model(x).square().mean()
-        loss.backward()
-        opt.step()
-        return loss
-
-    x = normal(8, 4)
-    for _ in range(5):
-        step(x)
-    before = pydl.memory_stats()["active"]
-    for _ in range(2000):
-        step(x)
-    assert pydl.memory_stats()["active"] == before
-    (plan,) = step.plans
-    assert plan.plan.bytes < plan.plan.asked
-
-
-def test_memory_is_given_back() -> None:
-    model = nn.Linear(64, 64)
-    model(pydl.ones(64, 64))
-    before = pydl.memory_stats()["active"]
-    run = pydl.capture(lambda x: model(x))
-    for _ in range(3):
-        run(pydl.ones(64, 64))
-    assert pydl.memory_stats()["active"] > before
-    del run
-    assert pydl.memory_stats()["active"] == before
-
-
-def test_threads_with_plans_of_their_own_and_one_plan_for_all() -> None:
-    shared = pydl.capture(lambda x: (x * 2 + 1).tanh().sum())
-    wrong: list[Any] = []
-
-    def work(number: int) -> None:
-        own = pydl.capture(lambda x: (x @ x.t()).sum() + number)
-        for i in range(100):
-            x = normal(6, 6, seed=i + number)
-            if own(x).item() != ((x @ x.t()).sum() + number).item():
-                wrong.append(("own", number, i))
-            if shared(x).item() != (x * 2 + 1).tanh().sum().item():
-                wrong.append(("shared", number, i))
-
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    assert not wrong
 
 
 def test_captured_functions_inside_others_and_methods() -> None:

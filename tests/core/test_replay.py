@@ -1,33 +1,16 @@
-"""Replays of everyday functions: what is watched, the context form, embeddings, loss scaling, all layers, memory."""
+"""Replays of everyday functions: what is watched, the context form, embeddings, loss scaling."""
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from recorded import bits, integers, normal
 
 import pydl
 import pydl.nn.functional as F
 from pydl import amp, nn, ops, optim
 from pydl.errors import ArgumentError, BoundsError, CaptureError
-
-Build = Callable[[], Any]
-
-
-def normal(*shape: int, seed: int = 0) -> pydl.Tensor:
-    return pydl.tensor(np.random.default_rng(seed).standard_normal(shape).astype(np.float32))
-
-
-def integers(high: int, *shape: int, seed: int = 0) -> pydl.Tensor:
-    return pydl.tensor(np.random.default_rng(seed).integers(0, high, shape))
-
-
-def bits(tree: Any) -> Any:
-    if isinstance(tree, pydl.Tensor):
-        return tree.detach().contiguous().numpy().tobytes()
-    return [bits(x) for x in tree] if isinstance(tree, (tuple, list)) else tree
-
 
 # ---------------------------------------------------------------- what is watched
 
@@ -345,159 +328,3 @@ def test_batch_norm_of_all_batches() -> None:
     np.testing.assert_allclose(layers[0].running_mean.numpy(), np.mean([s.mean(0) for s in seen], 0), atol=1e-6)
     np.testing.assert_allclose(layers[0].running_var.numpy(), np.mean([s.var(0, ddof=1) for s in seen], 0), rtol=1e-5)
     assert bits(layers[0].running_var) == bits(layers[1].running_var)
-
-
-# ---------------------------------------------------------------- all layers
-
-
-LAYERS: dict[str, tuple[Build, tuple[Any, ...]]] = {
-    "Linear": (lambda: nn.Linear(4, 3), ((5, 4),)),
-    "Bilinear": (lambda: nn.Bilinear(4, 3, 2), ((5, 4), (5, 3))),
-    "Conv1d": (lambda: nn.Conv1d(2, 3, 3, padding=1), ((2, 2, 7),)),
-    "Conv2d": (lambda: nn.Conv2d(2, 4, 3, stride=2, groups=2, padding_mode="reflect", padding=1), ((2, 2, 7, 6),)),
-    "Conv3d": (lambda: nn.Conv3d(1, 2, 2), ((1, 1, 4, 4, 4),)),
-    "ConvTranspose2d": (lambda: nn.ConvTranspose2d(2, 3, 3, stride=2), ((2, 2, 4, 4),)),
-    "BatchNorm1d": (lambda: nn.BatchNorm1d(4), ((6, 4),)),
-    "BatchNorm2d": (lambda: nn.BatchNorm2d(3), ((4, 3, 5, 5),)),
-    "InstanceNorm2d": (lambda: nn.InstanceNorm2d(3, affine=True, track_running_stats=True), ((4, 3, 5, 5),)),
-    "LayerNorm": (lambda: nn.LayerNorm(6), ((3, 6),)),
-    "RMSNorm": (lambda: nn.RMSNorm(6), ((3, 6),)),
-    "GroupNorm": (lambda: nn.GroupNorm(2, 4), ((3, 4, 5),)),
-    "LocalResponseNorm": (lambda: nn.LocalResponseNorm(2), ((2, 4, 3, 3),)),
-    "Dropout": (lambda: nn.Dropout(0.4), ((7, 9),)),
-    "Dropout2d": (lambda: nn.Dropout2d(0.4), ((4, 5, 3, 3),)),
-    "AlphaDropout": (lambda: nn.AlphaDropout(0.3), ((7, 9),)),
-    "MaxPool2d": (lambda: nn.MaxPool2d(2), ((2, 3, 6, 6),)),
-    "AvgPool2d": (lambda: nn.AvgPool2d(3, 2, 1), ((2, 3, 6, 6),)),
-    "AdaptiveAvgPool2d": (lambda: nn.AdaptiveAvgPool2d((2, 3)), ((2, 3, 5, 7),)),
-    "Upsample": (lambda: nn.Upsample(scale_factor=2, mode="bilinear"), ((1, 2, 3, 4),)),
-    "PixelShuffle": (lambda: nn.PixelShuffle(2), ((1, 8, 3, 3),)),
-    "Fold": (lambda: nn.Fold((4, 5), (2, 2)), ((2, 8, 12),)),
-    "ReflectionPad2d": (lambda: nn.ReflectionPad2d(1), ((1, 2, 3, 4),)),
-    "PReLU": (lambda: nn.PReLU(3), ((2, 3, 4),)),
-    "RReLU": (lambda: nn.RReLU(), ((5, 6),)),
-    "GELU": (lambda: nn.GELU(), ((5, 6),)),
-    "Softmax": (lambda: nn.Softmax(-1), ((5, 6),)),
-    "GLU": (lambda: nn.GLU(), ((5, 6),)),
-    "RNN": (lambda: nn.RNN(3, 4, 2, dropout=0.3), ((5, 2, 3), (2, 2, 4))),
-    "GRU": (lambda: nn.GRU(3, 4, bidirectional=True), ((5, 2, 3), (2, 2, 4))),
-    "LSTM": (lambda: nn.LSTM(3, 4, 2, batch_first=True), ((2, 5, 3),)),
-    "LSTMCell": (lambda: nn.LSTMCell(3, 4), ((2, 3),)),
-    "GRUCell": (lambda: nn.GRUCell(3, 4), ((2, 3), (2, 4))),
-    "MultiheadAttention": (lambda: nn.MultiheadAttention(8, 2, dropout=0.1, batch_first=True), ((2, 5, 8),) * 3),
-    "TransformerEncoderLayer": (lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), ((2, 5, 8),)),
-    "TransformerDecoderLayer": (lambda: nn.TransformerDecoderLayer(8, 2, 16), ((5, 2, 8), (4, 2, 8))),
-    "CosineSimilarity": (lambda: nn.CosineSimilarity(), ((3, 4), (3, 4))),
-    "PairwiseDistance": (lambda: nn.PairwiseDistance(), ((3, 4), (3, 4))),
-    "MSELoss": (lambda: nn.MSELoss(), ((3, 4), (3, 4))),
-    "SmoothL1Loss": (lambda: nn.SmoothL1Loss(), ((3, 4), (3, 4))),
-    "BCEWithLogitsLoss": (lambda: nn.BCEWithLogitsLoss(), ((3, 4), (3, 4))),
-    "KLDivLoss": (lambda: nn.KLDivLoss(reduction="batchmean"), ((3, 4), (3, 4))),
-    "TripletMarginLoss": (lambda: nn.TripletMarginLoss(), ((3, 4),) * 3),
-    "GaussianNLLLoss": (lambda: nn.GaussianNLLLoss(), ((3, 4), (3, 4), "positive")),
-    "CrossEntropyLoss": (lambda: nn.CrossEntropyLoss(label_smoothing=0.1), ((6, 4), "classes")),
-    "NLLLoss": (lambda: nn.NLLLoss(), ((6, 4), "classes")),
-    "MultiMarginLoss": (lambda: nn.MultiMarginLoss(), ((6, 4), "classes")),
-    "Embedding": (lambda: nn.Embedding(4, 5), ("classes",)),
-    "EmbeddingBag": (lambda: nn.EmbeddingBag(4, 5, mode="sum"), ("bags",)),
-}
-
-
-def drawn(kind: Any, seed: int) -> pydl.Tensor:
-    if kind == "classes":
-        return integers(4, 6, seed=seed)
-    if kind == "bags":
-        return integers(4, 3, 2, seed=seed)
-    return normal(3, 4, seed=seed).abs() + 0.1 if kind == "positive" else normal(*kind, seed=seed)
-
-
-def tensors(made: Any) -> list[pydl.Tensor]:
-    if isinstance(made, pydl.Tensor):
-        return [made]
-    return [t for x in made for t in tensors(x)] if isinstance(made, (tuple, list)) else []
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_layers(name: str) -> None:
-    """Outputs, gradients and running statistics of a layer in training, as without capture."""
-    build, kinds = LAYERS[name]
-    pydl.manual_seed(0)
-    eager = build()
-    twin = build()
-    twin.load_state_dict(eager.state_dict())
-
-    def slopes(model: Any) -> Callable[..., Any]:
-        def run(*xs: pydl.Tensor) -> Any:
-            model.zero_grad()
-            made = tensors(model(*xs))
-            total = sum(((y * y).sum() for y in made), pydl.zeros(()))
-            if total.requires_grad:
-                total.backward()
-            return made, [p.grad for p in model.parameters() if p.grad is not None]
-
-        return run
-
-    plain, captured = slopes(eager), pydl.capture(slopes(twin))
-    for seed in range(4):
-        xs = [drawn(kind, seed + 10 * i) for i, kind in enumerate(kinds)]
-        made = []
-        for run in (plain, captured):
-            pydl.manual_seed(seed)
-            made.append(bits(run(*xs)))
-        assert made[0] == made[1]
-    assert len(captured.plans) == 1
-    assert bits(list(eager.buffers())) == bits(list(twin.buffers()))
-
-
-# ---------------------------------------------------------------- memory and threads
-
-
-@pytest.mark.slow
-def test_ten_thousand_replays() -> None:
-    model = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Dropout(0.1), nn.Linear(16, 2))
-    opt = optim.Adam(model.parameters())
-
-    @pydl.capture
-    def step(x: pydl.Tensor) -> Any:
-        opt.zero_grad()
-        y = model(x)
-        loss = y.square().mean()
-        loss.backward()
-        opt.step()
-        return loss, {"y": y}
-
-    x = normal(8, 4)
-    for _ in range(5):
-        step(x)
-    before = pydl.memory_stats()["active"]
-    for _ in range(10_000):
-        step(x)
-    assert pydl.memory_stats()["active"] == before
-    assert opt.state[model[0].weight]["step"].item() == 10_005
-
-
-def test_threads_with_training_steps_of_their_own() -> None:
-    def train(captured: bool, made: dict[int, Any], number: int) -> None:
-        w = pydl.full((8,), 1.0 + number, requires_grad=True)
-        opt = optim.Adam([w], 0.1)
-
-        def step(x: pydl.Tensor) -> None:
-            opt.zero_grad()
-            (w * x).square().sum().backward()
-            opt.step()
-
-        run = pydl.capture(step) if captured else step
-        for i in range(60):
-            run(normal(8, seed=i + number))
-        made[number] = bits(w)
-
-    together: dict[int, Any] = {}
-    threads = [threading.Thread(target=train, args=(True, together, n)) for n in range(4)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    alone: dict[int, Any] = {}
-    for n in range(4):
-        train(False, alone, n)
-    assert together == alone
