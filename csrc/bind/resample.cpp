@@ -65,10 +65,20 @@ Array resample(const Array& x, const std::vector<Array>& places, const std::vect
   return y;
 }
 
+int64_t times(const char* op, int64_t a, int64_t b) {
+  int64_t product;
+  if (__builtin_mul_overflow(a, b, &product)) fail<ShapeError>(op, ": ", a, " times ", b, " elements are too many");
+  return product;
+}
+
 FoldAxis fold_axis(const char* op, int64_t n, int64_t size, int64_t dilation, int64_t pad, int64_t stride) {
+  constexpr int64_t most = int64_t{1} << 29;  // of each, so that their sums and products are numbers
   if (size < 1 || dilation < 1 || stride < 1 || pad < 0)
     fail<ValueError>(op, ": kernel_size, dilation and stride must be positive and padding not negative, got ", size,
                      ", ", dilation, ", ", stride, " and ", pad);
+  if (n < 0 || n > most * most || size > most || dilation > most || stride > most || pad > most)
+    fail<ShapeError>(op, ": an axis of ", n, ", kernel_size ", size, ", dilation ", dilation, ", stride ", stride,
+                     " and padding ", pad, ": expected none negative, and at most ", most);
   const int64_t room = n + 2 * pad - dilation * (size - 1) - 1;
   if (room < 0)
     fail<ShapeError>(op, ": windows of ", size, " with dilation ", dilation, " do not fit an axis of ", n,
@@ -88,8 +98,8 @@ Array unfold(const Array& x, const Shape& size, const Shape& dilation, const Sha
   const Shape s = x.shape();
   const FoldWindow w = fold_window("unfold", {s[2], s[3]}, size, dilation, pad, stride);
   const Array in = contiguous(x);
-  const int64_t places = w.h.size * w.w.size, windows = w.h.out * w.w.out;
-  Array y = Array::empty({s[0], s[1] * places, windows}, x.dtype(), x.device());
+  const int64_t places = w.h.size * w.w.size, windows = times("unfold", w.h.out, w.w.out);
+  Array y = Array::empty({s[0], times("unfold", s[1], places), windows}, x.dtype(), x.device());
   run<&ResampleKernels::unfold>(y.numel(), x.device(), w, planes(in, s[2] * s[3]), planes(y, places * windows));
   return y;
 }
@@ -100,7 +110,7 @@ Array fold(const Array& columns, const Shape& output, const Shape& size, const S
   if (columns.ndim() != 3) fail<ShapeError>("fold: expected (n, c * kernel, windows), got ", columns.shape());
   const Shape s = columns.shape();
   const FoldWindow w = fold_window("fold", output, size, dilation, pad, stride);
-  const int64_t places = w.h.size * w.w.size, windows = w.h.out * w.w.out;
+  const int64_t places = w.h.size * w.w.size, windows = times("fold", w.h.out, w.w.out);
   if (s[1] % places || s[2] != windows)
     fail<ShapeError>("fold: ", s, " does not fit: expected a multiple of ", places, " channels and ", windows,
                      " windows");
