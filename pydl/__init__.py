@@ -15,6 +15,7 @@ from pydl.ops import methods as _methods
 from pydl.ops import *
 from pydl.printing import get_printoptions, set_printoptions
 from pydl.runtime import empty_cache, get_num_threads, memory_stats, reset_peak_memory_stats, set_num_threads
+from pydl.sparse import sparse_coo_tensor  # its methods are attached as it is imported
 from pydl.tensor import Tensor
 from pydl.version import __version__
 
@@ -58,13 +59,15 @@ __all__ = [
     "set_grad_enabled",
     "set_num_threads",
     "set_printoptions",
+    "sparse_coo_tensor",
     "uint8",
 ]
 __all__ += ops.__all__
 
 # What a program may not need, and the module that has it.
 _PACKAGES = """
-    amp data func linalg linear_model models nn optim preprocessing signal sklearn special theory train utils vision xp
+    amp data func linalg linear_model models nn optim preprocessing signal sklearn sparse special theory train utils
+    vision xp
 """
 _LATER = {name: f"pydl.{name}" for name in _PACKAGES.split()} | {
     "autocast": "pydl.amp",

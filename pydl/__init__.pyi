@@ -382,6 +382,8 @@ from pydl.ops.activation import softplus as softplus
 from pydl.ops.piecewise import softshrink as softshrink
 from pydl.ops.activation import softsign as softsign
 from pydl.ops.sort import sort as sort
+from pydl import sparse as sparse
+from pydl.sparse import sparse_coo_tensor as sparse_coo_tensor
 from pydl import special as special
 from pydl.ops.parts import split as split
 from pydl.ops.parts import split_with_sizes as split_with_sizes

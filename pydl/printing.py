@@ -98,6 +98,8 @@ def _numbers(a: _C.Array, options: Options, summed_up: bool) -> str:
 def text_of(x: "Tensor") -> str:
     """What repr gives: the numbers; the shape where they do not show it; dtype, device and place in the graph."""
     a, options = x.detach().to("cpu").array, _current["options"]  # type: ignore[attr-defined]
+    if not isinstance(a, _C.Array):
+        return f"tensor({a!r})"
     summed_up = a.size > options.threshold
     facts = [_numbers(a, options, summed_up) if a.size else "[]"]
     if summed_up or not a.size:

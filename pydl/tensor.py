@@ -92,6 +92,13 @@ class Tensor:
     def data(self, value: "Tensor") -> None:
         self.array = value.array
 
+    @property
+    def is_sparse(self) -> bool:
+        """Whether it holds only some of its rows: see pydl/sparse.py."""
+        from pydl.sparse import Rows
+
+        return isinstance(self.array, Rows)
+
     def dim(self) -> int:
         """The number of axes."""
         return self.array.ndim
@@ -132,13 +139,15 @@ class Tensor:
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers."""
-        a = self.array
+        a = self.to_dense().array  # type: ignore[attr-defined]
         return _C.to_numpy(_C.cast(a, _C.float32) if a.dtype is _C.bfloat16 else a).tolist()
 
     def numpy(self) -> np.ndarray:
         """A NumPy array on the same memory; of a tensor on a CUDA device, on a copy."""
         if self.requires_grad:
             raise AutogradError("numpy: the tensor requires gradients: use .detach().numpy()")
+        if not isinstance(self.array, _C.Array):
+            raise DtypeError(f"numpy: the tensor of shape {self.shape} is not dense: use .to_dense()")
         return _C.to_numpy(self.array)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -159,6 +168,8 @@ class Tensor:
     ) -> Any:
         if self.requires_grad:
             raise BufferError("__dlpack__: the tensor requires gradients: use .detach()")
+        if not isinstance(self.array, _C.Array):
+            raise BufferError("__dlpack__: the tensor is not dense: use .to_dense()")
         own = self.__dlpack_device__()
         if dl_device is not None and tuple(dl_device) != own:
             raise BufferError(f"__dlpack__: expected {self.device} {own}, got {dl_device}")
@@ -274,7 +285,9 @@ class Tensor:
     def __deepcopy__(self, memo: dict[int, Any]) -> "Tensor":
         if self.node is not None:
             raise AutogradError("deepcopy: only leaves can be copied: use .detach().clone()")
-        made = _rebuild(type(self), _C.clone(self.array), self.requires_grad)
+        array = self.array
+        copied = _C.clone(array) if isinstance(array, _C.Array) else array.changed(_C.clone)
+        made = _rebuild(type(self), copied, self.requires_grad)
         memo[id(self)] = made
         if self.grad is not None:
             made.grad = self.grad.__deepcopy__(memo)
@@ -284,6 +297,8 @@ class Tensor:
         if self.node is not None:
             raise AutogradError("pickle: only leaves can be pickled: use .detach()")
         a = self.array
+        if not isinstance(a, _C.Array):  # of rows
+            return _rebuild, (type(self), a, self.requires_grad)
         bits = _C.to_numpy(_C.cast(a, _C.float32) if a.dtype is _C.bfloat16 else a)  # exact: float32 holds bfloat16
         return _unpickle, (type(self), np.ascontiguousarray(bits).reshape(a.shape), a.dtype, self.requires_grad)
 

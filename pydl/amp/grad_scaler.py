@@ -9,6 +9,7 @@ from pydl.autograd.mode import mode
 from pydl.errors import ArgumentError, CaptureError, CheckpointError
 from pydl.optim.numbers import Numbers
 from pydl.optim.optimizer import Optimizer
+from pydl.sparse import numbers_of
 from pydl.tensor import Tensor
 
 
@@ -91,7 +92,7 @@ class GradScaler:
         self._found[id(optimizer)] = found = self._flags.get(id(optimizer)) or self._flags.setdefault(
             id(optimizer), Numbers(1)
         )
-        _C.unscale([g.array for g in gradients], self._numbers.part(0), found.array)
+        _C.unscale([numbers_of(g) for g in gradients], self._numbers.part(0), found.array)
 
     def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
         """optimizer.step(*args, **kwargs) with unscaled gradients, unless one of them is not finite.

@@ -51,6 +51,9 @@ def accumulate(t: Tensor, g: Tensor, create_graph: bool, fresh: bool) -> None:
         t.grad = g if fresh else g.clone()
     else:
         array = g.array
+        if not isinstance(array, _C.Array):  # of rows
+            t.grad = Tensor(array.own())
+            return
         mine = _C.own(array) if fresh else _C.clone(array)
         t.grad = g if mine is array else Tensor(mine)  # type: ignore[arg-type]
 

@@ -202,4 +202,5 @@ def convert(module: "Module", dtype: _C.dtype | None, device: _C.device | None) 
     for t in [*module.parameters(), *module.buffers()]:
         t.array = changed(t.array)
         if t.grad is not None:
-            t.grad = Tensor(changed(t.grad.array))
+            g: Any = t.grad.array
+            t.grad = Tensor(changed(g) if isinstance(g, _C.Array) else g.changed(changed))

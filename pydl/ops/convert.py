@@ -78,7 +78,10 @@ def copy_(input: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
 def write(input: Tensor, value: Tensor, op: str) -> Tensor:
     """Puts value into the memory of input, broadcast and converted. Raises: AutogradError where that cannot be
     recorded."""
-    if mode.enabled and (input.requires_grad or value.requires_grad):
+    array: Any = input.array
+    if not isinstance(array, _C.Array):
+        array.overwrite(value, op)
+    elif mode.enabled and (input.requires_grad or value.requires_grad):
         check_change(input, op)
         _C.copy_into(value.array, input.array, op)
         change(input, Overwritten, value, {})

@@ -29,11 +29,12 @@ from pydl.optim.scipy_minimizer import ScipyMinimizer
 from pydl.optim.sgd import SGD
 from pydl.optim.sgdw import SGDW
 from pydl.optim.sgld import SGLD
+from pydl.optim.sparse_adam import SparseAdam
 from pydl.optim.swa_utils import EMA
 
 __all__ = [
     "ASGD", "EASGD", "EMA", "GD", "LAMB", "LBFGS", "SAM", "SGD", "SGDW", "SGLD", "Adadelta", "Adafactor", "Adagrad",
     "Adam", "AdamW", "Adamax", "EntropySGD", "HogwildResult", "Lion", "Lookahead", "MirrorDescent", "Muon", "NAdam",
-    "Optimizer", "RAdam", "RMSprop", "ReplicaExchangeLangevin", "Rprop", "ScipyMinimizer", "SparseMatrix", "hogwild",
-    "lr_scheduler", "noise", "swa_utils",
+    "Optimizer", "RAdam", "RMSprop", "ReplicaExchangeLangevin", "Rprop", "ScipyMinimizer", "SparseAdam",
+    "SparseMatrix", "hogwild", "lr_scheduler", "noise", "swa_utils",
 ]  # fmt: skip

@@ -4,7 +4,8 @@ from typing import Any, ClassVar
 
 from pydl import _C
 from pydl.optim.fused import FusedOptimizer, Launch
-from pydl.optim.optimizer import Group, Params
+from pydl.optim.optimizer import Group, Params, state_dtype
+from pydl.optim.rows import RowStep
 from pydl.tensor import Tensor
 
 _STEP = 7  # its place among the hyperparameters
@@ -19,6 +20,7 @@ class Adagrad(FusedOptimizer):
         maximize: step along the gradient instead of against it.
         eps_inside: divide by sqrt(G + eps), as some texts write it.
         foreach, fused: accepted for code written for PyTorch; all parameters of a group always step in one launch.
+    A sparse gradient moves its rows alone; with weight decay, which moves all rows, it becomes a dense one.
     Raises: ArgumentError for options outside their range.
     Source: Duchi, Hazan and Singer 2011, Adaptive subgradient methods for online learning and stochastic optimization.
     """
@@ -27,6 +29,7 @@ class Adagrad(FusedOptimizer):
     _slots = ("sum",)
     _hypers = 8
     _scalars: ClassVar[dict[str, int]] = {"step": _STEP}
+    _takes_sparse = True
 
     def __init__(
         self,
@@ -58,6 +61,19 @@ class Adagrad(FusedOptimizer):
 
     def _write(self, group: Group, launch: Launch) -> None:
         launch.write((*self._common(group), group["lr_decay"], group["eps"], group["eps_inside"]))
+
+    def _step_rows(self, group: Group, p: Tensor, g: Tensor) -> bool:
+        if group["weight_decay"] != 0:
+            return False
+        state, rows = self.state[p], RowStep(p, g)
+        step = self._age(state) + 1
+        state["step"] = Tensor(_C.full((), step, _C.float64, _C.device("cpu")))
+        if "sum" not in state:
+            state["sum"] = Tensor(_C.full(p.shape, self._start(group, "sum"), state_dtype(p), p.device))
+        own = {"sum": rows.read(state["sum"])}
+        rows.write(p, self._rule(group, own, rows.old(), -rows.gradient if group["maximize"] else rows.gradient, step))
+        rows.write(state["sum"], own["sum"])
+        return True
 
     def _rule(self, group: Group, state: dict[str, Any], p: Tensor, d: Tensor, step: int) -> Tensor:
         state["sum"] = total = state["sum"] + d * d

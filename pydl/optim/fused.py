@@ -17,6 +17,7 @@ from pydl.autograd import enable_grad
 from pydl.autograd.mode import mode
 from pydl.errors import AutogradError, CaptureError
 from pydl.optim.optimizer import Group, Optimizer, state_dtype
+from pydl.sparse import Rows
 from pydl.tensor import Tensor
 
 
@@ -164,6 +165,8 @@ class FusedOptimizer(Optimizer, ABC):
         if group.get("differentiable"):
             self._plans.pop(number, None)
             return self._step_in_graph(group, params)
+        if self._takes_sparse:
+            params = self._without_rows(group, params)
         plan = self._plans.get(number)
         used = self._used(group)
         if plan is None or not plan.fits(params, used):
@@ -176,6 +179,24 @@ class FusedOptimizer(Optimizer, ABC):
             launch.before, launch.carried = launch.carried, launch.coming
         if len(plan.launches) > 1 and mode.recording is None and self._alike(plan):
             del self._plans[number]
+
+    def _without_rows(self, group: Group, params: list[Tensor]) -> list[Tensor]:
+        """Steps the parameters whose gradients are sparse; returns the others."""
+        if Rows not in {p.grad.array.__class__ for p in params}:  # type: ignore[union-attr]
+            return params
+        dense = []
+        for p in params:
+            g: Any = p.grad
+            if g.array.__class__ is Rows:
+                if self._step_rows(group, p, g):
+                    continue
+                p.grad = g.to_dense()
+            dense.append(p)
+        return dense
+
+    def _step_rows(self, group: Group, p: Tensor, g: Tensor) -> bool:
+        """The step of p by the rows that its sparse gradient holds. Returns: False where other rows would move too."""
+        return False
 
     def _step_in_graph(self, group: Group, params: list[Tensor]) -> None:
         """The step of a group as recorded changes of its parameters. Raises: AutogradError for leaves."""

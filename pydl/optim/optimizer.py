@@ -9,6 +9,7 @@ from pydl.autograd import enable_grad
 from pydl.autograd.mode import mode
 from pydl.errors import ArgumentError, AutogradError, CaptureError, CheckpointError, DtypeError, PydlError
 from pydl.ops import as_tensor
+from pydl.sparse import Rows
 from pydl.tensor import RemovableHandle, Tensor
 
 Group: TypeAlias = dict[str, Any]
@@ -32,6 +33,7 @@ class Optimizer:
     """
 
     _scalars: ClassVar[dict[str, int]] = {"step": 0}  # entries of the state that are one number, whatever the parameter
+    _takes_sparse: ClassVar[bool] = False  # gradients of which only some rows are held
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
@@ -91,6 +93,8 @@ class Optimizer:
                 raise AutogradError(f"{self._name}: {p.shape} is the result of an operation: expected a leaf")
             if not p.array.is_floating:
                 raise DtypeError(f"{self._name}: parameters must be floating, got {p.dtype}")
+            if p.is_sparse:
+                raise DtypeError(f"{self._name}: parameters must be dense, got a sparse one of shape {p.shape}")
             if id(p) in known:
                 raise ArgumentError(f"{self._name}: a parameter of shape {p.shape} is given more than once")
             known.add(id(p))
@@ -142,10 +146,22 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        if not self._takes_sparse:
+            self._check_dense()
         self._update()
         if mode.recording is not None:
             self._record(mode.recording)
         return loss
+
+    def _check_dense(self) -> None:
+        for group in self.param_groups:
+            for p in group["params"]:
+                g: Any = p.grad
+                if g is not None and g.array.__class__ is Rows:
+                    raise AutogradError(
+                        f"{self._name}: the gradient of a parameter of shape {p.shape} is sparse: "
+                        "expected a dense one (SGD, Adagrad and SparseAdam take sparse ones)"
+                    )
 
     @property
     def captures(self) -> bool:

@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 from pydl import _C
 from pydl.errors import ArgumentError
 from pydl.optim.fused import FusedOptimizer, Launch
-from pydl.optim.optimizer import Group, Params
+from pydl.optim.optimizer import Group, Params, state_dtype
+from pydl.optim.rows import RowStep, add_rows
 from pydl.tensor import Tensor
 
 
@@ -22,6 +23,7 @@ class SGD(FusedOptimizer):
         decoupled_weight_decay: p *= 1 - lr weight_decay instead, as SGDW does.
         maximize: step along the gradient instead of against it.
         foreach, fused: accepted for code written for PyTorch; all parameters of a group always step in one launch.
+    A sparse gradient moves its rows alone; with momentum or weight decay, which move all rows, it becomes a dense one.
     Raises: ArgumentError for options outside their range.
     Source: Polyak 1964; Nesterov 1983; Sutskever et al. 2013, On the importance of initialization and momentum.
     """
@@ -30,6 +32,7 @@ class SGD(FusedOptimizer):
     _slots = ("momentum_buffer",)
     _hypers = 9
     _scalars: ClassVar[dict[str, int]] = {}
+    _takes_sparse = True
 
     def __init__(
         self,
@@ -64,6 +67,17 @@ class SGD(FusedOptimizer):
 
     def _age(self, state: dict[str, Any]) -> int:
         return int(state.get("momentum_buffer") is not None)
+
+    def _step_rows(self, group: Group, p: Tensor, g: Tensor) -> bool:
+        if group["momentum"] != 0 or group["weight_decay"] != 0:
+            return False
+        rate = float(group["lr"]) if group["maximize"] else -float(group["lr"])
+        if p.dtype is state_dtype(p):  # rows that occur twice are added twice
+            add_rows(p, g.detach() * rate)
+        else:
+            rows = RowStep(p, g)
+            rows.write(p, rows.old() + rows.gradient * rate)
+        return True
 
     def _rule(self, group: Group, state: dict[str, Any], p: Tensor, d: Tensor, step: int) -> Tensor:
         lr, momentum = group["lr"], group["momentum"]

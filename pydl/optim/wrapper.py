@@ -13,6 +13,8 @@ class Wrapper(Optimizer):
     Attributes: base: the optimizer inside. Groups and state are its own, so that schedules and checkpoints see both.
     """
 
+    _takes_sparse = True  # if the optimizer inside does
+
     def __init__(self, base: Optimizer, options: dict[str, Any]) -> None:
         if not isinstance(base, Optimizer):
             raise ArgumentError(f"{self._name}: expected an optimizer inside, got {type(base).__name__}")

@@ -39,7 +39,7 @@ class Entry:
     def of(cls, value: Any) -> "Entry":
         """Of a tensor or an array, copied only if it is not dense."""
         if isinstance(value, Tensor):
-            array = _C.contiguous(value.detach().cpu().array)
+            array = _C.contiguous(value.detach().to_dense().cpu().array)
             return cls(_CODES[array.dtype.name], array)
         native = value.dtype.newbyteorder("=") if value.dtype.byteorder == ">" else value.dtype
         return cls(_CODES[value.dtype.name], np.asarray(value, native, order="C"))

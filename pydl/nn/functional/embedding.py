@@ -7,8 +7,9 @@ from pydl import _C
 from pydl.autograd.op import Op
 from pydl.errors import ArgumentError, BoundsError, DtypeError, ShapeError
 from pydl.ops import arange, ones, reshape, searchsorted, where, zeros
-from pydl.ops.index import IndexAdd, index_select
+from pydl.ops.index import IndexAdd, index_select, nonzero
 from pydl.ops.scalar import require
+from pydl.sparse import SparseRows
 from pydl.tensor import Tensor
 
 __all__ = ["embedding", "embedding_bag"]
@@ -17,23 +18,28 @@ __all__ = ["embedding", "embedding_bag"]
 class Embedding(Op):
     """(v, d) table and (n,) indices to (n, d).
 
-    The gradient skips the row `padding`; with `counts` it is divided by how often an index occurs.
+    The gradient skips the row `padding`; with `counts` it is divided by how often an index occurs; with `sparse` it
+    holds the rows that were looked up.
     """
 
     uses = (1,)
 
     @staticmethod
-    def kernel(weight: _C.Array, index: _C.Array, padding: int | None, counts: bool) -> _C.Array:
+    def kernel(weight: _C.Array, index: _C.Array, padding: int | None, counts: bool, sparse: bool) -> _C.Array:
         return _C.embedding(weight, index)
 
     @staticmethod
-    def vjp(g: Tensor, weight: Tensor, index: Tensor, padding: int | None, counts: bool) -> Any:  # type: ignore[override]
-        if padding is not None:
+    def vjp(g: Tensor, weight: Tensor, index: Tensor, padding: int | None, counts: bool, sparse: bool) -> Any:  # type: ignore[override]
+        size = weight.shape[0]
+        if padding is not None and sparse:
+            kept = nonzero(index != padding)[:, 0]
+            g, index = index_select(g, 0, kept), index_select(index, 0, kept)
+        elif padding is not None:
             g = where((index == padding).unsqueeze(1), 0.0, g)
         if counts:
-            each = IndexAdd.apply(ones(index.shape, dtype=g.dtype), index, dim=0, size=weight.shape[0])
+            each = IndexAdd.apply(ones(index.shape, dtype=g.dtype), index, dim=0, size=size)
             g = g / index_select(each, 0, index).unsqueeze(1)
-        return IndexAdd.apply(g, index, dim=0, size=weight.shape[0]), None
+        return SparseRows.apply(g, index, size=size) if sparse else IndexAdd.apply(g, index, dim=0, size=size), None
 
 
 def _renormalize(weight: Tensor, index: Tensor, max_norm: float, norm_type: float) -> None:
@@ -62,7 +68,8 @@ def embedding(
         max_norm: rows that are looked up and longer than this are shortened to it, in place.
         norm_type: the p of that norm.
         scale_grad_by_freq: divide each row's gradient by how often it was looked up.
-        sparse: accepted; gradients are dense either way: optimizers see a row of zeros for what was not looked up.
+        sparse: weight.grad holds the rows that were looked up and their indices (see `pydl.sparse_coo_tensor`), for
+            SGD, Adagrad and SparseAdam, whose steps then leave all other rows alone. `pydl.capture` refuses it.
     Returns: (..., d). Raises: ShapeError, DtypeError, BoundsError.
     """
     if weight.ndim != 2:
@@ -77,7 +84,7 @@ def embedding(
         _C.embedding(weight.array, flat.array)  # BoundsError before anything is changed
         _renormalize(weight, flat, float(max_norm), norm_type)
     padding = None if padding_idx is None else padding_idx % rows
-    y = Embedding.apply(weight, flat, padding=padding, counts=bool(scale_grad_by_freq))
+    y = Embedding.apply(weight, flat, padding=padding, counts=bool(scale_grad_by_freq), sparse=bool(sparse))
     return y if input.ndim == 1 else reshape(y, [*input.shape, weight.shape[1]])
 
 
@@ -114,6 +121,23 @@ def _counts(bag: Tensor, kept: Tensor | None, bags: int) -> Tensor:
     return Tensor(_C.index_add(ones_.array, 0, bag.array, bags + 1))[:bags]
 
 
+def _check_bags(
+    input: Tensor, offsets: Tensor | None, mode: str, by_frequency: bool, sparse: bool, factors: Tensor | None
+) -> None:
+    """Raises what `embedding_bag` raises for arguments that do not go together."""
+    if mode not in ("sum", "mean", "max"):
+        raise ArgumentError(f"embedding_bag: mode must be 'sum', 'mean' or 'max', got {mode!r}")
+    if mode == "max" and (by_frequency or sparse):
+        raise ArgumentError("embedding_bag: scale_grad_by_freq and sparse do not go with mode 'max'")
+    if factors is not None and (mode != "sum" or factors.shape != input.shape):
+        raise ArgumentError("embedding_bag: per_sample_weights go with mode 'sum' and have the shape of input")
+    for x in (input, offsets):
+        if x is not None and x.array.dtype not in (_C.int64, _C.int32):
+            raise DtypeError(f"embedding_bag: expected int64 or int32 indices and offsets, got {x.dtype}")
+    if input.ndim == 2 and offsets is not None:
+        raise ArgumentError("embedding_bag: offsets belong to indices of one axis: leave them out for (b, n)")
+
+
 def embedding_bag(
     input: Tensor,
     weight: Tensor,
@@ -140,18 +164,8 @@ def embedding_bag(
         max_norm, norm_type, scale_grad_by_freq, sparse: as of `embedding`.
     Returns: (b, d). Raises: ShapeError, DtypeError, BoundsError, ArgumentError.
     """
-    if mode not in ("sum", "mean", "max"):
-        raise ArgumentError(f"embedding_bag: mode must be 'sum', 'mean' or 'max', got {mode!r}")
-    if mode == "max" and scale_grad_by_freq:
-        raise ArgumentError("embedding_bag: scale_grad_by_freq does not go with mode 'max'")
-    if per_sample_weights is not None and (mode != "sum" or per_sample_weights.shape != input.shape):
-        raise ArgumentError("embedding_bag: per_sample_weights go with mode 'sum' and have the shape of input")
-    for x in (input, offsets):
-        if x is not None and x.array.dtype not in (_C.int64, _C.int32):
-            raise DtypeError(f"embedding_bag: expected int64 or int32 indices and offsets, got {x.dtype}")
-    if input.ndim == 2:
-        if offsets is not None:
-            raise ArgumentError("embedding_bag: offsets belong to indices of one axis: leave them out for (b, n)")
+    _check_bags(input, offsets, mode, scale_grad_by_freq, sparse, per_sample_weights)
+    if offsets is None and input.ndim == 2:
         bags, each = input.shape
         bag = arange(bags).unsqueeze(1).expand(bags, each).reshape(bags * each)
     else:

@@ -6,21 +6,24 @@ from collections.abc import Iterable
 import pydl.ops as ops
 from pydl import _C
 from pydl.errors import ArgumentError, AutogradError
+from pydl.sparse import numbers_of
 from pydl.tensor import Tensor
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
-    """The gradients there are, each without gaps in memory."""
+    """The gradients there are, each without gaps in memory; of a sparse one its rows, each of them once."""
     listed = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     grads = []
     for p in listed:
         if p.grad is None:
             continue
-        if not p.grad.array.is_dense:
+        if p.grad.is_sparse:
+            p.grad = p.grad.coalesce()
+        elif not p.grad.array.is_dense:
             p.grad = Tensor(_C.contiguous(p.grad.array))
-        grads.append(p.grad)
+        grads.append(Tensor(numbers_of(p.grad)))
     return grads
 
 
@@ -55,7 +58,8 @@ def get_total_norm(
     p = float(norm_type)
     if not p >= 0:
         raise ArgumentError(f"get_total_norm: norm_type must not be negative, got {norm_type}")
-    total = _norm([_C.contiguous(t.array) for t in listed], p)
+    plain = [t.coalesce().values() if t.is_sparse else t for t in listed]
+    total = _norm([_C.contiguous(t.array) for t in plain], p)
     if error_if_nonfinite and not math.isfinite(float(total)):
         raise AutogradError(
             f"clip_grad_norm_: the total norm of order {p} is {float(total)}: "
