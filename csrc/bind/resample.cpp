@@ -24,9 +24,11 @@ View planes(const Array& x, int64_t n) {
   return x.as_strided(shape, dense_strides(shape));
 }
 
-ResampleAxis axis_of(const Facts& facts, const Array& place, const Array& weight, Dtype dtype) {
+ResampleAxis axis_of(const Facts& facts, const Array& place, const Array& weight, const Array& x) {
   const int64_t out = facts[1];
-  if (place.dtype() != Dtype::i32 || weight.dtype() != (dtype == Dtype::f64 ? Dtype::f64 : Dtype::f32) ||
+  check_device("resample", x, place);
+  check_device("resample", x, weight);
+  if (place.dtype() != Dtype::i32 || weight.dtype() != (x.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32) ||
       place.shape() != weight.shape() || place.ndim() != 2 || place.shape()[1] != out)
     fail<ValueError>("resample: a table of ", place.shape(), " does not fit ", out, " outputs");
   ResampleAxis a;
@@ -52,7 +54,7 @@ Array resample(const Array& x, const std::vector<Array>& places, const std::vect
       fail<ShapeError>("resample: a map of ", facts[i], " does not fit an input ", x.shape());
     ResampleAxis& a = map.axis[3 - axes + i];
     if (places[i].numel())
-      a = axis_of(facts[i], places[i], weights[i], x.dtype());
+      a = axis_of(facts[i], places[i], weights[i], x);
     else
       a.n = a.out = size;
     n *= size;

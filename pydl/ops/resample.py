@@ -31,7 +31,8 @@ class Resample(Op):
     uses = ()
 
     def kernel(x, maps):
-        return _C.resample(x, [m.place for m in maps], [m.weight for m in maps], [m.facts for m in maps])
+        places, weights = zip(*(m.tables(x.device) for m in maps), strict=True)
+        return _C.resample(x, list(places), list(weights), [m.facts for m in maps])
 
     def vjp(g, x, maps):
         return (Resample.apply(g, maps=tuple(m.transposed for m in maps)),)

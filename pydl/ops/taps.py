@@ -41,6 +41,16 @@ class Map:
         self.facts = (n, out, lo, hi, shift, int(taps == 1 and bool(np.all(w == 1))))
         self.place = from_numpy(place[:0] if same else place).array
         self.weight = from_numpy(weight[:0] if same else weight).array
+        self._elsewhere: dict[str, tuple[Any, Any]] = {}
+
+    def tables(self, device: Any) -> tuple[Any, Any]:
+        """place and weight on a device, where they stay."""
+        if device.type == "cpu":
+            return self.place, self.weight
+        name = str(device)
+        if name not in self._elsewhere:
+            self._elsewhere[name] = _C.to_device(self.place, device), _C.to_device(self.weight, device)
+        return self._elsewhere[name]
 
     @cached_property
     def transposed(self) -> "Map":

@@ -257,7 +257,9 @@ def gaussian_nll_loss(
     Source: Nix & Weigend 1994.
     """
     check_reduction("gaussian_nll_loss", reduction)
-    spread = var if isinstance(var, Tensor) else ops.full(input.shape, float(var), dtype=input.dtype)
+    spread = (
+        var if isinstance(var, Tensor) else ops.full(input.shape, float(var), dtype=input.dtype, device=input.device)
+    )
     if spread.shape != input.shape:
         if spread.shape == input.shape[:-1]:
             spread = ops.unsqueeze(spread, -1)

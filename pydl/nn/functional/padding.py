@@ -87,6 +87,8 @@ def _pad_axis(x: Tensor, axis: int, before: int, after: int, value: float) -> Te
     parts = [x]
     for count, first in ((before, True), (after, False)):
         if count > 0:
-            edge = ops.full([count if i == axis else s for i, s in enumerate(x.shape)], value, dtype=x.dtype)
+            edge = ops.full(
+                [count if i == axis else s for i, s in enumerate(x.shape)], value, dtype=x.dtype, device=x.device
+            )
             parts = [edge, *parts] if first else [*parts, edge]
     return x if len(parts) == 1 else ops.cat(parts, axis)

@@ -77,7 +77,7 @@ def _unpool(
     lead, n = x.shape[:-axes], math.prod(size)
     places = indices.reshape(*lead, -1)
     require((places >= 0) & (places < n), f"{op}: an index is out of range for {n} places of size {tuple(size)}", True)
-    zeros = ops.zeros((*lead, n), dtype=x.dtype)
+    zeros = ops.zeros((*lead, n), dtype=x.dtype, device=x.device)
     return ops.scatter(zeros, -1, places, x.reshape(*lead, -1)).reshape(*lead, *size)
 
 
@@ -86,12 +86,12 @@ def _starts(op: str, n: int, out: int, k: int, sample: Tensor) -> Tensor:
     if not 1 <= k <= n or not 1 <= out <= n - k + 1:
         raise ShapeError(f"{op}: {out} windows of {k} do not fit an axis of {n}")
     if out == 1:
-        return ops.full((*sample.shape, 1), n - k, dtype=_C.int64)
+        return ops.full((*sample.shape, 1), n - k, dtype=_C.int64, device=sample.device)
     alpha = (n - k) / (out - 1)
-    steps = ops.arange(out, dtype=sample.dtype)
+    steps = ops.arange(out, dtype=sample.dtype, device=sample.device)
     u = sample.unsqueeze(-1)
     starts = ops.floor((steps + u) * alpha) - ops.floor(u * alpha)
-    last = ops.eq(ops.arange(out), out - 1)
+    last = ops.eq(ops.arange(out, device=sample.device), out - 1)
     made: Tensor = ops.where(last, n - k, starts.to(_C.int64))
     return made
 
