@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "bind/common.h"
+#include "bind/device.h"
 
 namespace pydl::bind {
 namespace {
@@ -112,7 +113,8 @@ Array run_starts(const Array& x) {
   const Array starts = Array::empty({x.size(0)}, Dtype::i64, x.device());
   const Array count = Array::empty({}, Dtype::i64, x.device());
   run<&SortKernels::run_starts>(x.numel(), x.device(), rows.view(), starts.view(), count.view());
-  return contiguous(starts.as_strided({*count.view().as<const int64_t>()}, {1}));
+  const Array found = on_host(count);
+  return contiguous(starts.as_strided({*found.view().as<const int64_t>()}, {1}));
 }
 
 Pair spread_runs(const Array& starts, const std::optional<Array>& order, int64_t n) {
@@ -141,10 +143,10 @@ Array search(const Array& edges, const Array& x, bool right, bool narrow, const 
 int64_t bincount_bins(const Array& x, int64_t least) {
   if (x.numel() == 0) return least;
   refuse_reading("bincount");
-  int64_t bounds[2];
-  View found;
-  found.data = bounds;
-  run<&SortKernels::integer_bounds>(x.numel(), x.device(), contiguous(x).view(), found);
+  const Array made = Array::empty({2}, Dtype::i64, x.device());
+  run<&SortKernels::integer_bounds>(x.numel(), x.device(), contiguous(x).view(), made.view());
+  const Array found = on_host(made);
+  const auto* bounds = found.view().as<const int64_t>();
   if (bounds[0] < 0) fail<ValueError>("bincount: expected no negative integers, got ", bounds[0]);
   if (bounds[1] == std::numeric_limits<int64_t>::max()) fail<ValueError>("bincount: ", bounds[1], " is too large");
   return std::max(least, bounds[1] + 1);

@@ -135,7 +135,7 @@ def _fractions(op: str, input: Tensor, q: Any) -> Tensor:
     if isinstance(q, Tensor):
         if q.ndim > 1 or not q.array.is_floating:
             raise ArgumentError(f"{op}: expected q to be a number or a floating vector, got {q.dtype} {q.shape}")
-        wanted = q.detach().to(_C.float64)
+        wanted = q.detach().to(input.device, _C.float64)
     else:
         wanted = Tensor(_C.scalar(float(q), _C.float64, input.device))
     got = "" if isinstance(q, Tensor) else f", got {q}"
