@@ -2,12 +2,13 @@
 // The path is chosen by shape and strides alone (run_one), so a product has the same bits for any number of threads.
 //   gemm/micro.h    a tile of c in registers            gemm/small.h    little work: nothing packed that need not be
 //   gemm/pack.h     strips in the micro-kernel's order  gemm/gemv.h     few rows or columns: bound by memory
-//   gemm/blocked.h  the loops around it, threads        gemm/integer.h  integers
+//   gemm/blocked.h  the loops around it, threads        gemm/large.h    both operands packed ahead
+//   gemm/integer.h  integers
 #include "runtime/table/gemm.h"
 
-#include "kernels/gemm/blocked.h"
 #include "kernels/gemm/gemv.h"
 #include "kernels/gemm/integer.h"
+#include "kernels/gemm/large.h"
 #include "kernels/gemm/small.h"
 
 namespace pydl::PYDL_ISA {

@@ -1,7 +1,9 @@
 // The packed path: BLIS's loops around the micro-kernel. A slab of rows of a, one block of k deep, stays in the second
-// level cache; panels of b, as wide as the micro-kernel's tile, pass by it. Where c is narrow and long it is the other
-// way round: all of b stays, and blocks of rows pass by. Threads share out panels or blocks of rows, whose number
-// follows from the shape alone; k is taken in the same order whatever the number of threads.
+// level cache; panels of b, as wide as the micro-kernel's tile, pass by it. In a large product both are packed for the
+// whole of a block of k, before; in a small one, or one of few rows, a panel of b is packed by the thread that is
+// about to read it. Where c is narrow and long it is the other way round: all of b stays, and blocks of rows pass by.
+// Threads share out panels or blocks of rows, whose number follows from the shape alone; k is taken in the same order
+// whatever the number of threads.
 #pragma once
 
 #include "kernels/gemm/pack.h"
@@ -86,19 +88,26 @@ void pack_b(const Problem<S, T>& q, int64_t j, int64_t p0, int64_t k, T* to) {
   pack(q.b.at(p0, j), q.b.cs, q.b.rs, cols, k, round_up(cols, Vec<T>::N), to);
 }
 
-// The slab's rows of a, packed to `room` where they cannot be read in place; by all threads if `shared`.
+// The slab's rows of a where they are: packed in `room`, or in place.
 template <class S, class T>
-Rows<T> rows_of_a(const Problem<S, T>& q, const Slab& x, bool shared, T* room) {
+Rows<T> ready_rows(const Problem<S, T>& q, const Slab& x, const T* room) {
   if constexpr (std::is_same_v<S, T>) {
     if (in_place(q)) return {q.a.at(x.i0, x.p0), q.a.rs, q.a.rs, q.a.cs};
   }
-  if (shared) {
-    parallel_for(ceil_div(x.rows, x.tile), x.tile * x.k,
-                 [&](int64_t begin, int64_t end) { pack_a(q, x, begin * x.tile, least(end * x.tile, x.rows), room); });
-  } else {
-    pack_a(q, x, 0, x.rows, room);
-  }
   return {room, x.k, 1, 0};
+}
+
+// The same, packed to `room` before where they cannot be read in place; by all threads if `shared`.
+template <class S, class T>
+Rows<T> rows_of_a(const Problem<S, T>& q, const Slab& x, bool shared, T* room) {
+  if (!in_place(q)) {
+    const auto tiles = [&](int64_t begin, int64_t end) {
+      pack_a(q, x, begin * x.tile, least(end * x.tile, x.rows), room);
+    };
+    const int64_t n = ceil_div(x.rows, x.tile);
+    shared ? parallel_for(n, x.tile * x.k, tiles) : tiles(0, n);
+  }
+  return ready_rows(q, x, room);
 }
 
 // One tile: rows i and columns j of the slab's part of c.
@@ -230,11 +239,6 @@ void by_rows(const Problem<S, T>& q) {
     for (int64_t i = begin * rows; i < least(end * rows, q.m); i += rows)
       multiply_rows(q, i, least(rows, q.m - i), tile, depth, b);
   });
-}
-
-template <class S, class T>
-void blocked(const Problem<S, T>& q) {
-  q.n < q.m&& q.n <= Blocking<T>::kNarrow ? by_rows(q) : by_columns(q);
 }
 
 }  // namespace

@@ -30,7 +30,8 @@ struct Output {
   const T* bias;  // per column; null: none
   Activation activation;
   // Memory that a later tile reads, fetched meanwhile: `ahead_step` elements per step of k. null: none. `gently`: one
-  // place in four steps instead, which leaves the machine's few fetches in flight to the tile's own operands.
+  // place in kUnroll steps instead: each fetch is an instruction beside the arithmetic, and the machine has only a few
+  // in flight.
   const T* ahead = nullptr;
   int64_t ahead_step = 0;
   const T* add = nullptr;  // null: c itself
@@ -103,18 +104,18 @@ enum class Lie { packed, rows, any };
 
 constexpr int kUnroll = 4;
 
-// Memory to fetch while k runs: place after place, `step` apart in a block of kUnroll steps and `skip` from block to
-// block, for so many blocks.
+// Memory to fetch while k runs: a place in each of so many blocks of kUnroll steps, `skip` apart; or `Often`, in each
+// step, `step` apart.
 template <class T>
 struct Fetch {
   const T* p;
-  int64_t step, skip, blocks;
+  int64_t skip, blocks, step;
 };
 
 // acc += a (R, k) times b (k, V * N), U steps of k at a time from step p on while p + U <= end; returns the first step
 // not done. Known strides become offsets in the instructions, and pointers move once in U steps: their additions would
 // take a twentieth of the units' time.
-template <class T, int R, int V, Lie lie, int U>
+template <class T, int R, int V, Lie lie, int U, bool Often = false>
 inline __attribute__((always_inline)) int64_t steps(Register<T> (&acc)[R][V], int64_t p, int64_t end, const T* a,
                                                     int64_t ars, int64_t acs, const T* b, int64_t brs, Fetch<T> fetch) {
   constexpr int N = Vec<T>::N, G = (R + 3) / 4;  // four rows share a pointer, so that all fit into registers
@@ -128,7 +129,7 @@ inline __attribute__((always_inline)) int64_t steps(Register<T> (&acc)[R][V], in
   for (; p + U <= end; p += U) {
 #pragma GCC unroll 4
     for (int u = 0; u < U; ++u) {
-      if constexpr (U > 1) __builtin_prefetch(fetch.p + u * fetch.step);
+      if (U > 1 && (Often || u == 0)) __builtin_prefetch(fetch.p + u * fetch.step);
       Vec<T> bv[V];
 #pragma GCC unroll 4
       for (int j = 0; j < V; ++j) bv[j] = load<T>(b + j * N);
@@ -153,10 +154,9 @@ template <class T, int R, int V>
 inline void fetches(Fetch<T> (&list)[3], int64_t k, const T* b, const Output<T>& out) {
   constexpr int64_t lines = R;
   const bool slowly = k >= 8 * kUnroll * lines;  // else all lines of c at once, before
-  list[0] = {out.c, 0, out.rs, slowly ? lines : 0};
-  list[1] = {out.c + V * Vec<T>::N - 1, 0, out.rs, slowly && V > 1 ? lines : 0};
-  list[2] = {out.ahead ? out.ahead : b, out.gently ? 0 : out.ahead_step,
-             out.gently ? out.ahead_step : kUnroll * out.ahead_step, k};
+  list[0] = {out.c, out.rs, slowly ? lines : 0, 0};
+  list[1] = {out.c + V * Vec<T>::N - 1, out.rs, slowly && V > 1 ? lines : 0, 0};
+  list[2] = {out.ahead ? out.ahead : b, out.ahead_step, k, 0};
   if (slowly) return;
   const T* line = out.c;
 #pragma GCC unroll 1
@@ -166,22 +166,32 @@ inline void fetches(Fetch<T> (&list)[3], int64_t k, const T* b, const Output<T>&
   }
 }
 
-template <class T, int R, int V>
-inline __attribute__((always_inline)) void accumulate(Register<T> (&acc)[R][V], int64_t k, const T* a, int64_t ars,
-                                                      int64_t acs, const T* b, int64_t brs, const Output<T>& out) {
+// All of k, but for the last few steps where k is no multiple of kUnroll; returns the first step not done.
+template <class T, int R, int V, Lie lie>
+inline __attribute__((always_inline)) int64_t all_steps(Register<T> (&acc)[R][V], int64_t k, const T* a, int64_t ars,
+                                                        int64_t acs, const T* b, int64_t brs, const Output<T>& out) {
   Fetch<T> list[3];
   fetches<T, R, V>(list, k, b, out);
   int64_t p = 0;
-  if (ars == 1 && acs == R) {
 #pragma GCC unroll 1
-    for (const Fetch<T>& f : list)
-      p = steps<T, R, V, Lie::packed, kUnroll>(acc, p, least(k, p + kUnroll * f.blocks), a, 1, R, b, brs, f);
-  } else if (acs == 1) {
-#pragma GCC unroll 1
-    for (const Fetch<T>& f : list)
-      p = steps<T, R, V, Lie::rows, kUnroll>(acc, p, least(k, p + kUnroll * f.blocks), a, ars, 1, b, brs, f);
+  for (const Fetch<T>& f : list) {
+    if (&f == list + 2 && out.ahead && !out.gently) break;
+    p = steps<T, R, V, lie, kUnroll>(acc, p, least(k, p + kUnroll * f.blocks), a, ars, acs, b, brs, f);
   }
-  steps<T, R, V, Lie::any, 1>(acc, p, k, a, ars, acs, b, brs, list[2]);
+  const Fetch<T> often{out.ahead, kUnroll * out.ahead_step, k, out.ahead_step};
+  return steps<T, R, V, lie, kUnroll, true>(acc, p, k, a, ars, acs, b, brs, often);
+}
+
+template <class T, int R, int V>
+inline __attribute__((always_inline)) void accumulate(Register<T> (&acc)[R][V], int64_t k, const T* a, int64_t ars,
+                                                      int64_t acs, const T* b, int64_t brs, const Output<T>& out) {
+  int64_t p = 0;
+  if (ars == 1 && acs == R) {
+    p = all_steps<T, R, V, Lie::packed>(acc, k, a, 1, R, b, brs, out);
+  } else if (acs == 1) {
+    p = all_steps<T, R, V, Lie::rows>(acc, k, a, ars, 1, b, brs, out);
+  }
+  steps<T, R, V, Lie::any, 1>(acc, p, k, a, ars, acs, b, brs, {b, 0, 0, 0});
 }
 
 // a (R, k) with any strides; b (k, V * N) with unit column stride; the first `cols` columns are kept, more than
