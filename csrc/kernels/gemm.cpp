@@ -14,8 +14,10 @@
 namespace pydl::PYDL_ISA {
 namespace {
 
-// Multiply-adds below which packing and other threads cost more than they give.
-constexpr double kSmall = 64 * 64 * 64;
+// Multiply-adds up to which packing costs more than it gives. Other threads would not help yet either (parallel_for).
+constexpr double kSmall = 120 * 120 * 120;
+// And from which all threads share each product of a short batch.
+constexpr double kShared = 160 * 160 * 160;
 
 template <class S, class T>
 void run_one(const Problem<S, T>& q) {
@@ -66,7 +68,7 @@ void each_product(View a, View b, View add, View bias, View c, double macs, cons
       f(Batched<const S>{a}.at(i), Batched<const S>{b}.at(i), Batched<const S>{add}.at(i), Batched<const S>{bias}.at(i),
         Batched<S>{c}.at(i));
   };
-  const bool large = batch < 8 && macs > 16 * kSmall;
+  const bool large = batch < 8 && macs > kShared;
   batch == 1 || large ? items(0, batch) : parallel_for(batch, gemm_cost(macs), items);
 }
 
