@@ -1,6 +1,7 @@
 #include "bind/factor.h"
 
 #include "runtime/table/factor.h"
+#include "runtime/table/gemm.h"
 
 namespace pydl::bind {
 namespace {
@@ -33,10 +34,22 @@ void lu_panel(const Array& y, int64_t start, int64_t stop, bool pivot, const Arr
   run<&FactorKernels::lu_panel>(y.numel() * (stop - start), y.device(), y.view(), start, stop, pivot, pivots.view());
 }
 
+// c (b, m, n) -= a (b, m, k) b (b, k, n), in place.
+void take_product(const Array& c, const Array& a, const Array& b) {
+  check_kind("take_product", c);
+  const bool fits = c.ndim() == 3 && a.ndim() == 3 && b.ndim() == 3 && a.dtype() == c.dtype() &&
+                    b.dtype() == c.dtype() && a.size(0) == c.size(0) && b.size(0) == c.size(0) &&
+                    a.size(1) == c.size(1) && b.size(2) == c.size(2) && a.size(2) == b.size(1);
+  if (!fits) fail<ShapeError>("take_product: ", a.shape(), " and ", b.shape(), " do not match ", c.shape());
+  run<&GemmKernels::gemm>(c.numel() * (a.size(2) / 8 + 1), c.device(), a.view(), b.view(), c.view(), View{}, -1.0, 1.0,
+                          Activation::none, c.view());
+}
+
 }  // namespace
 
 void bind_factor(py::module_& m) {
   m.def("substitute", &substitute, py::arg("a"), py::arg("x"), py::arg("upper"), py::arg("unit"));
+  m.def("take_product", &take_product, py::arg("c"), py::arg("a"), py::arg("b"));
   m.def("lu_panel", &lu_panel, py::arg("y"), py::arg("start"), py::arg("stop"), py::arg("pivot"), py::arg("pivots"));
 }
 

@@ -87,29 +87,70 @@ void exchange(T* a, T* b, int64_t n) {
   }
 }
 
-// x -= factor * y
+// The columns of a panel below its first row, each dense: they lie `step` apart, never a power of two.
 template <class T>
-void take_off(T* x, const T* y, int64_t n, T factor) {
+struct Panel {
+  T* at;
+  int64_t rows, width, step;
+  T* column(int64_t c) const { return at + c * step; }
+};
+
+// Column j without what the columns before it account for: a small triangle, then all rows below it.
+template <class T>
+void reduce_column(const Panel<T>& p, int64_t j) {
   constexpr int64_t N = Vec<T>::N;
-  const Vec<T> f(-factor);
-  int64_t i = 0;
-  for (; i + N <= n; i += N) store(x + i, fma(f, load<T>(y + i), load<T>(x + i)));
-  if (i < n) store(x + i, fma(f, load<T>(y + i, n - i), load<T>(x + i, n - i)), n - i);
+  T* own = p.column(j);
+  for (int64_t c = 0; c < j; ++c)
+    for (int64_t i = c + 1; i < j; ++i) own[i] -= p.column(c)[i] * own[c];
+  int64_t i = j;
+  for (; i + kAbreast * N <= p.rows; i += kAbreast * N) {
+    Vec<T> sum[kAbreast];
+    for (int v = 0; v < kAbreast; ++v) sum[v] = load<T>(own + i + v * N);
+    for (int64_t c = 0; c < j; ++c) {
+      const Vec<T> factor(-own[c]);
+      for (int v = 0; v < kAbreast; ++v) sum[v] = fma(factor, load<T>(p.column(c) + i + v * N), sum[v]);
+    }
+    for (int v = 0; v < kAbreast; ++v) store(own + i + v * N, sum[v]);
+  }
+  for (; i < p.rows; i += N) {
+    const int64_t count = p.rows - i < N ? p.rows - i : N;
+    Vec<T> sum = load<T>(own + i, count);
+    for (int64_t c = 0; c < j; ++c) sum = fma(Vec<T>(-own[c]), load<T>(p.column(c) + i, count), sum);
+    store(own + i, sum, count);
+  }
 }
 
+// The factors of a panel in place, and by which row each column was exchanged.
+template <class T>
+void eliminate_panel(const Panel<T>& p, bool pivot, int64_t* pivots) {
+  for (int64_t j = 0; j < p.width; ++j) {
+    T* own = p.column(j);
+    reduce_column(p, j);
+    const int64_t row = pivot ? largest_row(own, 1, j, p.rows) : j;
+    pivots[j] = row;
+    for (int64_t c = 0; row != j && c < p.width; ++c) exchange(p.column(c) + j, p.column(c) + row, 1);
+    const T divisor = own[j] == T(0) ? T(1) : own[j];
+    for (int64_t i = j + 1; i < p.rows; ++i) own[i] /= divisor;
+  }
+}
+
+// Columns [start, stop) of y (m, n). Between, they stand by columns: rows of y may lie a power of two apart, where a
+// cache holds few of them.
 template <class T>
 void eliminate(T* y, int64_t m, int64_t n, int64_t start, int64_t stop, bool pivot, int64_t* pivots) {
+  const int64_t rows = m - start, width = stop - start, step = (rows + 31) / 16 * 16;
+  const Panel<T> p{static_cast<T*>(scratch(0, sizeof(T) * step * width)), rows, width, step};
+  T* first = y + start * n + start;
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t c = 0; c < width; ++c) p.column(c)[i] = first[i * n + c];
+  eliminate_panel(p, pivot, pivots + start);
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t c = 0; c < width; ++c) first[i * n + c] = p.column(c)[i];
   for (int64_t j = start; j < stop; ++j) {
-    const int64_t row = pivot ? largest_row(y + j, n, j, m) : j;
-    pivots[j] = row;
-    if (row != j) exchange(y + j * n, y + row * n, n);
-    const T* top = y + j * n;
-    const T divisor = top[j] == T(0) ? T(1) : top[j];
-    for (int64_t i = j + 1; i < m; ++i) {
-      T* line = y + i * n;
-      line[j] /= divisor;
-      take_off(line + j + 1, top + j + 1, stop - j - 1, line[j]);
-    }
+    const int64_t row = pivots[j] += start;
+    if (row == j) continue;
+    exchange(y + j * n, y + row * n, start);
+    exchange(y + j * n + stop, y + row * n + stop, n - stop);
   }
 }
 

@@ -12,7 +12,8 @@ from pydl.errors import DtypeError, LinAlgError, ShapeError
 from pydl.tensor import Tensor
 
 LEAF = 64  # size of the triangles that are solved directly
-PANEL = 48  # columns that an LU factorization eliminates before it updates the rest
+PANEL = 32  # columns that an LU factorization eliminates one by one
+LARGE = 128  # rows from which on our own products make up for more calls than LAPACK's
 
 
 def matrices(op: str, *tensors: Tensor, square: bool = False) -> None:
@@ -71,22 +72,55 @@ def cholesky(a: _C.Array) -> _C.Array:
 
 
 def inv(a: _C.Array, op: str) -> _C.Array:
-    return array(attempt(op, SINGULAR, np.linalg.inv, numbers(a)))
+    x = numbers(a)
+    if x.shape[-1] < LARGE:
+        return array(attempt(op, SINGULAR, np.linalg.inv, x))
+    return array(_solved(op, a, np.broadcast_to(np.eye(x.shape[-1], dtype=x.dtype), x.shape)))
 
 
 def solve(a: _C.Array, b: _C.Array) -> _C.Array:
-    return array(attempt("solve", SINGULAR, np.linalg.solve, numbers(a), numbers(b)))
+    x, y = numbers(a), numbers(b)
+    if x.shape[-1] < LARGE or x.shape[:-2] != y.shape[:-2]:
+        return array(attempt("solve", SINGULAR, np.linalg.solve, x, y))
+    return array(_solved("solve", a, y))
+
+
+def _solved(op: str, a: _C.Array, y: np.ndarray) -> np.ndarray:
+    """A^-1 y of (..., n, n) and (..., n, k) by the factors of A."""
+    packed, pivots = lu(a, True)
+    zero = (np.diagonal(packed, axis1=-2, axis2=-1) == 0).any(-1)
+    if zero.any():
+        raise LinAlgError(f"{op}: {SINGULAR}{where_it_failed(zero.shape, tuple(np.argwhere(zero)[0]))}")
+    out = np.take_along_axis(y, permutation(pivots, y.shape[-2])[..., None], -2)
+    flat, factors = out.reshape(-1, *out.shape[-2:]), packed.reshape(-1, *packed.shape[-2:])
+    with np.errstate(all="ignore"):
+        _substitute(factors, flat, False, True)
+        _substitute(factors, flat, True, False)
+    return flat.reshape(out.shape)
 
 
 def det(a: _C.Array) -> _C.Array:
+    x = numbers(a)
     with np.errstate(all="ignore"):
-        return array(np.linalg.det(numbers(a)))
+        if x.shape[-1] < LARGE:
+            return array(np.linalg.det(x))
+        sign, logarithm = _log_of_steps(a)
+        return array((sign * np.exp(logarithm)).astype(x.dtype))
 
 
 def slogdet(a: _C.Array) -> tuple[_C.Array, _C.Array]:
+    x = numbers(a)
     with np.errstate(all="ignore"):
-        sign, logarithm = np.linalg.slogdet(numbers(a))
-    return array(sign), array(logarithm)
+        sign, logarithm = np.linalg.slogdet(x) if x.shape[-1] < LARGE else _log_of_steps(a)
+    return array(sign.astype(x.dtype)), array(logarithm.astype(x.dtype))
+
+
+def _log_of_steps(a: _C.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Sign and logarithm of the determinant (...), float64: of the diagonal of U, and of the exchanges."""
+    packed, pivots = lu(a, True)
+    steps = np.diagonal(packed, axis1=-2, axis2=-1).astype(np.float64)
+    moved = (pivots != np.arange(pivots.shape[-1])).sum(-1)
+    return np.sign(steps).prod(-1) * (1 - 2 * (moved % 2)), np.log(np.abs(steps)).sum(-1)
 
 
 def adjugate(a: _C.Array) -> _C.Array:
@@ -182,14 +216,14 @@ def _substitute(a: np.ndarray, x: np.ndarray, upper: bool, unit: bool) -> None:
     half = n // 2
     first, last = (slice(half, n), slice(half)) if upper else (slice(half), slice(half, n))
     _substitute(a[:, first, first], x[:, first], upper, unit)
-    x[:, last] -= a[:, last, first] @ x[:, first]
+    _C.take_product(array(x[:, last]), array(a[:, last, first]), array(x[:, first]))
     _substitute(a[:, last, last], x[:, last], upper, unit)
 
 
 def lu(a: _C.Array, pivot: bool) -> tuple[np.ndarray, np.ndarray]:
     """L and U in one (..., m, n), and the row (0-based) that each of the min(m, n) steps exchanged with its own.
 
-    Right-looking by panels; with pivot the largest element of a column comes first. A column of zeros is left as it is.
+    By halves of the columns; with pivot the largest element of a column comes first. A column of zeros is left so.
     """
     y = np.array(numbers(a), order="C")
     *batch, m, n = y.shape
@@ -197,27 +231,39 @@ def lu(a: _C.Array, pivot: bool) -> tuple[np.ndarray, np.ndarray]:
     y = y.reshape(-1, m, n) if y.size else np.zeros((0, m, n), y.dtype)
     pivots = np.zeros((len(y), steps), np.int64)
     with np.errstate(all="ignore"):
-        for start in range(0, steps if len(y) else 0, PANEL):
-            stop = min(start + PANEL, steps)
-            _C.lu_panel(array(y), start, stop, pivot, array(pivots))
-            if stop < n:
-                _substitute(y[:, start:stop, start:stop], y[:, start:stop, stop:], False, True)
-                y[:, stop:, stop:] -= y[:, stop:, start:stop] @ y[:, start:stop, stop:]
+        if len(y):
+            _eliminate(y, pivots, 0, steps, pivot)
+        if len(y) and steps < n:
+            _substitute(y[:, :steps, :steps], y[:, :steps, steps:], False, True)
     if not len(y):
         return np.zeros((*batch, m, n), y.dtype), np.zeros((*batch, steps), np.int64)
     return y.reshape(*batch, m, n), pivots.reshape(*batch, steps)
+
+
+def _eliminate(y: np.ndarray, pivots: np.ndarray, start: int, stop: int, pivot: bool) -> None:
+    """Columns [start, stop): one half, what it takes off the other, the other half."""
+    if stop - start <= PANEL:
+        _C.lu_panel(array(y), start, stop, pivot, array(pivots))
+        return
+    middle = start + (stop - start + PANEL) // (2 * PANEL) * PANEL
+    _eliminate(y, pivots, start, middle, pivot)
+    left, right = y[:, :, start:middle], y[:, :, middle:stop]
+    _substitute(left[:, start:middle], right[:, start:middle], False, True)
+    _C.take_product(array(right[:, middle:]), array(left[:, middle:]), array(right[:, start:middle]))
+    _eliminate(y, pivots, middle, stop, pivot)
 
 
 def permutation(pivots: np.ndarray, m: int) -> np.ndarray:
     """(..., m): where row i of the permuted matrix comes from, of (..., k) exchanges."""
     *batch, k = pivots.shape
     flat = pivots.reshape(-1, k) if pivots.size else np.zeros((int(np.prod(batch)), k), np.int64)
-    order = np.tile(np.arange(m), (len(flat), 1))
-    every = np.arange(len(flat))
-    for j in range(k):
-        other = flat[:, j]
-        order[every, j], order[every, other] = order[every, other], order[every, j]
-    return order.reshape(*batch, m)
+    every = np.empty((len(flat), m), np.int64)
+    for own, steps in zip(every, flat.tolist(), strict=True):
+        order = list(range(m))
+        for j, other in enumerate(steps):
+            order[j], order[other] = order[other], order[j]
+        own[:] = order
+    return every.reshape(*batch, m)
 
 
 def infos(a: _C.Array, function: Callable[..., Any], first: Callable[[np.ndarray], int]) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pydl import _C
+from pydl.autograd.mode import mode
 from pydl.autograd.several import Several
 from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.ops import lapack
@@ -97,6 +98,9 @@ def lu(A: Tensor, *, pivot: bool = True) -> LUResult:
 def lu_factor(A: Tensor, *, pivot: bool = True) -> LUFactors:
     """The compact form of `lu`: (LU (..., m, n), pivots (..., k) int32, counted from 1)."""
     lapack.matrices("lu_factor", A)
+    if not (A.requires_grad and mode.enabled):
+        packed, exchanges = lapack.lu(A.array, pivot)
+        return LUFactors(Tensor(lapack.array(packed)), Tensor(lapack.array((exchanges + 1).astype(np.int32))))
     pivots, _, lower, upper = _factors(A, pivot)
     m, n = A.shape[-2:]
     k = min(m, n)

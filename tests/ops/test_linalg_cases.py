@@ -327,12 +327,47 @@ def test_triangles_by_halves(n: int, upper: bool, unit: bool) -> None:
             np.testing.assert_allclose(used @ made.numpy(), b, atol=1e-11)
 
 
+@pytest.mark.parametrize("shape", [(128, 128), (2, 200, 200), (300, 170), (170, 300), (95, 96)])
+def test_factors_by_halves(shape: tuple[int, ...]) -> None:
+    """Of sizes around the panels and no multiple of them; rows are exchanged as SciPy does."""
+    scipy = pytest.importorskip("scipy.linalg")
+    a = matrix(*shape)
+    packed, pivots = linalg.lu_factor(pydl.tensor(a))
+    parts = [v.reshape(-1, *v.shape[-k:]) for v, k in ((a, 2), (packed.numpy(), 2), (pivots.numpy(), 1))]
+    for x, made, order in zip(*parts, strict=True):
+        expected, swaps = scipy.lu_factor(x)
+        np.testing.assert_array_equal(order, swaps + 1)
+        np.testing.assert_allclose(made, expected, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(127,), (128,), (3, 150), (257,)])
+def test_large_systems(shape: tuple[int, ...]) -> None:
+    """Where our own factors take LAPACK's place: residuals, determinants of both signs, and the matrix that fails."""
+    *batch, n = shape
+    a, b = matrix(*batch, n, n) / n**0.5, matrix(*batch, n, 3, seed=1)
+    x = pydl.tensor(a)
+    np.testing.assert_allclose(a @ linalg.solve(x, pydl.tensor(b)).numpy(), b, atol=1e-9)
+    np.testing.assert_allclose(a @ linalg.inv(x).numpy(), np.broadcast_to(np.eye(n), a.shape), atol=1e-9)
+    np.testing.assert_allclose(linalg.det(x).numpy(), np.linalg.det(a), rtol=1e-9)
+    for made, expected in zip(linalg.slogdet(x), np.linalg.slogdet(a), strict=True):
+        np.testing.assert_allclose(made.numpy(), expected, rtol=1e-9)
+    flipped = a[..., ::-1, :].copy()
+    np.testing.assert_array_equal(linalg.slogdet(pydl.tensor(flipped))[0].numpy(), np.linalg.slogdet(flipped)[0])
+    a[(*[-1] * len(batch), slice(None), 5)] = 0
+    x = pydl.tensor(a)
+    assert linalg.det(x).numpy().reshape(-1)[-1] == 0
+    for call in (lambda: linalg.solve(x, pydl.tensor(b)), lambda: linalg.inv(x)):
+        with pytest.raises(LinAlgError, match=r"singular( \(batch index 2\))?" if batch else "singular$"):
+            call()
+
+
 def test_blocks_refuse_what_does_not_fit() -> None:
     """The kernels' own checks: no array of another shape or dtype reaches them."""
     x, whole = pydl.ones(1, 3, 3).array, pydl.zeros(1, 3).long().array
     for call in (
         lambda: pydl._C.substitute(pydl.ones(1, 2, 2).array, x, True, False),
         lambda: pydl._C.substitute(pydl.ones(1, 3, 3).double().array, x, True, False),
+        lambda: pydl._C.take_product(x, x, pydl.ones(1, 2, 3).array),
         lambda: pydl._C.lu_panel(x, 0, 4, True, whole),
         lambda: pydl._C.lu_panel(x, 2, 1, True, whole),
         lambda: pydl._C.lu_panel(x, 0, 3, True, pydl.zeros(1, 2).long().array),
