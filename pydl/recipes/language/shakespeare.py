@@ -9,6 +9,8 @@ from pydl import Generator, from_numpy, nn, no_grad
 from pydl.data import TinyShakespeare
 from pydl.data.text import CharTokenizer
 from pydl.models import LanguageModel, stream_text
+from pydl.nn.utils import clip_grad_norm_
+from pydl.optim import Optimizer, lr_scheduler
 from pydl.recipes.recipe import Report
 from pydl.tensor import Tensor
 from pydl.train import LogLoss
@@ -16,7 +18,7 @@ from pydl.train import LogLoss
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["characters", "draw_curve", "log_loss", "show_sample"]
+__all__ = ["characters", "draw_curve", "log_loss", "show_sample", "update"]
 
 
 def characters() -> tuple[CharTokenizer, Tensor, Tensor]:
@@ -25,6 +27,18 @@ def characters() -> tuple[CharTokenizer, Tensor, Tensor]:
     tokenizer = CharTokenizer.train([train, valid])
     first, second = (from_numpy(np.array(tokenizer.encode(text), np.int64)) for text in (train, valid))
     return tokenizer, first, second
+
+
+def update(
+    loss: Tensor, model: nn.Module, optimizer: Optimizer, schedule: lr_scheduler.LRScheduler, clip: float
+) -> float:
+    """One step down the loss with gradients of norm `clip` at most; returns the loss."""
+    optimizer.zero_grad()
+    loss.backward()
+    clip_grad_norm_(model.parameters(), clip)
+    optimizer.step()
+    schedule.step()
+    return float(loss.item())
 
 
 def log_loss(model: nn.Module, batches: Iterable[Any], *, carry_state: bool = False) -> float:

@@ -9,8 +9,7 @@ from pydl import manual_seed, optim
 from pydl.data import DataLoader, RandomSampler, TokenWindows
 from pydl.models import GPT, GPTConfig
 from pydl.nn import functional as F
-from pydl.nn.utils import clip_grad_norm_
-from pydl.recipes.language.shakespeare import characters, draw_curve, log_loss, show_sample
+from pydl.recipes.language.shakespeare import characters, draw_curve, log_loss, show_sample, update
 from pydl.recipes.recipe import Recipe, Report, setting
 
 RECIPE = Recipe(
@@ -60,12 +59,7 @@ def run(settings: Settings, report: Report) -> None:
     curve, losses = [], []
     for step, (x, y) in enumerate(loader, 1):
         loss = F.cross_entropy(model(x).flatten(0, 1), y.flatten())
-        optimizer.zero_grad()
-        loss.backward()
-        clip_grad_norm_(model.parameters(), s.clip)
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
+        losses.append(update(loss, model, optimizer, schedule, s.clip))
         if step % max(s.steps // 5, 1) == 0 or step == s.steps:
             curve.append((step, sum(losses) / len(losses), log_loss(model, checks)))
             losses = []

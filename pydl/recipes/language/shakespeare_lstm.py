@@ -9,8 +9,7 @@ from pydl import manual_seed, optim
 from pydl.data import BPTTBatches
 from pydl.models import RNNLanguageModel, detach_state
 from pydl.nn import functional as F
-from pydl.nn.utils import clip_grad_norm_
-from pydl.recipes.language.shakespeare import characters, draw_curve, log_loss, show_sample
+from pydl.recipes.language.shakespeare import characters, draw_curve, log_loss, show_sample, update
 from pydl.recipes.recipe import Recipe, Report, setting
 
 RECIPE = Recipe(
@@ -56,12 +55,7 @@ def run(settings: Settings, report: Report) -> None:
             logits, state = model(x, state)
             state = detach_state(state)  # the state goes on, its gradient ends here
             loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())
-            optimizer.zero_grad()
-            loss.backward()
-            clip_grad_norm_(model.parameters(), s.clip)
-            optimizer.step()
-            schedule.step()
-            losses += loss.item()
+            losses += update(loss, model, optimizer, schedule, s.clip)
         score = log_loss(model, checks, carry_state=True)
         curve.append(((epoch + 1) * len(batches), losses / len(batches), score))
         report.say(f"epoch {epoch + 1}  training loss {curve[-1][1]:.4f}  validation loss {score:.4f}")
