@@ -1,7 +1,9 @@
 """Symbols repeated after a long wait: a GRU learns it, a plain RNN of the same size does not, in the same updates.
 
 A model that forgets can only guess among the symbols. The LSTM's forget gate starts open (bias 4): with 0 or 1 it
-still guesses after these updates. Measured: RNN 12 %, the others 100 % of the symbols.
+still guesses after these updates.
+Measured over seeds 0-4: the GRU remembers all symbols after 1200 to 1500 updates, and the RNN 11 to 28 % after as many;
+LSTM and TCN 100 %.
 """
 
 from dataclasses import dataclass
@@ -34,7 +36,7 @@ class Settings:
     batch: int = setting(64, "examples per update", least=1)
     updates: int = setting(2000, "of each model, at most", least=1)
     lr: float = setting(3e-3, "step size of Adam")
-    seed: int = setting(0, "of weights and examples")
+    seeds: int = setting(5, "runs of the GRU and the RNN, with weights and examples of their own", least=1)
 
 
 class Tagger(nn.Module):
@@ -56,15 +58,21 @@ class Tagger(nn.Module):
 
 
 def run(settings: Settings, report: Report) -> None:
-    """Trains all four and compares their answers on new examples."""
-    for name in ("RNN", "LSTM", "GRU", "TCN"):
-        pydl.manual_seed(settings.seed)
-        updates, right = _train(_model(name, settings), settings)
+    """Checks that the GRU remembers, and the RNN forgets, in 4 of 5 runs; and one run of the LSTM and the TCN."""
+    solved = forgotten = 0
+    for seed in range(settings.seeds):
+        updates, right = _train("GRU", seed, settings.updates, settings)
+        _, poor = _train("RNN", seed, updates, settings)
+        report.say(f"seed {seed}: {updates} updates, GRU {100 * right:.1f} %, RNN {100 * poor:.1f} % of the symbols")
+        solved += right >= 0.99
+        forgotten += poor < 0.6
+    share = settings.seeds * 4 / 5
+    report.check("runs in which the GRU remembers 99 % of the symbols", solved, at_least=share)
+    report.check("runs in which the RNN remembers less than 60 %", forgotten, at_least=share)
+    for name in ("LSTM", "TCN"):
+        updates, right = _train(name, 0, settings.updates, settings)
         report.say(f"{name}: {updates} updates, {100 * right:.1f} % of the symbols")
-        if name == "RNN":
-            report.check(f"share of symbols that the {name} remembers", right, at_most=0.6)
-        else:
-            report.check(f"share of symbols that the {name} remembers", right, at_least=0.99)
+        report.check(f"share of symbols that the {name} remembers", right, at_least=0.99)
 
 
 def _model(name: str, settings: Settings) -> nn.Module:
@@ -79,12 +87,13 @@ def _examples(b: int, rng: np.random.Generator, settings: Settings) -> tuple[pyd
     return copy_task(b, settings.delay, rng, settings.length, settings.symbols)
 
 
-def _train(model: nn.Module, settings: Settings) -> tuple[int, float]:
+def _train(name: str, seed: int, updates: int, settings: Settings) -> tuple[int, float]:
     """Updates made, and the share of right symbols on examples that were not trained on."""
-    rng = np.random.default_rng(settings.seed)
+    pydl.manual_seed(seed)
+    model, rng = _model(name, settings), np.random.default_rng(seed)
     optimizer = optim.Adam(model.parameters(), lr=settings.lr)
     recent: list[float] = []
-    for _ in range(settings.updates):
+    for _ in range(updates):
         x, y = _examples(settings.batch, rng, settings)
         scores = model(x)[:, -settings.length :]
         answer = y[:, -settings.length :]
@@ -96,7 +105,7 @@ def _train(model: nn.Module, settings: Settings) -> tuple[int, float]:
         recent.append(loss.item())
         if len(recent) % 50 == 0 and np.mean(recent[-50:]) < 0.01:
             break
-    x, y = _examples(1000, np.random.default_rng(settings.seed + 1), settings)
+    x, y = _examples(1000, np.random.default_rng(seed + 1), settings)
     with pydl.no_grad():
         found = model(x).argmax(-1)[:, -settings.length :]
     return len(recent), float((found.numpy() == y[:, -settings.length :].numpy()).mean())
