@@ -27,6 +27,18 @@ def test_barriers() -> None:
     assert selftest("without barriers") > 0
 
 
+def test_races() -> None:
+    """Threads that touch the same bytes between barriers end the launch with an error."""
+    launch_failure = 3
+    assert selftest("no race") == 0
+    assert selftest("race") == launch_failure
+
+
+def test_asynchronous_copies() -> None:
+    """Nothing is there before the wait; then what was copied, and zeros behind it."""
+    assert selftest("copies") == 0
+
+
 def test_warps() -> None:
     """Shuffles of all kinds, votes and atomics."""
     assert selftest("warp") == 0
@@ -42,6 +54,6 @@ def test_memory() -> None:
     """Fresh memory is no number; writes behind a block and reads on the host end the process."""
     assert selftest("fresh memory") == -1
     outside = alone("outside")
-    assert outside.returncode < 0 and "wrote outside a block of 4 bytes" in outside.stderr
+    assert outside.returncode < 0 and "wrote outside a block of 32 bytes" in outside.stderr
     assert alone("host").returncode < 0
     assert alone("warp").returncode == 0

@@ -24,7 +24,7 @@ constexpr int warpSize = emulator::kWarp;
 // ---- barriers, shuffles, votes
 
 inline void __syncthreads() { emulator::block_barrier(); }
-inline void __syncwarp(unsigned mask = ~0u) { emulator::exchange(mask, 0); }
+inline void __syncwarp(unsigned mask = ~0u) { emulator::warp_barrier(mask); }
 inline void __threadfence() {}
 
 template <class T>
@@ -91,6 +91,11 @@ inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
 inline int __clz(int x) { return x ? __builtin_clz(static_cast<unsigned>(x)) : 32; }
 
+struct alignas(8) float2 {
+  float x, y;
+};
+inline float2 make_float2(float x, float y) { return {x, y}; }
+
 template <class T>
 T __ldg(const T* at) {
   return *at;
@@ -147,6 +152,8 @@ const char* cudaGetErrorString(cudaError_t error);
 constexpr cudaError_t cudaErrorNotReady = static_cast<cudaError_t>(600);
 
 namespace emulator {
+// Whether the bytes lie within one block that was handed out; true for addresses that are not the device's.
+bool held(const void* at, size_t bytes);
 // A launch: opens the memory of the device, runs the kernel, closes it again.
 void launch(dim3 grid, dim3 threads, size_t shared, const std::function<void()>& kernel);
 }  // namespace emulator

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -29,15 +30,25 @@ struct Exchange {
   uint64_t values[2][kWarp];
 };
 
+// A copy that was begun; its group is the number of those closed before.
+struct Copy {
+  void* to;
+  const void* from;
+  int bytes, size, group;
+};
+
 struct Fiber {
   Context context;
   std::unique_ptr<char[]> stack;
   Thread thread;
   bool busy = false;  // in the middle of a thread
+  std::vector<Copy> copies;
+  int groups = 0;
 };
 
 struct Warp {
   std::vector<std::unique_ptr<Exchange>> exchanges;
+  uint32_t meetings = 0;
 };
 
 Context scheduler;
@@ -49,6 +60,9 @@ std::vector<int> order;  // of the threads that have not begun
 int live = 0;            // threads that have not ended
 Barrier everyone;
 std::vector<Warp> warps;
+uint32_t block_meetings = 0;
+size_t shared_size = 0;
+std::string wrong;  // with the launch
 
 uint64_t random_state = 0x9E3779B97F4A7C15u;
 unsigned draw(unsigned n) {
@@ -72,7 +86,10 @@ void open(Barrier& b) {
 void wait_at(Barrier& b, int expected) {
   Fiber* self = running;
   b.waiting.push_back(self);
-  if (++b.arrived == expected) open(b);
+  if (++b.arrived == expected) {
+    if (&b == &everyone) ++block_meetings;
+    open(b);
+  }
   self->context.change_to(scheduler);
   running = self;
   thread = &self->thread;
@@ -89,10 +106,15 @@ void fiber_main() {
       const auto r = static_cast<unsigned>(rank);
       self->thread = {{r % n.x, r / n.x % n.y, r / n.x / n.y}, rank};
       self->busy = true;
+      self->copies.clear();
+      self->groups = 0;
       thread = &self->thread;
       (*kernel)();
       --live;  // those that have ended are not waited for
-      if (live > 0 && everyone.arrived == live) open(everyone);
+      if (live > 0 && everyone.arrived == live) {
+        ++block_meetings;
+        open(everyone);
+      }
     }
     self->busy = false;
     idle.push_back(self);
@@ -155,9 +177,15 @@ void forget() {
 
 void block_barrier() { wait_at(everyone, live); }
 
-const uint64_t* exchange(unsigned mask, uint64_t mine) {
+namespace {
+
+Warp& own_warp() { return warps[static_cast<size_t>(thread->rank / kWarp)]; }
+
+// The numbers of all lanes of the mask; the last lane to come calls f with them first.
+template <class F>
+const uint64_t* meet(unsigned mask, uint64_t mine, const F& f) {
   if (!(mask >> lane() & 1)) std::abort();  // undefined on a device
-  Warp& warp = warps[static_cast<size_t>(thread->rank / kWarp)];
+  Warp& warp = own_warp();
   Exchange* found = nullptr;
   for (const auto& e : warp.exchanges)
     if (e->mask == mask) found = e.get();
@@ -169,10 +197,67 @@ const uint64_t* exchange(unsigned mask, uint64_t mine) {
   uint64_t* values = found->values[found->round & 1];
   values[lane()] = mine;
   const int expected = __builtin_popcount(mask);
-  if (found->barrier.arrived + 1 == expected) ++found->round;
+  if (found->barrier.arrived + 1 == expected) {
+    ++found->round;
+    f(values);
+  }
   wait_at(found->barrier, expected);
   return values;
 }
+
+}  // namespace
+
+const uint64_t* exchange(unsigned mask, uint64_t mine) {
+  return meet(mask, mine, [](const uint64_t*) {});
+}
+
+void warp_barrier(unsigned mask) {
+  meet(mask, 0, [](const uint64_t*) { ++own_warp().meetings; });
+}
+
+void together(unsigned mask, void* mine, void (*f)(void* const* lanes)) {
+  meet(mask, packed(mine), [f](const uint64_t* values) {
+    void* lanes[kWarp];
+    for (int i = 0; i < kWarp; ++i) lanes[i] = unpacked<void*>(values[i]);
+    f(lanes);
+  });
+}
+
+void copy_async(void* to, const void* from, int bytes, int size) {
+  if ((reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from)) % static_cast<unsigned>(size))
+    return failed("an asynchronous copy is not aligned");
+  if (bytes) reads(from, static_cast<size_t>(bytes));
+  writes(to, static_cast<size_t>(size));
+  std::memset(to, 0xff, static_cast<size_t>(size));
+  running->copies.push_back({to, from, bytes, size, running->groups});
+}
+
+void close_copies() { ++running->groups; }
+
+void wait_copies(int but) {
+  std::vector<Copy>& copies = running->copies;
+  size_t done = 0;
+  for (; done < copies.size() && copies[done].group < running->groups - but; ++done) {
+    const Copy& c = copies[done];
+    writes(c.to, static_cast<size_t>(c.size));
+    std::memset(c.to, 0, static_cast<size_t>(c.size));
+    std::memcpy(c.to, c.from, static_cast<size_t>(c.bytes));
+  }
+  copies.erase(copies.begin(), copies.begin() + static_cast<std::ptrdiff_t>(done));
+}
+
+void failed(const char* what) {
+  if (wrong.empty()) wrong = what;
+}
+
+Meetings meetings() { return {block_meetings, own_warp().meetings}; }
+
+bool on_own_stack(const void* at) {
+  const auto* p = static_cast<const char*>(at);
+  return p >= running->stack.get() && p < running->stack.get() + kStack;
+}
+
+size_t shared_bytes() { return shared_size; }
 
 const char* run(dim3 grid, dim3 threads, size_t shared, const std::function<void()>& f) {
   const int count = static_cast<int>(threads.x * threads.y * threads.z);
@@ -185,14 +270,20 @@ const char* run(dim3 grid, dim3 threads, size_t shared, const std::function<void
   for (size_t i = 0; i < blocks.size(); ++i) blocks[i] = static_cast<unsigned>(i);
   mix(blocks);
   kernel = &f;
+  shared_size = shared;
+  wrong.clear();
   for (const unsigned b : blocks) {
     std::memset(memory.data(), 0xff, memory.size());  // what no thread wrote is NaN
     block = {{b % grid.x, b / grid.x % grid.y, b / grid.x / grid.y}, threads, grid, aligned};
+    ++block_meetings;
+    forget_accesses();
     if (run_block(count)) continue;
     forget();
+    thread = nullptr;
     return "threads of a block wait for each other in vain";
   }
-  return nullptr;
+  thread = nullptr;
+  return wrong.empty() ? nullptr : wrong.c_str();
 }
 
 }  // namespace emulator

@@ -4,6 +4,10 @@
 // begins and who goes on next is drawn at random, so that an order that the code does not ask for is not there either.
 // Blocks run one after the other, in random order too. A block whose threads wait for each other in vain ends the
 // launch with an error. Everything runs on the calling thread, one launch at a time.
+//
+// Files that are compiled with -fsanitize=thread tell of each access to memory (races.cpp): two threads at one byte of
+// shared memory between the same barriers, one of them writing, end the launch with an error; so does an access to
+// device memory that no block holds.
 #pragma once
 
 #include <cstddef>
@@ -41,8 +45,34 @@ extern Block block;
 const char* run(dim3 grid, dim3 threads, size_t shared, const std::function<void()>& kernel);
 
 void block_barrier();
+void warp_barrier(unsigned mask);
 // Every lane in the mask gives 8 bytes and, once all have, sees those of all: 32 numbers, good until its next exchange.
 const uint64_t* exchange(unsigned mask, uint64_t mine);
+
+// Every lane in the mask gives an address; the last to come calls f with those of all 32, then all go on.
+void together(unsigned mask, void* mine, void (*f)(void* const* lanes));
+
+// Copies of a thread that are begun now and done when it waits for them: until then the target is no number.
+void copy_async(void* to, const void* from, int bytes, int size);
+void close_copies();
+void wait_copies(int but);
+
+// What is wrong with a launch, while it runs; the first counts.
+void failed(const char* what);
+
+// Accesses of the running thread; nothing happens outside of kernels.
+void reads(const void* at, size_t bytes);
+void writes(const void* at, size_t bytes);
+
+// How often threads that wait for each other have met: those of the block, those of the running thread's warp.
+struct Meetings {
+  uint32_t block, warp;
+};
+Meetings meetings();
+bool on_own_stack(const void* at);
+// Bytes of dynamic shared memory from block.shared on.
+size_t shared_bytes();
+void forget_accesses();  // before each block
 
 inline int lane() { return thread->rank % kWarp; }
 
@@ -68,8 +98,9 @@ T shuffle(unsigned mask, T x, int width, const From& from) {
   return source < 0 || source >= width ? x : unpacked<T>(all[base + source]);
 }
 
+// No race with other atomics, so not looked at.
 template <class T, class F>
-T atomic(T* at, const F& change) {
+__attribute__((noinline, no_sanitize("thread"))) T atomic(T* at, const F& change) {
   const T before = *at;
   *at = change(before);
   return before;

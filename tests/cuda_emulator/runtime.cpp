@@ -46,6 +46,7 @@ struct Memory {
 };
 Memory memories[kDevices];
 int opened = 0;
+size_t changes = 0;  // of what is taken
 
 void protect(int how) {
   for (const Memory& m : memories)
@@ -150,6 +151,7 @@ cudaError_t cudaMalloc(void** block, size_t bytes) {
     m.used += size;
   }
   m.taken[made] = bytes;
+  ++changes;
   const Open open;
   if (opened == 1) protect(PROT_READ | PROT_WRITE);  // the memory that is new
   std::memset(made, 0xff, bytes);
@@ -167,6 +169,7 @@ cudaError_t cudaFree(void* block) {
     check_margins(found->first, found->second);
     m.idle.emplace(padded(found->second), found->first);
     m.taken.erase(found);
+    ++changes;
     return cudaSuccess;
   }
   return fail(cudaErrorInvalidValue, "invalid argument");
@@ -240,6 +243,22 @@ cudaError_t cudaGetLastError() {
 const char* cudaGetErrorString(cudaError_t error) { return error == cudaSuccess ? "no error" : text.c_str(); }
 
 namespace emulator {
+
+bool held(const void* at, size_t bytes) {
+  static thread_local const char *from = nullptr, *to = nullptr;  // the block found last
+  static thread_local size_t when = 0;
+  const char* p = static_cast<const char*>(at);
+  if (when == changes && p >= from && p + bytes <= to) return true;
+  for (const Memory& m : memories) {
+    if (!m.start || p < m.start || p >= m.start + kMemory) continue;
+    auto found = m.taken.upper_bound(const_cast<char*>(p));
+    if (found == m.taken.begin()) return false;
+    --found;
+    from = found->first, to = from + found->second, when = changes;
+    return p >= from && p + bytes <= to;
+  }
+  return true;
+}
 
 void launch(dim3 grid, dim3 threads, size_t shared, const std::function<void()>& kernel) {
   const Open open;

@@ -36,6 +36,19 @@ void stuck(int* y) {
   *y = __shfl_sync(~0u, 1, 0);  // half of the lanes that it names never come
 }
 
+// What a copy that has begun leaves where it will write, then what it brings.
+void copies(int* y) {
+  __shared__ int to[kThreads * 4];
+  const auto t = threadIdx.x;
+  emulator::copy_async(to + 4 * t, y + 4, 8, 16);
+  emulator::close_copies();
+  const bool early = to[4 * t] == -1;
+  emulator::wait_copies(0);
+  __syncthreads();
+  const int* other = to + 4 * (kThreads - 1 - t);
+  if (!early || other[0] != 7 || other[1] != 8 || other[2] != 0 || other[3] != 0) atomicAdd(y, 1);
+}
+
 template <class F>
 int run(const F& kernel, int* y) {
   emulator::launch(2, kThreads, 0, [&] { kernel(y); });
@@ -54,7 +67,7 @@ int value_of(const int* y) {
 extern "C" __attribute__((visibility("default"))) int emulator_selftest(const char* check) {
   const std::string name = check;
   void* block = nullptr;
-  cudaMalloc(&block, sizeof(int));
+  cudaMalloc(&block, 8 * sizeof(int));
   int* y = static_cast<int*>(block);
   int found = 0;
   if (name == "fresh memory") return value_of(y);
@@ -70,8 +83,15 @@ extern "C" __attribute__((visibility("default"))) int emulator_selftest(const ch
     found = value_of(y);
   } else if (name == "stuck") {
     found = run(stuck, y) + 1000 * run(warp_words, y);
+  } else if (name == "race" || name == "no race") {
+    found = run([&](int* to) { tree_sum(to, 0, name == "no race"); }, y);
+  } else if (name == "copies") {
+    const int numbers[] = {0, 0, 0, 0, 7, 8, 9, 10};
+    cudaMemcpyAsync(y, numbers, sizeof(numbers), cudaMemcpyDefault, nullptr);
+    found = run(copies, y);
+    found += value_of(y);
   } else if (name == "outside") {
-    run([](int* to) { to[1] = 7; }, y);
+    run([](int* to) { to[8] = 7; }, y);
   }
   cudaFree(block);
   return found;
