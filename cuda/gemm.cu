@@ -1,16 +1,20 @@
 // c = activation(alpha a b + beta add + bias), batched, of any strides.
-//
-// A block of 256 threads makes a tile of 64 x 64 of c: the slices of a and b that it needs pass through shared memory
-// 16 columns at a time, and each thread keeps 4 x 4 sums in registers. Sums of 16-bit floats are float32.
+//   tile_half.cuh  f16 and bf16: tensor cores, sums in float32     tile_wide.cuh  float32, float64, integers
+// Blocks make tiles of 128 x 128, or of 64 x 64 where there are few. Where even those are few and the sums are long,
+// the sums are cut into parts by the shape alone, and the parts joined in order.
 #include "formulas.cuh"
 #include "runtime/table/gemm.h"
+#include "tile_half.cuh"
+#include "tile_wide.cuh"
 
 namespace pydl::cuda {
 namespace {
 
-constexpr int kTile = 64, kDepth = 16, kThreads = 256, kOwn = 4;
-constexpr int kAcross = kTile / kOwn;  // threads along one side of the tile
-constexpr int kPad = 1;                // so that a column of a tile lies in different banks
+constexpr int kLarge = 128, kSmall = 64;
+constexpr int64_t kFewBlocks = 128;   // fewer than these leave multiprocessors without work
+constexpr int64_t kLeastPart = 256;   // of a sum
+constexpr int64_t kRowsTogether = 8;  // tiles below each other that run at a time: they share the columns of b
+constexpr int kJoinThreads = 256;
 
 struct Matrix {
   int64_t rows, columns, batch[kMaxAxes - 2];  // strides
@@ -24,6 +28,8 @@ struct Problem {
   Matrix a, b, add, bias, c;
   double alpha, beta;
   Activation activation;
+  bool a_deep, b_deep, a_vector, b_vector, c_runs;  // how factors are read; whether runs of c are written at once
+  int64_t parts, part;                              // of a sum, and the terms of each
 };
 
 // Where the matrices of one product of a batch begin.
@@ -45,25 +51,21 @@ __device__ __forceinline__ Starts starts_of(const Problem& p, int64_t index) {
   return s;
 }
 
+// Those that take a while, once for all elements.
 template <class T>
-__device__ __forceinline__ T activated(T x, Activation f) {
-  if constexpr (std::is_floating_point_v<T>) {
-    switch (f) {
-      case Activation::tanh:
-        return std::tanh(x);
-      case Activation::sigmoid:
-        return sigmoid(x);
-      case Activation::gelu:
-        return gelu(x);
-      case Activation::gelu_tanh:
-        return gelu_tanh(x);
-      case Activation::silu:
-        return silu(x);
-      default:
-        break;
-    }
+__device__ __attribute__((noinline)) T activated(T x, Activation f) {
+  switch (f) {
+    case Activation::tanh:
+      return std::tanh(x);
+    case Activation::sigmoid:
+      return sigmoid(x);
+    case Activation::gelu:
+      return gelu(x);
+    case Activation::gelu_tanh:
+      return gelu_tanh(x);
+    default:
+      return silu(x);
   }
-  return f == Activation::relu && x <= T(0) ? T(0) : x;
 }
 
 template <class T>
@@ -72,60 +74,146 @@ __device__ __forceinline__ T as_factor(double x) {
   return static_cast<T>(static_cast<int64_t>(x));
 }
 
-// A slice of kTile x kDepth into shared memory, transposed: to[depth][tile]. Neighbouring threads read neighbouring
-// elements, whichever axis of the matrix that is; outside it there are zeros.
+// S: the elements; T: what they are summed in, unsigned for integers, which wrap around.
+template <class S>
+using SumOf = std::conditional_t<std::is_integral_v<S>, uint64_t, Wide<S>>;
+
+template <class S>
+struct Arrays {
+  const S *a, *b, *add, *bias;
+  S* c;
+  SumOf<S>* parts;  // (parts, batches, m, n): sums without what follows them; null: there is one part
+};
+
+template <class S>
+constexpr int kRun = 16 / (sizeof(S) == 8   ? 8
+                           : sizeof(S) == 1 ? 4
+                                            : sizeof(S));  // elements that a thread writes at once
+
+template <class S>
+struct alignas(kRun<S> * sizeof(S)) Run {
+  S x[kRun<S>];
+};
+
 template <class S, class T>
-__device__ __forceinline__ void load_slice(const S* x, int64_t tile_step, int64_t depth_step, int64_t tile_left,
-                                           int64_t depth_left, T (*to)[kTile + kPad]) {
-  const bool deep = depth_step == 1;
+__device__ __forceinline__ S finished(const Problem& p, const Arrays<S>& to, const Starts& s, int64_t r, int64_t q,
+                                      T sum) {
+  T y = as_factor<T>(p.alpha) * sum;
+  if (to.add) y += as_factor<T>(p.beta) * static_cast<T>(widened(to.add[s.add + r * p.add.rows + q * p.add.columns]));
+  if (to.bias) y += static_cast<T>(widened(to.bias[s.bias + r * p.bias.rows + q * p.bias.columns]));
+  const auto x = static_cast<Wide<S>>(y);
+  if (p.activation == Activation::relu) return narrowed<S>(x <= 0 ? Wide<S>(0) : x);
+  if constexpr (kFloating<S>) {
+    if (p.activation != Activation::none) return narrowed<S>(activated(x, p.activation));
+  }
+  return narrowed<S>(x);
+}
+
+// A run of sums of row r from column q on, to where they belong.
+template <class S, class T>
+__device__ __forceinline__ void emit(const Problem& p, const Arrays<S>& to, const Starts& s, int64_t r, int64_t q,
+                                     const T* sums) {
+  S* c = to.c + s.c + r * p.c.rows + q * p.c.columns;
+  Run<S> run;
 #pragma unroll
-  for (int u = 0; u < kTile * kDepth / kThreads; ++u) {
-    const int at = static_cast<int>(threadIdx.x) + u * kThreads;
-    const int t = deep ? at / kDepth : at % kTile, d = deep ? at % kDepth : at / kTile;
-    const bool inside = t < tile_left && d < depth_left;
-    to[d][t] = inside ? static_cast<T>(widened(x[t * tile_step + d * depth_step])) : T(0);
+  for (int i = 0; i < kRun<S>; ++i)
+    if (q + i < p.n) run.x[i] = finished<S, T>(p, to, s, r, q + i, sums[i]);
+  if (p.c_runs && q + kRun<S> <= p.n) {
+    *reinterpret_cast<Run<S>*>(c) = run;
+  } else {
+#pragma unroll
+    for (int i = 0; i < kRun<S>; ++i)
+      if (q + i < p.n) c[i * p.c.columns] = run.x[i];
   }
 }
 
-// S: the elements; T: what they are summed in, unsigned for integers, which wrap around.
-template <class S, class T>
-__global__ void __launch_bounds__(kThreads)
-    gemm_kernel(Problem p, const S* a, const S* b, const S* add, const S* bias, S* c) {
-  __shared__ T as[kDepth][kTile + kPad];
-  __shared__ T bs[kDepth][kTile + kPad];
-  const int tx = static_cast<int>(threadIdx.x) % kAcross, ty = static_cast<int>(threadIdx.x) / kAcross;
-  const int64_t row = int64_t{blockIdx.y} * kTile, column = int64_t{blockIdx.x} * kTile;
-  for (int64_t item = blockIdx.z; item < p.batches; item += gridDim.z) {
-    const Starts s = starts_of(p, item);
-    T sums[kOwn][kOwn] = {};
-    for (int64_t k = 0; k < p.k; k += kDepth) {
-      load_slice(a + s.a + row * p.a.rows + k * p.a.columns, p.a.rows, p.a.columns, p.m - row, p.k - k, as);
-      load_slice(b + s.b + k * p.b.rows + column * p.b.columns, p.b.columns, p.b.rows, p.n - column, p.k - k, bs);
-      __syncthreads();
-#pragma unroll
-      for (int d = 0; d < kDepth; ++d) {
-        T left[kOwn], right[kOwn];
-#pragma unroll
-        for (int i = 0; i < kOwn; ++i) {
-          left[i] = as[d][ty + i * kAcross];
-          right[i] = bs[d][tx + i * kAcross];
-        }
-#pragma unroll
-        for (int i = 0; i < kOwn; ++i)
-#pragma unroll
-          for (int j = 0; j < kOwn; ++j) sums[i][j] += left[i] * right[j];
-      }
-      __syncthreads();
+// Writes a tile of sums that begins at (row, column) of c, by way of shared memory: neighbouring threads write
+// neighbouring runs.
+template <int kTile, int kThreads, class S, class Sums>
+__device__ __forceinline__ void emit_tile(const Problem& p, const Arrays<S>& to, const Starts& s, int64_t item,
+                                          int64_t row, int64_t column, const Sums& sums) {
+  using T = SumOf<S>;
+  using Row = T[kTile + kTilePad];
+  Row* tile = shared_memory<Row>();
+  sums.put(tile);
+  __syncthreads();
+  constexpr int kAcross = kTile / kRun<S>;
+#pragma unroll 1
+  for (int at = static_cast<int>(threadIdx.x); at < kTile * kAcross; at += kThreads) {
+    const int i = at / kAcross, j = at % kAcross * kRun<S>;
+    const int64_t r = row + i, q = column + j;
+    if (r >= p.m || q >= p.n) continue;
+    if (to.parts) {
+      for (int e = 0; e < kRun<S> && q + e < p.n; ++e) to.parts[(item * p.m + r) * p.n + q + e] = tile[i][j + e];
+    } else {
+      emit(p, to, s, r, q, &tile[i][j]);
     }
-    for (int i = 0; i < kOwn; ++i)
-      for (int j = 0; j < kOwn; ++j) {
-        const int64_t r = row + ty + i * kAcross, q = column + tx + j * kAcross;
-        if (r >= p.m || q >= p.n) continue;
-        T y = as_factor<T>(p.alpha) * sums[i][j];
-        if (add) y += as_factor<T>(p.beta) * static_cast<T>(widened(add[s.add + r * p.add.rows + q * p.add.columns]));
-        if (bias) y += static_cast<T>(widened(bias[s.bias + r * p.bias.rows + q * p.bias.columns]));
-        c[s.c + r * p.c.rows + q * p.c.columns] = narrowed<S>(activated(static_cast<Wide<S>>(y), p.activation));
-      }
+  }
+  __syncthreads();
+}
+
+// The tile of a block: those that run at a time share columns of b and rows of a.
+__device__ __forceinline__ void tile_of(int64_t& down, int64_t& across) {
+  const int64_t index = int64_t{blockIdx.y} * gridDim.x + blockIdx.x, group = index / (kRowsTogether * gridDim.x);
+  const int64_t rest = int64_t{gridDim.y} - group * kRowsTogether, tall = rest < kRowsTogether ? rest : kRowsTogether;
+  const int64_t within = index - group * kRowsTogether * gridDim.x;
+  down = group * kRowsTogether + within % tall;
+  across = within / tall;
+}
+
+// f(product of the batch, part, where a sum begins and ends) for each that is the block's.
+template <class F>
+__device__ __forceinline__ void each_product(const Problem& p, const F& f) {
+  for (int64_t item = blockIdx.z; item < p.batches * p.parts; item += gridDim.z) {
+    const int64_t begin = item / p.batches * p.part, end = begin + p.part;
+    f(item, starts_of(p, item % p.batches), begin, end < p.k ? end : p.k);
+  }
+}
+
+__device__ __forceinline__ int within(int64_t left, int tile) { return static_cast<int>(left < tile ? left : tile); }
+
+template <class S, int kTile>
+__global__ void __launch_bounds__(kHalfThreads, 2) half_kernel(Problem p, Arrays<S> x) {
+  int64_t row, column;
+  tile_of(row, column);
+  row *= kTile, column *= kTile;
+  each_product(p, [&](int64_t item, const Starts& s, int64_t begin, int64_t end) {
+    const HalfMatrix<S, kTile> a{x.a + s.a + row * p.a.rows, p.a.rows, p.a.columns, p.k,
+                                 within(p.m - row, kTile),   p.a_deep, p.a_vector};
+    const HalfMatrix<S, kTile> b{x.b + s.b + column * p.b.columns, p.b.columns, p.b.rows,  p.k,
+                                 within(p.n - column, kTile),      p.b_deep,    p.b_vector};
+    HalfSums<kTile> sums;
+    half_product<S, kTile>(a, b, begin, end, shared_memory<S>(), sums);
+    emit_tile<kTile, kHalfThreads>(p, x, s, item, row, column, sums);
+  });
+}
+
+template <class S, class Shape>
+__global__ void __launch_bounds__(Shape::kThreads, 2) wide_kernel(Problem p, Arrays<S> x) {
+  using T = SumOf<S>;
+  int64_t row, column;
+  tile_of(row, column);
+  row *= Shape::kTile, column *= Shape::kTile;
+  each_product(p, [&](int64_t item, const Starts& s, int64_t begin, int64_t end) {
+    WideMatrix<S, T, Shape> a{x.a + s.a + row * p.a.rows,      p.a.rows, p.a.columns, p.k,
+                              within(p.m - row, Shape::kTile), p.a_deep, p.a_vector,  {}};
+    WideMatrix<S, T, Shape> b{x.b + s.b + column * p.b.columns,   p.b.columns, p.b.rows,   p.k,
+                              within(p.n - column, Shape::kTile), p.b_deep,    p.b_vector, {}};
+    WideSums<T, Shape> sums;
+    wide_product<T, Shape>(a, b, begin, end, shared_memory<T>(), sums);
+    emit_tile<Shape::kTile, Shape::kThreads>(p, x, s, item, row, column, sums);
+  });
+}
+
+template <class S>
+__global__ void __launch_bounds__(kJoinThreads) join_kernel(Problem p, Arrays<S> x) {
+  const int64_t all = p.batches * p.m * p.n, step = int64_t{gridDim.x} * kJoinThreads;
+  for (int64_t i = int64_t{blockIdx.x} * kJoinThreads + threadIdx.x; i < all; i += step) {
+    SumOf<S> sum = x.parts[i];
+    for (int64_t part = 1; part < p.parts; ++part) sum += x.parts[part * all + i];
+    const int64_t item = i / (p.m * p.n), r = i / p.n % p.m, q = i % p.n;
+    const Starts s = starts_of(p, item);
+    x.c[s.c + r * p.c.rows + q * p.c.columns] = finished<S>(p, x, s, r, q, sum);
   }
 }
 
@@ -138,30 +226,96 @@ Matrix matrix_of(const View& x) {
   return m;
 }
 
+// Whether every run of `count` elements along the axis with a stride of 1 begins at a multiple of its size.
+bool aligned(const Matrix& x, const void* data, int axes, bool along_columns, int64_t count, size_t size) {
+  if ((along_columns ? x.columns : x.rows) != 1) return false;
+  bool good = reinterpret_cast<uintptr_t>(data) % (static_cast<size_t>(count) * size) == 0;
+  good = good && (along_columns ? x.rows : x.columns) % count == 0;
+  for (int i = 0; i < axes; ++i) good = good && x.batch[i] % count == 0;
+  return good;
+}
+
+Problem problem_of(const View& a, const View& b, const View& add, const View& bias, const View& c, int64_t size,
+                   int64_t run) {
+  Problem p{};
+  p.m = c.shape[c.ndim - 2], p.n = c.shape[c.ndim - 1], p.k = a.shape[a.ndim - 1];
+  p.batch_axes = c.ndim - 2, p.batches = 1;
+  for (int i = 0; i < p.batch_axes; ++i) p.batches *= p.batch_shape[i] = c.shape[i];
+  p.a = matrix_of(a), p.b = matrix_of(b), p.add = matrix_of(add), p.bias = matrix_of(bias), p.c = matrix_of(c);
+  const int64_t chunk = 16 / size;
+  p.a_deep = p.a.columns == 1 || p.a.rows != 1, p.b_deep = p.b.rows == 1 || p.b.columns != 1;
+  p.a_vector = aligned(p.a, a.data, p.batch_axes, p.a_deep, chunk, static_cast<size_t>(size));
+  p.b_vector = aligned(p.b, b.data, p.batch_axes, !p.b_deep, chunk, static_cast<size_t>(size));
+  p.c_runs = aligned(p.c, c.data, p.batch_axes, true, run, static_cast<size_t>(size));
+  p.parts = 1, p.part = p.k;
+  return p;
+}
+
+int64_t tiles(const Problem& p, int64_t tile) { return ceil_div(p.m, tile) * ceil_div(p.n, tile) * p.batches; }
+
+// Few tiles and long sums: parts that are whole slices.
+void cut_sums(Problem& p) {
+  const int64_t wanted = kFewBlocks / tiles(p, kSmall), most = p.k / kLeastPart;
+  const int64_t parts = wanted < most ? wanted : most;
+  if (parts < 2) return;
+  p.part = ceil_div(ceil_div(p.k, parts), kHalfDepth) * kHalfDepth;
+  p.parts = ceil_div(p.k, p.part);
+}
+
+Grid grid_of(const Problem& p, int64_t tile, int threads, size_t shared) {
+  const int64_t depth = p.batches * p.parts < 65535 ? p.batches * p.parts : 65535;
+  const dim3 blocks(static_cast<unsigned>(ceil_div(p.n, tile)), static_cast<unsigned>(ceil_div(p.m, tile)),
+                    static_cast<unsigned>(depth));
+  return {blocks, static_cast<unsigned>(threads), shared};
+}
+
+// The kernel of a problem whose tiles are large or small. Kernels that use what only one architecture has (wgmma of
+// sm_90a) join here, before those that all have.
 template <class S>
-struct SumOf {
-  using type = std::conditional_t<std::is_integral_v<S>, uint64_t, Wide<S>>;
-};
+void start_product(const Problem& p, const Arrays<S>& x, bool large) {
+  const auto wide = [&](auto shape) {
+    using Shape = decltype(shape);
+    start(wide_kernel<S, Shape>, grid_of(p, Shape::kTile, Shape::kThreads, Shape::kShared), p, x);
+  };
+  if constexpr (kHalf<S>) {
+    if (large)
+      start(half_kernel<S, kLarge>, grid_of(p, kLarge, kHalfThreads, kHalfShared<kLarge>), p, x);
+    else
+      start(half_kernel<S, kSmall>, grid_of(p, kSmall, kHalfThreads, kHalfShared<kSmall>), p, x);
+  } else if constexpr (std::is_same_v<S, float>) {
+    large ? wide(WideTile<float, kLarge>()) : wide(WideTile<float, kSmall>());
+  } else {
+    wide(WideTile<SumOf<S>, kSmall>());
+  }
+}
+
+template <class S>
+void product(Problem p, Arrays<S> x) {
+  const bool large = tiles(p, kLarge) >= kFewBlocks;
+  if constexpr (kFloating<S>) {
+    if (!large) cut_sums(p);
+  }
+  const int64_t all = p.batches * p.m * p.n;
+  const Scratch room(p.parts > 1 ? static_cast<size_t>(p.parts * all) * sizeof(SumOf<S>) : 0);
+  x.parts = room.template as<SumOf<S>>();
+  start_product(p, x, large);
+  if constexpr (kFloating<S>) {
+    if (p.parts > 1) start(join_kernel<S>, {blocks_for(all, kJoinThreads), kJoinThreads}, p, x);
+  }
+}
 
 }  // namespace
 
 void gemm(View a, View b, View add, View bias, double alpha, double beta, Activation activation, View c) {
   if (c.numel() == 0) return;
   if (beta == 0) add = View{};
-  Problem p{};
-  p.m = c.shape[c.ndim - 2], p.n = c.shape[c.ndim - 1], p.k = a.shape[a.ndim - 1];
-  p.batch_axes = c.ndim - 2, p.batches = 1;
-  for (int i = 0; i < p.batch_axes; ++i) p.batches *= p.batch_shape[i] = c.shape[i];
-  p.a = matrix_of(a), p.b = matrix_of(b), p.add = matrix_of(add), p.bias = matrix_of(bias), p.c = matrix_of(c);
-  p.alpha = alpha, p.beta = beta, p.activation = activation;
-  const int64_t depth = p.batches < 65535 ? p.batches : 65535;
-  if (ceil_div(p.m, kTile) > 65535) return missing("matrices of more than 4 million rows have no CUDA kernel");
-  const dim3 blocks(static_cast<unsigned>(ceil_div(p.n, kTile)), static_cast<unsigned>(ceil_div(p.m, kTile)),
-                    static_cast<unsigned>(depth));
+  if (ceil_div(c.shape[c.ndim - 2], kSmall) > 65535)
+    return missing("matrices of more than 4 million rows have no CUDA kernel");
   with_number(c.dtype, [&](auto zero) {
     using S = decltype(zero);
-    start(gemm_kernel<S, typename SumOf<S>::type>, {blocks, kThreads}, p, a.as<const S>(), b.as<const S>(),
-          add.as<const S>(), bias.as<const S>(), c.as<S>());
+    Problem p = problem_of(a, b, add, bias, c, sizeof(S), kRun<S>);
+    p.alpha = alpha, p.beta = beta, p.activation = activation;
+    product<S>(p, {a.as<const S>(), b.as<const S>(), add.as<const S>(), bias.as<const S>(), c.as<S>(), nullptr});
   });
 }
 
