@@ -49,17 +49,6 @@ dim3 blocks_of(const Plan& p) {
 }
 
 template <class C>
-struct Moments {
-  C n, mean, spread;  // spread: the sum of (x - mean)^2
-  __device__ __forceinline__ void join(const Moments& other) {
-    if (other.n == C(0)) return;
-    const C all = n + other.n, gap = other.mean - mean, share = other.n / all;
-    mean += gap * share;
-    spread += other.spread + gap * gap * n * share;
-    n = all;
-  }
-};
-template <class C>
 struct Sums {
   C product, plain;
   __device__ __forceinline__ void join(const Sums& other) {
@@ -87,6 +76,7 @@ __device__ __forceinline__ A join_lanes(const A& mine, int width, int lane) {
 template <class F>
 __device__ __forceinline__ void each_share(const Plan& p, int lane, const F& f) {
   const int64_t begin = blockIdx.y * p.part, stop = begin + p.part, end = stop < p.count ? stop : p.count;
+#pragma unroll 1
   for (int64_t i = begin + lane; i < end; i += int64_t{kVector} * p.lanes) {
     const int64_t left = (end - i + p.lanes - 1) / p.lanes;
     f(i, static_cast<int>(left < kVector ? left : kVector));
@@ -105,15 +95,7 @@ __global__ void __launch_bounds__(kThreads) moments_kernel(Plan p, Source<C> x, 
         int64_t unused;
 #pragma unroll
         for (int k = 0; k < kVector; ++k) v[k] = k < count ? x[p.place(c, i + int64_t{k} * p.lanes, &unused)] : C(0);
-        // Around the first, so that equal numbers have exactly their own mean.
-        C sum = 0;
-#pragma unroll
-        for (int k = 1; k < kVector; ++k) sum += k < count ? v[k] - v[0] : C(0);
-        const C n = static_cast<C>(count), mean = v[0] + sum / n;
-        C spread = 0;
-#pragma unroll
-        for (int k = 0; k < kVector; ++k) spread += k < count ? (v[k] - mean) * (v[k] - mean) : C(0);
-        all.join({n, mean, spread});
+        all.join(Moments<C>::of(v, count));
       });
     all = join_lanes(all, p.width, lane);
     if (lane == 0 && c < p.l.channels) made[blockIdx.y * p.l.channels + c] = all;

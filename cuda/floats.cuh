@@ -101,24 +101,32 @@ void with_wide(Dtype dtype, const F& f) {
 
 inline bool on_vectors(const View& x) { return reinterpret_cast<uintptr_t>(x.data) % 16 == 0; }
 
-// Division by a number that was known before the launch, as a multiplication where both have 31 bits.
-// Source: Granlund & Montgomery 1994, figure 4.1.
+// Division by a number that was known before the launch, as a multiplication: by 32 bits where both numbers have 31,
+// else by 64. Source: Granlund & Montgomery 1994, figure 4.1.
 struct Divisor {
   int64_t by = 1;
-  uint32_t factor = 0, shift = 0;
+  uint64_t wide = 0;
+  uint32_t narrow = 0, shift = 0;  // shift: the least that makes 1 << shift no less than `by`
 
   Divisor() = default;
   explicit Divisor(int64_t d) : by(d < 1 ? 1 : d) {
+    using Whole = unsigned __int128;
+    while ((uint64_t{1} << shift) < static_cast<uint64_t>(by)) ++shift;
+    if (shift == 0) return;
+    wide = static_cast<uint64_t>((Whole{1} << (63 + shift)) / static_cast<Whole>(by) + 1);
     if (by >> 31) return;
-    while ((int64_t{1} << shift) < by) ++shift;
-    factor = static_cast<uint32_t>(
-        ((uint64_t{1} << 32) * ((uint64_t{1} << shift) - static_cast<uint64_t>(by))) / static_cast<uint64_t>(by) + 1);
+    narrow = static_cast<uint32_t>(
+        (Whole{1} << 32) * ((uint64_t{1} << shift) - static_cast<uint64_t>(by)) / static_cast<Whole>(by) + 1);
   }
   // n / by for n >= 0
   __device__ __forceinline__ int64_t operator()(int64_t n) const {
-    if ((n | by) >> 31) return n / by;
+    if (shift == 0) return n;
+    if ((n | by) >> 31) {
+      const auto product = static_cast<unsigned __int128>(static_cast<uint64_t>(n)) * wide;
+      return static_cast<int64_t>(static_cast<uint64_t>(product >> 64) >> (shift - 1));
+    }
     const uint32_t m = static_cast<uint32_t>(n);
-    return (__umulhi(m, factor) + m) >> shift;
+    return (__umulhi(m, narrow) + m) >> shift;
   }
   // The remainder; n becomes n / by.
   __device__ __forceinline__ int64_t split(int64_t& n) const {

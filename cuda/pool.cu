@@ -97,9 +97,12 @@ __global__ void __launch_bounds__(kThreads) max_kernel(Windows p, Source<C> x, T
     const int64_t plane = o.plane * p.n;
     C best = -infinity<C>();
     int32_t found = (d.at * p.h.n + h.at) * p.w.n + w.at;
+#pragma unroll 1
     for (int32_t kd = 0; kd < d.count; ++kd)
+#pragma unroll 1
       for (int32_t kh = 0; kh < h.count; ++kh) {
         const int32_t row = ((d.at + kd * p.d.dilation) * p.h.n + h.at + kh * p.h.dilation) * p.w.n + w.at;
+#pragma unroll 1
         for (int32_t kw = 0; kw < w.count; ++kw) {
           const int32_t at = row + kw * p.w.dilation;
           const C v = x[plane + at];
@@ -118,9 +121,12 @@ __global__ void __launch_bounds__(kThreads) avg_kernel(Windows p, Source<C> x, T
     const Spot o = spot_of(p, i);
     const Places d = places_of(p.d, o.d), h = places_of(p.h, o.h), w = places_of(p.w, o.w);
     C sum = 0;
+#pragma unroll 1
     for (int32_t kd = 0; kd < d.count; ++kd)
+#pragma unroll 1
       for (int32_t kh = 0; kh < h.count; ++kh) {
         const int64_t row = o.plane * p.n + ((d.at + kd) * p.h.n + h.at + kh) * p.w.n + w.at;
+#pragma unroll 1
         for (int32_t kw = 0; kw < w.count; ++kw) sum += x[row + kw];
       }
     y.put(i, sum / static_cast<C>(p.divides(o.d, o.h, o.w)));
@@ -137,6 +143,7 @@ __global__ void __launch_bounds__(kThreads) avg_long_kernel(Windows p, Source<C>
     const Places d = places_of(p.d, o.d), h = places_of(p.h, o.h), w = places_of(p.w, o.w);
     const int32_t all = d.count * h.count * w.count;
     C sum = 0;
+#pragma unroll 1
     for (int32_t k = lane; k < all; k += 32) {
       const int32_t rows = k / w.count, kw = k - rows * w.count, kd = rows / h.count, kh = rows - kd * h.count;
       sum += x[o.plane * p.n + ((d.at + kd) * p.h.n + h.at + kh) * p.w.n + w.at + kw];
@@ -154,9 +161,12 @@ __global__ void __launch_bounds__(kThreads) avg_grad_kernel(Windows p, Source<C>
     const Spot at = spot_of(p, i);
     const Span d = windows_with(p.d, at.d), h = windows_with(p.h, at.h), w = windows_with(p.w, at.w);
     C sum = 0;
+#pragma unroll 1
     for (int32_t od = d.lo; od < d.hi; ++od)
+#pragma unroll 1
       for (int32_t oh = h.lo; oh < h.hi; ++oh) {
         const int64_t row = at.plane * p.m + (int64_t{od} * p.h.out + oh) * p.w.out;
+#pragma unroll 1
         for (int32_t ow = w.lo; ow < w.hi; ++ow) sum += g[row + ow] / static_cast<C>(p.divides(od, oh, ow));
       }
     gx.put(i, sum);

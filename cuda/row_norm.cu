@@ -1,5 +1,6 @@
-// Rows normalised each by itself, by a warp or, where they are long, by a block. A row that fits into the registers of
-// its threads is read once; its mean is taken off before the squares are summed, so a large mean costs no accuracy.
+// Rows normalised each by itself, by a warp or, where they are long, by a block. A row is read twice, from the caches
+// the second time: for its moments, which join those of a few elements at a time, and for the result. A large mean
+// costs no accuracy.
 #include <cmath>
 
 #include "norm.cuh"
@@ -8,8 +9,6 @@
 
 namespace pydl::cuda {
 namespace {
-
-constexpr int kHeld = 4;  // vectors of a row that a thread keeps
 
 // A row as vectors of its threads: element k of a thread's vector number v. Rows that do not lie on vectors are dealt
 // out one by one.
@@ -22,48 +21,33 @@ struct Deal {
   __device__ __forceinline__ int64_t at(int64_t v, int k) const {
     return vectors ? (v * kLanes + lane) * kVector + k : (v * kVector + k) * kLanes + lane;
   }
-  __device__ __forceinline__ int64_t count() const { return (n + kLanes * kVector - 1) / (kLanes * kVector); }
-
+  // How many elements of vector v are there.
+  __device__ __forceinline__ int count(int64_t v) const {
+    const int64_t left = n - at(v, 0);
+    if (left <= 0) return 0;
+    const int64_t some = vectors ? left : (left + kLanes - 1) / kLanes;
+    return static_cast<int>(some < kVector ? some : kVector);
+  }
+  // Calls f(number, elements there) for each of this thread's vectors.
+  template <class F>
+  __device__ __forceinline__ void each(const F& f) const {
+#pragma unroll 1
+    for (int64_t v = 0; at(v, 0) < n; ++v) f(v, count(v));
+  }
   template <class C>
   __device__ __forceinline__ void load(const Source<C>& x, int64_t row, int64_t v, C (&to)[kVector]) const {
-    if (vectors) {
-      if (at(v, 0) < n) return x.load(row + at(v, 0), to);
+    if (vectors) return x.load(row + at(v, 0), to);
+    const int there = count(v);
 #pragma unroll
-      for (int k = 0; k < kVector; ++k) to[k] = C(0);
-      return;
-    }
-#pragma unroll
-    for (int k = 0; k < kVector; ++k) to[k] = at(v, k) < n ? x[row + at(v, k)] : C(0);
+    for (int k = 0; k < kVector; ++k) to[k] = k < there ? x[row + at(v, k)] : C(0);
   }
   template <class C>
   __device__ __forceinline__ void store(const Target<C>& y, int64_t row, int64_t v, const C (&from)[kVector]) const {
-    if (vectors) {
-      if (at(v, 0) < n) y.store(row + at(v, 0), from);
-      return;
-    }
+    if (vectors) return y.store(row + at(v, 0), from);
+    const int there = count(v);
 #pragma unroll
     for (int k = 0; k < kVector; ++k)
-      if (at(v, k) < n) y.put(row + at(v, k), from[k]);
-  }
-
-  // Calls f(number, vector): from the registers as far as they reach.
-  template <class C, class F>
-  __device__ __forceinline__ void each(const Source<C>& x, int64_t row, C (&held)[kHeld][kVector], const F& f) const {
-    const int64_t all = count();
-#pragma unroll
-    for (int v = 0; v < kHeld; ++v)
-      if (v < all) f(int64_t{v}, held[v]);
-    for (int64_t v = kHeld; v < all; ++v) {
-      C own[kVector];
-      load(x, row, v, own);
-      f(v, own);
-    }
-  }
-  template <class C>
-  __device__ __forceinline__ void hold(const Source<C>& x, int64_t row, C (&held)[kHeld][kVector]) const {
-#pragma unroll
-    for (int v = 0; v < kHeld; ++v)
-      if (v < count()) load(x, row, v, held[v]);
+      if (k < there) y.put(row + at(v, k), from[k]);
   }
 };
 
@@ -74,42 +58,27 @@ struct Weights {
   Divisor by_inner;
 
   __device__ __forceinline__ int64_t base(int64_t row) const { return row % groups * per_row; }
-  // Vector v of a gradient's row, times the weights.
+  // v (vector number `number` of a row) times its weights and, if asked for, plus its biases.
   template <int kLanes>
-  __device__ __forceinline__ void load(const Deal<kLanes>& deal, const Source<C>& g, int64_t row, int64_t base,
-                                       int64_t v, C (&gs)[kVector]) const {
-    deal.load(g, row, v, gs);
-    if (!weight) return;
+  __device__ __forceinline__ void apply(const Deal<kLanes>& deal, int64_t base, int64_t number, bool biased,
+                                        C (&v)[kVector]) const {
+    const int there = deal.count(number);
+    if (!weight && !(biased && bias)) return;
 #pragma unroll
     for (int k = 0; k < kVector; ++k) {
-      const int64_t at = deal.at(v, k);
-      gs[k] *= weight[base + by_inner(at < deal.n ? at : 0)];
+      if (k >= there) continue;
+      const int64_t j = base + by_inner(deal.at(number, k));
+      if (weight) v[k] *= weight[j];
+      if (biased && bias) v[k] += bias[j];
     }
   }
 };
 
-// The mean of a row: around its first element, so that equal numbers have exactly their own mean.
+// The moments of a row from those of its threads.
 template <int kLanes, class C>
-__device__ __forceinline__ C mean_of(const RowGroup<kLanes>& group, const Deal<kLanes>& deal, const Source<C>& x,
-                                     int64_t row, C (&held)[kHeld][kVector]) {
-  const C first = deal.n ? x[row] : C(0);
-  C sum = 0;
-  deal.each(x, row, held, [&](int64_t v, const C(&own)[kVector]) {
-#pragma unroll
-    for (int k = 0; k < kVector; ++k) sum += deal.at(v, k) < deal.n ? own[k] - first : C(0);
-  });
-  return first + group.sum(sum) / static_cast<C>(deal.n);
-}
-
-template <int kLanes, class C>
-__device__ __forceinline__ C variance_of(const RowGroup<kLanes>& group, const Deal<kLanes>& deal, const Source<C>& x,
-                                         int64_t row, C mean, C (&held)[kHeld][kVector]) {
-  C sum = 0;
-  deal.each(x, row, held, [&](int64_t v, const C(&own)[kVector]) {
-#pragma unroll
-    for (int k = 0; k < kVector; ++k) sum += deal.at(v, k) < deal.n ? (own[k] - mean) * (own[k] - mean) : C(0);
-  });
-  return group.sum(sum) / static_cast<C>(deal.n);
+__device__ __forceinline__ Moments<C> joined(const RowGroup<kLanes>& group, const Moments<C>& own, C first, int64_t n) {
+  const C all = static_cast<C>(n), mean = first + group.sum(own.n * (own.mean - first)) / all;
+  return {all, mean, group.sum(own.spread + own.n * (own.mean - mean) * (own.mean - mean))};
 }
 
 template <int kLanes, class C>
@@ -121,21 +90,25 @@ __global__ void __launch_bounds__(kRowThreads)
   for (; group.row - threadIdx.x / kLanes < rows; group.row += group.step) {
     const bool there = group.row < rows;
     const int64_t r = there ? group.row : 0, row = r * n, base = w.base(r);
-    C held[kHeld][kVector];
-    deal.hold(x, row, held);
-    const C m = centred ? mean_of(group, deal, x, row, held) : C(0);
-    const C s = C(1) / std::sqrt(variance_of(group, deal, x, row, m, held) + eps);
-    if (!there) continue;
-    deal.each(x, row, held, [&](int64_t v, const C(&own)[kVector]) {
-      C made[kVector];
+    const C first = n && centred ? x[row] : C(0);
+    Moments<C> own{0, first, 0};
+    deal.each([&](int64_t v, int count) {
+      C xs[kVector];
+      deal.load(x, row, v, xs);
+      if (centred) return own.join(Moments<C>::of(xs, count));
 #pragma unroll
-      for (int k = 0; k < kVector; ++k) {
-        const int64_t at = deal.at(v, k), j = base + w.by_inner(at < n ? at : 0);
-        made[k] = (own[k] - m) * s;
-        if (w.weight) made[k] *= w.weight[j];
-        if (w.bias) made[k] += w.bias[j];
-      }
-      deal.store(y, row, v, made);
+      for (int k = 0; k < kVector; ++k) own.spread += xs[k] * xs[k];  // those that are not there are 0
+    });
+    const Moments<C> all = joined(group, own, first, n);
+    const C m = centred ? all.mean : C(0), s = C(1) / std::sqrt(all.spread / all.n + eps);
+    if (!there) continue;
+    deal.each([&](int64_t v, int) {
+      C xs[kVector];
+      deal.load(x, row, v, xs);
+#pragma unroll
+      for (int k = 0; k < kVector; ++k) xs[k] = (xs[k] - m) * s;
+      w.apply(deal, base, v, true, xs);
+      deal.store(y, row, v, xs);
     });
     if (group.lane == 0) mean[r] = m, rstd[r] = s;
   }
@@ -152,27 +125,26 @@ __global__ void __launch_bounds__(kRowThreads)
     const bool there = group.row < rows;
     const int64_t r = there ? group.row : 0, row = r * n, base = w.base(r);
     const C m = mean[r], s = rstd[r];
-    C held[kHeld][kVector], plain = 0, product = 0;
-    deal.hold(x, row, held);
-    deal.each(x, row, held, [&](int64_t v, const C(&own)[kVector]) {
-      C gs[kVector];
-      w.load(deal, g, row, base, v, gs);
+    C plain = 0, product = 0;
+    const auto load = [&](int64_t v, C(&gs)[kVector], C(&xs)[kVector]) {
+      deal.load(g, row, v, gs);
+      deal.load(x, row, v, xs);
+      w.apply(deal, base, v, false, gs);
+    };
+    deal.each([&](int64_t v, int) {
+      C gs[kVector], xs[kVector];
+      load(v, gs, xs);
 #pragma unroll
-      for (int k = 0; k < kVector; ++k) {
-        if (deal.at(v, k) >= n) continue;
-        plain += gs[k];
-        product += gs[k] * (own[k] - m);
-      }
+      for (int k = 0; k < kVector; ++k) plain += gs[k], product += gs[k] * (xs[k] - m);  // g that is not there is 0
     });
-    plain = group.sum(plain);
-    product = group.sum(product);
+    plain = group.sum(plain), product = group.sum(product);
     if (!there) continue;
     const C b = -product / static_cast<C>(n) * s * s * s, c = centred ? -plain / static_cast<C>(n) * s : C(0);
-    deal.each(x, row, held, [&](int64_t v, const C(&own)[kVector]) {
-      C gs[kVector];
-      w.load(deal, g, row, base, v, gs);
+    deal.each([&](int64_t v, int) {
+      C gs[kVector], xs[kVector];
+      load(v, gs, xs);
 #pragma unroll
-      for (int k = 0; k < kVector; ++k) gs[k] = gs[k] * s + ((own[k] - m) * b + c);
+      for (int k = 0; k < kVector; ++k) gs[k] = gs[k] * s + ((xs[k] - m) * b + c);
       deal.store(gx, row, v, gs);
     });
   }
