@@ -69,9 +69,27 @@ CLOSE: dict[str, tuple[Callable[..., Any], list[np.ndarray]]] = {
         lambda x: F.interpolate(x, (3, 2), mode="bicubic", antialias=True), [normal(1, 2, 31, 29)],
     ),
     "interpolate, enlarged": (lambda x: F.interpolate(x, (40, 37), mode="bilinear"), [normal(1, 1, 5, 4)]),
+    "conv2d of several tiles": (lambda x, w, b: F.conv2d(x, w, b, padding=1), [
+        normal(2, 9, 13, 11), normal(70, 9, 3, 3), normal(70),
+    ]),
+    "conv2d in parts": (lambda x, w: F.conv2d(x, w), [normal(1, 130, 5, 6), normal(5, 130, 3, 3)]),
+    "conv2d of groups": (lambda x, w: F.conv2d(x, w, None, (2, 3), (2, 1), (1, 2), 2), [
+        normal(2, 10, 15, 17), normal(12, 5, 3, 2),
+    ]),
+    "conv2d of single channels": (lambda x, w: F.conv2d(x, w, None, 2, 1, groups=6), [
+        normal(2, 6, 9, 8), normal(12, 1, 3, 3),
+    ]),
+    "conv2d, channels last": (lambda x, w: F.conv2d(x.permute([0, 3, 1, 2]), w), [
+        normal(2, 9, 8, 5), normal(6, 5, 3, 3),
+    ]),
+    "conv_transpose2d": (lambda x, w, b: F.conv_transpose2d(x, w, b, 3, 1, 1), [
+        normal(1, 9, 6, 7), normal(9, 8, 4, 4), normal(8),
+    ]),
+    "conv3d": (lambda x, w: F.conv3d(x, w, None, (1, 2, 1), 1), [normal(1, 5, 6, 5, 7), normal(7, 5, 3, 2, 3)]),
     "fold": (lambda x: F.fold(x, (9, 8), 3, padding=1), [normal(1, 18, 72)]),
 }  # fmt: skip
 
+HALF = ["conv2d of several tiles", "conv2d in parts", "conv2d of groups", "conv2d of single channels"]
 GRIDS = [("bilinear", 3), ("nearest", 2), ("bicubic", 2)]
 
 
@@ -106,6 +124,25 @@ def test_close(name: str) -> None:
     """Sums, and their gradients."""
     for here, there in zip(*both(*CLOSE[name], weigh=True), strict=True):
         np.testing.assert_allclose(there, here, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("name", HALF)
+def test_conv_of_fewer_bits(name: str, dtype: str) -> None:
+    """Products of 16-bit floats are summed in float32: each result is off by its own rounding alone."""
+    fn, arrays = CLOSE[name]
+    rounded = [tensor(a).to(getattr(pydl, dtype)) for a in arrays]
+    wide = both(fn, [t.double().numpy() for t in rounded], weigh=True)[0]
+    inputs = [t.cuda().requires_grad_() for t in rounded]
+    y = fn(*inputs)
+    g = tensor(np.sin(np.arange(y.numel())).reshape(y.shape)).to(getattr(pydl, dtype))
+    y.backward(g.cuda())
+    given = [t.detach().clone().requires_grad_() for t in rounded]
+    fn(*[t.double() for t in given]).backward(g.double())
+    scale = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-19}[dtype]
+    exact = [wide[0], *[t.grad.double().numpy() for t in given]]
+    for made, e in zip([y.detach(), *[t.grad for t in inputs]], exact, strict=True):
+        np.testing.assert_allclose(made.cpu().double().numpy(), e, rtol=scale, atol=scale * np.abs(e).max())
 
 
 @pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])

@@ -43,6 +43,56 @@ def test_classifier(rule: str) -> None:
     assert there[-1] < there[0]
 
 
+class Block(nn.Module):
+    """A residual block of two convolutions, the first with a stride."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(4, 6, 3, 2, 1, bias=False), nn.BatchNorm2d(6), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(6, 6, 3, 1, 1, bias=False), nn.BatchNorm2d(6))
+        self.short = nn.Conv2d(4, 6, 1, 2)
+
+    def forward(self, x: pydl.Tensor) -> pydl.Tensor:
+        return nn.functional.relu(self.second(self.first(x)) + self.short(x))
+
+
+NETS = {
+    "lenet": lambda: nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2), nn.Conv2d(6, 16, 5), nn.Tanh(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(16, 12), nn.Tanh(), nn.Linear(12, 3),
+    ),
+    "resnet": lambda: nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.MaxPool2d(3, 2, 1), Block(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(6, 3),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(NETS))
+def test_images(name: str) -> None:
+    """Convolutional nets learn as on the CPU, running statistics included."""
+    found = {}
+    for device in ("cpu", "cuda"):
+        pydl.manual_seed(1)
+        rng = np.random.default_rng(1)
+        x = pydl.tensor(rng.standard_normal((6, 1, 12, 12)), dtype=pydl.float64, device=device)
+        t = pydl.tensor(rng.integers(0, 3, 6), device=device)
+        net = NETS[name]().to(device, pydl.float64)
+        step = optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+        losses = []
+        for _ in range(5):
+            loss = nn.functional.cross_entropy(net(x), t)
+            step.zero_grad()
+            loss.backward()
+            step.step()
+            losses.append(loss.item())
+        found[device] = losses, [v.cpu().numpy() for v in net.state_dict().values()]
+    np.testing.assert_allclose(found["cuda"][0], found["cpu"][0], rtol=1e-9)
+    for there, here in zip(found["cuda"][1], found["cpu"][1], strict=True):
+        np.testing.assert_allclose(there, here, rtol=1e-8, atol=1e-10)
+    assert found["cuda"][0][-1] < found["cuda"][0][0]
+
+
 def test_random_numbers() -> None:
     """The same seed gives the same bits."""
     made = {}
