@@ -24,10 +24,9 @@ class Skipped {
   }
 
   void leave() {
-    auto& all = const_cast<std::vector<Launch>&>(plan_->launches());
-    const size_t count = all.size() - first_;
-    const auto* inside = static_cast<const Launch*>(plan_->arena().copy(all.data() + first_, count * sizeof(Launch)));
-    all.resize(first_);
+    const std::vector<Launch> taken = plan_->cut(first_);
+    const size_t count = taken.size();
+    const auto* inside = static_cast<const Launch*>(plan_->arena().copy(taken.data(), count * sizeof(Launch)));
     plan_->append_check("skip", [flag = flag_of(flag_), inside, count] {
       if (*flag != 0) return;
       for (size_t i = 0; i < count; ++i) inside[i].run(inside[i].call);

@@ -1,5 +1,7 @@
 #include "runtime/passes.h"
 
+#include <utility>
+
 namespace pydl {
 
 PassCounts optimise(Plan& plan, const std::vector<Range>& kept, PassOptions options) {
@@ -7,9 +9,9 @@ PassCounts optimise(Plan& plan, const std::vector<Range>& kept, PassOptions opti
   PassCounts counts;
   if (options.dead) counts.dead = remove_dead(launches, Flow(launches, plan.memory(), kept));
   if (options.fuse) counts.fused = fuse(launches, Flow(launches, plan.memory(), kept), options.chains, plan.arena());
-  auto& list = const_cast<std::vector<Launch>&>(plan.launches());  // a plan is never const where it is recorded
-  list.clear();
+  std::vector<Launch> list;
   for (const Traced& t : launches) list.push_back(t.launch);
+  plan.rewrite(std::move(list));
   return counts;
 }
 

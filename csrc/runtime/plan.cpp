@@ -127,6 +127,13 @@ bool Plan::changes_borrowed() const {
   return std::any_of(borrowed_.begin(), borrowed_.end(), [this](Storage* s) { return changed_.count(s) > 0; });
 }
 
+std::vector<Launch> Plan::cut(size_t first) {
+  const auto begin = launches_.begin() + static_cast<std::ptrdiff_t>(first);
+  std::vector<Launch> taken(begin, launches_.end());
+  launches_.erase(begin, launches_.end());
+  return taken;
+}
+
 int64_t Plan::bytes() const {
   int64_t sum = 0;
   for (const Launch& l : launches_) sum += l.bytes;

@@ -12,6 +12,7 @@
 #include <tuple>
 #include <type_traits>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "array/array.h"
@@ -143,6 +144,8 @@ class Plan {
   Arena& arena() { return arena_; }
   PlanMemory* memory() const { return memory_; }
   const std::vector<Launch>& launches() const { return launches_; }
+  void rewrite(std::vector<Launch> launches) { launches_ = std::move(launches); }
+  std::vector<Launch> cut(size_t first);  // takes the launches from there on out
   int64_t bytes() const;  // read and written by all launches
 
  private:
