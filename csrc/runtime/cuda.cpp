@@ -15,7 +15,7 @@ namespace pydl {
 namespace {
 
 struct Opened {
-  const CudaLibrary* library = nullptr;
+  const CudaLibrary* door = nullptr;
   std::string why_not;
 };
 
@@ -66,7 +66,7 @@ class DeviceMemory : public MemorySource {
   }
   void give(void* block, size_t) noexcept override {
     remove_cuda_range(block);
-    opened().library->release(block);
+    opened().door->release(block);
   }
   void ran_out(size_t bytes) const override {
     size_t free = 0, total = 0;
@@ -113,7 +113,7 @@ std::string device_name(Device device) {
 const std::string& cuda_missing() { return opened().why_not; }
 
 const CudaLibrary& cuda_on(Device device) {
-  const CudaLibrary* library = opened().library;
+  const CudaLibrary* library = opened().door;
   if (!library) fail<DeviceError>("cuda is not available: ", cuda_missing());
   if (device.index < 0 || device.index >= library->devices)
     fail<DeviceError>(device_name(device), " is not there: this machine has ", library->devices, " CUDA devices");
@@ -122,7 +122,7 @@ const CudaLibrary& cuda_on(Device device) {
 }
 
 void check_cuda(const char* op) {
-  if (const char* message = opened().library->error()) fail<DeviceError>(op, ": ", message);
+  if (const char* message = opened().door->error()) fail<DeviceError>(op, ": ", message);
 }
 
 int cuda_device() { return chosen.device; }
