@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small import stopped_and_resumed
 
 import pydl
 from pydl import nn, optim
@@ -46,19 +47,10 @@ def test_the_same_bits(options: dict[str, Any]) -> None:
 
 
 def test_resumed_in_the_middle_of_an_epoch(tmp_path: Any) -> None:
-    class Stop(Callback):
-        def on_step_end(self, trainer: Trainer) -> None:
-            if trainer.step == 9:
-                trainer.stop()
-
-    whole = trainer()
-    whole.fit(data(), 4, batch_size=16)
-    part = trainer()
-    part.fit(data(), 4, batch_size=16, callbacks=[Stop()])
-    part.save(tmp_path / "state")
-    rest = trainer(seed=5)
-    rest.load(tmp_path / "state")
-    rest.fit(data(), 4, batch_size=16)
+    whole, rest = stopped_and_resumed(
+        lambda seed=0: trainer(seed=seed), tmp_path / "state", 9,
+        lambda t, callbacks: t.fit(data(), 4, batch_size=16, callbacks=callbacks),
+    )  # fmt: skip
     assert state(whole) == state(rest)
     assert rest.capture.reason is None
 

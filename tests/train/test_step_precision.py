@@ -4,38 +4,13 @@ import contextlib
 
 import numpy as np
 import pytest
+from small import assert_close, batches, net, trainer, weights
 
 import pydl
-from pydl import amp, nn, optim
+from pydl import amp, optim
 from pydl.nn import functional as F
 from pydl.optim import lr_scheduler
 from pydl.train import Accuracy, Callback, Checkpoint, Trainer
-
-
-def batches(sizes, seed=0):
-    rng = np.random.default_rng(seed)
-    return [
-        (pydl.tensor(rng.standard_normal((n, 4)).astype(np.float32)), pydl.tensor(rng.integers(0, 3, n))) for n in sizes
-    ]
-
-
-def net(seed=0):
-    pydl.manual_seed(seed)
-    return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
-
-
-def trainer(model=None, lr=0.5, **options):
-    model = net() if model is None else model
-    return Trainer(model, F.cross_entropy, optim.SGD(model.parameters(), lr=lr), **options)
-
-
-def weights(model):
-    return [p.detach().numpy().copy() for p in model.parameters()]
-
-
-def assert_close(a, b, rtol=2e-5, atol=1e-6):
-    for p, q in zip(weights(a), weights(b), strict=True):
-        np.testing.assert_allclose(p, q, rtol=rtol, atol=atol)
 
 
 class Scaler:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from small import stopped_and_resumed
 
 import pydl
 from pydl import nn, optim
@@ -96,19 +97,10 @@ def test_resume_in_the_second_fit(tmp_path):
 
 
 def test_stopped_epochs_are_finished_after_saving(tmp_path):
-    class Stop(Callback):
-        def on_step_end(self, t):
-            if t.step == 6:
-                t.stop()
-
-    whole = trainer()
-    whole.fit(data(), 2, batch_size=8)
-    part = trainer()
-    part.fit(data(), 2, batch_size=8, callbacks=[Stop()])
-    part.save(tmp_path / "state")
-    rest = trainer(seed=99)
-    rest.load(tmp_path / "state")
-    rest.fit(data(), 2, batch_size=8)
+    whole, rest = stopped_and_resumed(
+        lambda seed=1: trainer(seed=seed), tmp_path / "state", 6,
+        lambda t, callbacks: t.fit(data(), 2, batch_size=8, callbacks=callbacks),
+    )  # fmt: skip
     assert_equal(rest, whole)
 
 
