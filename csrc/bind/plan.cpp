@@ -1,10 +1,13 @@
 // Recording and replaying launches, and their times.
 #include "runtime/plan.h"
 
-#include <utility>
+#include <algorithm>
+#include <optional>
+#include <tuple>
 #include <vector>
 
 #include "bind/recorded.h"
+#include "memory/plan_blocks.h"
 #include "runtime/passes.h"
 
 namespace pydl::bind {
@@ -13,21 +16,35 @@ namespace {
 py::list launches_of(Recorded& r) {
   py::list out;
   for (const Launch& l : r.plan().launches())
-    out.append(py::make_tuple(std::string(l.name), std::string(l.label), l.bytes, l.nanoseconds));
+    out.append(py::make_tuple(l.name, l.label, l.scope, l.nanoseconds, l.bytes, l.flops));
   return out;
 }
 
-// kept: the arrays that are read after a replay
-std::pair<int64_t, int64_t> passes(Recorded& r, const std::vector<Array>& kept, bool dead, bool fuse, int64_t least,
-                                   int64_t tile) {
+// The memory that is read after a replay: that of some arrays, or of all that are alive.
+std::vector<Range> kept_of(Recorded& r, const std::optional<std::vector<Array>>& arrays) {
   std::vector<Range> ranges;
-  for (const Array& x : kept)
+  if (!arrays) {
+    for (const auto& [begin, end] : live_blocks(r.plan().memory())) ranges.push_back({begin, end});
+    return ranges;
+  }
+  for (const Array& x : *arrays)
     if (const Storage* s = x.storage()) {
       const char* begin = static_cast<const char*>(s->data());
       ranges.push_back({begin, begin + s->bytes()});
     }
-  const PassCounts counts = optimise(r.plan(), ranges, {dead, fuse, {least, tile}});
-  return {counts.dead, counts.fused};
+  return ranges;
+}
+
+// fixed: arrays that must stay where they are
+std::tuple<int64_t, int64_t, int64_t> passes(Recorded& r, const std::optional<std::vector<Array>>& kept,
+                                             const std::vector<Array>& fixed, bool dead, bool fuse, int64_t least,
+                                             int64_t tile, std::optional<int64_t> bound) {
+  const std::vector<Range> ranges = kept_of(r, kept);
+  const std::vector<Movable> wanted = bound ? r.movable(fixed, *bound) : std::vector<Movable>{};
+  const Passed made = optimise(r.plan(), ranges, {dead, fuse, {least, tile}}, wanted);
+  r.bind(made.bindings);
+  const auto moved = std::count_if(made.bindings.begin(), made.bindings.end(), [](auto& b) { return b.bound(); });
+  return {made.dead, made.fused, moved};
 }
 
 void bind_recorded(py::module_& m) {
@@ -36,7 +53,11 @@ void bind_recorded(py::module_& m) {
       .def("begin", &Recorded::begin, py::arg("inputs"), "from now on this thread's launches are recorded")
       .def("end", &Recorded::end, py::arg("outputs"), "outputs are what a replay gives copies of")
       .def_property_readonly("inputs", &Recorded::inputs)
-      .def("launches", &launches_of, "of each: kernel, op code, bytes, nanoseconds when it was recorded")
+      .def("launches", &launches_of,
+           "of each: kernel, op code, module, nanoseconds as they were taken last, bytes, flops")
+      .def(
+          "measure", [](Recorded& r, bool on) { r.plan().measure(on); }, py::arg("on"),
+          "from now on replays note the time of each launch, or do not")
       .def(
           "uses", [](Recorded& r, const Array& x) { return x.storage() && r.plan().uses(x.storage()); }, py::arg("x"),
           "whether x was there before and a launch reads or writes its memory")
@@ -51,14 +72,17 @@ void bind_recorded(py::module_& m) {
       .def_property_readonly("live", [](Recorded& r) { return r.plan().memory()->live(); })
       .def_property_readonly("bytes", [](Recorded& r) { return r.plan().memory()->bytes(); })
       .def_property_readonly("asked", [](Recorded& r) { return r.plan().memory()->asked(); });
-  m.def("optimise", &passes, py::arg("plan"), py::arg("kept"), py::arg("dead"), py::arg("fuse"), py::arg("least"),
-        py::arg("tile"),
+  m.def("optimise", &passes, py::arg("plan"), py::arg("kept"), py::arg("fixed"), py::arg("dead"), py::arg("fuse"),
+        py::arg("least"), py::arg("tile"), py::arg("bound"),
         "removes launches whose results nobody reads; joins elementwise ones of `least` elements and more to chains "
-        "that run by tiles. How many were removed and joined");
+        "that run by tiles; tells launches where inputs and results of `bound` bytes and more lie. How many of each");
   m.def("is_recording", [] { return recording() != nullptr; });
 }
 
 void bind_profile(py::module_& m) {
+  m.def(
+      "set_scope", [](const std::string& module) { set_scope(module.c_str()); }, py::arg("module"),
+      "this thread's launches are of that module from now on");
   py::class_<Profile>(m, "Profile", "The launches of this thread between start and stop.")
       .def(py::init<>())
       .def("start", &Profile::start)
@@ -66,7 +90,7 @@ void bind_profile(py::module_& m) {
       .def("events", [](const Profile& p) {
         py::list out;
         for (const Event& e : p.events)
-          out.append(py::make_tuple(std::string(e.name), std::string(e.label), e.begin, e.nanoseconds, e.bytes));
+          out.append(py::make_tuple(e.name, e.label, e.scope, e.begin, e.nanoseconds, e.bytes, e.flops));
         return out;
       });
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <mutex>
 #include <utility>
 
 namespace pydl {
@@ -15,6 +16,7 @@ namespace {
 
 thread_local Plan* current = nullptr;
 thread_local Profile* profile = nullptr;
+thread_local const char* module = "";
 
 // Where the stack of this thread ends.
 uintptr_t stack_end() {
@@ -48,8 +50,8 @@ void* Arena::take(size_t bytes) {
   bytes = (bytes + kAlign - 1) / kAlign * kAlign;
   if (bytes > left_) {
     const size_t size = std::max(bytes, kChunk);
-    chunks_.emplace_back(new char[size]);
-    next_ = chunks_.back().get();
+    chunks_.push_back({std::make_unique<char[]>(size), size});
+    next_ = chunks_.back().memory.get();
     left_ = size;
   }
   left_ -= bytes;
@@ -141,11 +143,12 @@ int64_t Plan::bytes() const {
 }
 
 void Plan::replay() {
-  if (Profile* p = profile) {
-    for (const Launch& l : launches_) {
+  if (Profile* p = profile; p || measured_) {
+    for (Launch& l : launches_) {
       const int64_t begin = now();
       l.run(l.call);
-      p->events.push_back({l.name, l.label, begin, now() - begin, l.bytes});
+      l.nanoseconds = now() - begin;
+      if (p) p->events.push_back({l.name, l.label, begin, l.nanoseconds, l.bytes, l.flops, l.scope});
     }
   } else {
     for (const Launch& l : launches_) l.run(l.call);
@@ -192,6 +195,15 @@ void Profile::stop() {
 }
 
 Profile* profiling() { return profile; }
+
+const char* scope() { return module; }
+
+void set_scope(const char* name) {
+  static auto* const known = new std::unordered_set<std::string>;  // never destroyed: events and plans name them
+  static std::mutex busy;
+  const std::lock_guard<std::mutex> alone(busy);
+  module = known->emplace(name).first->c_str();
+}
 
 int64_t now() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())

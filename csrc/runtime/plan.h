@@ -28,9 +28,15 @@ class Arena {
   void* take(size_t bytes);
   const void* copy(const void* from, size_t bytes);
 
+  struct Chunk {
+    std::unique_ptr<char[]> memory;
+    size_t bytes;
+  };
+  const std::vector<Chunk>& chunks() const { return chunks_; }  // zeros where nothing was taken
+
  private:
   static constexpr size_t kChunk = size_t{1} << 16;
-  std::vector<std::unique_ptr<char[]>> chunks_;
+  std::vector<Chunk> chunks_;
   size_t left_ = 0;
   char* next_ = nullptr;
 };
@@ -99,8 +105,18 @@ struct Launch {
   const char* name;   // of the kernel
   const char* label;  // of its op code, or ""
   int64_t bytes;
-  int64_t nanoseconds;  // when it was recorded
+  int64_t flops;
+  const char* scope;    // the module that it is of, or ""
+  int64_t nanoseconds;  // when it was recorded, or measured last
 };
+
+// Arithmetic of a launch, from its call as Plan::append makes it: of products and the like their multiplications and
+// additions, of others one for each element.
+int64_t flops_of(const char* kernel, const void* call);
+
+// The module that this thread's launches are of, or "". The text is kept for good.
+const char* scope();
+void set_scope(const char* module);
 
 class Plan {
  public:
@@ -116,19 +132,22 @@ class Plan {
 
   // Runs all launches. An error of a recorded check ends it there, as it would have ended the function.
   void replay();
+  // From now on replays note the time of each launch.
+  void measure(bool on) { measured_ = on; }
 
   template <class... P>
   void append(void (*kernel)(P...), const char* name, const P&... args) {
     using Call = std::tuple<void (*)(P...), P...>;
     const void* call = new (arena_.take(sizeof(Call))) Call{kernel, keep(arena_, args)...};
     const char* labels[] = {label(args)..., ""};
-    launches_.push_back({&run_kernel<P...>, call, name, labels[0], (int64_t{0} + ... + traffic(args)), 0});
+    const int64_t bytes = (int64_t{0} + ... + traffic(args));
+    launches_.push_back({&run_kernel<P...>, call, name, labels[0], bytes, flops_of(name, call), scope(), 0});
   }
   template <class F>
   void append_check(const char* name, const F& check) {
     static_assert(std::is_trivially_copyable_v<F>, "a check holds views, numbers and kept text");
     const void* call = arena_.copy(&check, sizeof(F));
-    launches_.push_back({[](const void* f) { (*static_cast<const F*>(f))(); }, call, name, "", 0, 0});
+    launches_.push_back({[](const void* f) { (*static_cast<const F*>(f))(); }, call, name, "", 0, 0, scope(), 0});
   }
   void took(int64_t nanoseconds) { launches_.back().nanoseconds = nanoseconds; }
 
@@ -141,12 +160,14 @@ class Plan {
   // Whether memory was changed that a NumPy array made inside holds: a replay would not begin with its numbers.
   bool changes_borrowed() const;
 
+  const std::unordered_set<Storage*>& changed() const { return changed_; }  // of those that were there before
+
   Arena& arena() { return arena_; }
   PlanMemory* memory() const { return memory_; }
   const std::vector<Launch>& launches() const { return launches_; }
   void rewrite(std::vector<Launch> launches) { launches_ = std::move(launches); }
   std::vector<Launch> cut(size_t first);  // takes the launches from there on out
-  int64_t bytes() const;  // read and written by all launches
+  int64_t bytes() const;                  // read and written by all launches
 
  private:
   template <class... P>
@@ -155,7 +176,7 @@ class Plan {
                *static_cast<const std::tuple<void (*)(P...), P...>*>(call));
   }
 
-  bool recording_ = false;
+  bool recording_ = false, measured_ = false;
   Arena arena_;
   PlanMemory* memory_;
   std::vector<Launch> launches_;
@@ -193,7 +214,8 @@ const char* kept_text(const char* text);
 struct Event {
   const char* name;
   const char* label;
-  int64_t begin, nanoseconds, bytes;
+  int64_t begin, nanoseconds, bytes, flops;
+  const char* scope;
 };
 
 // The launches of the calling thread between start and stop, with their times.
@@ -223,8 +245,10 @@ void launch_watched(void (*kernel)(P...), const char* name, std::common_type_t<P
   const int64_t took = now() - begin;
   if (plan) plan->took(took);
   if (profile) {
+    const std::tuple<void (*)(P...), P...> call{kernel, args...};
     const char* labels[] = {label(args)..., ""};
-    profile->events.push_back({name, labels[0], begin, took, (int64_t{0} + ... + traffic(args))});
+    const int64_t bytes = (int64_t{0} + ... + traffic(args));
+    profile->events.push_back({name, labels[0], begin, took, bytes, flops_of(name, &call), scope()});
   }
 }
 

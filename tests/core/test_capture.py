@@ -374,10 +374,11 @@ def test_report_and_profile(tmp_path: Any) -> None:
     with pydl.profile() as p:
         run(x)
         x.exp()
-    names = [(name, label) for name, label, *_ in p.events()]
+    names = [(e.kernel, e.op) for e in p.events()]
     assert ("unary", "tanh") in names
     assert ("unary", "exp") in names
-    assert all(ns >= 0 and moved > 0 for *_, ns, moved in p.events())
+    assert all(e.nanoseconds >= 0 and e.bytes > 0 for e in p.events())
+    assert {e.flops for e in p.events() if e.kernel == "gemm"} == {2 * 8**3}
     p.export_chrome_trace(tmp_path / "trace.json")
     import json
 
