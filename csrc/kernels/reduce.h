@@ -1,17 +1,18 @@
 // How a reduction walks through x: which axes in which order, and how the work is cut into chunks. See reduce.cpp.
 #pragma once
 
+#include "runtime/reduce_run.h"
 #include "runtime/table/reduce.h"
 
 namespace pydl::PYDL_ISA {
 namespace {
 
-constexpr int64_t kRun = 4096;       // elements of a line in one chunk
-constexpr int64_t kLines = 256;      // lines in one chunk
-constexpr int64_t kColumns = 2048;   // accumulators of a chunk of columns
-constexpr int64_t kNarrow = 64;      // columns below this count are folded: several lines are read as one
-constexpr int64_t kFolded = 128;     // about the width of a folded line
-constexpr int64_t kFoldRun = 16384;  // elements in one chunk of folded lines
+constexpr int64_t kRun = kReduceRun;  // elements of a line in one chunk
+constexpr int64_t kLines = 256;       // lines in one chunk
+constexpr int64_t kColumns = 2048;    // accumulators of a chunk of columns
+constexpr int64_t kNarrow = 64;       // columns below this count are folded: several lines are read as one
+constexpr int64_t kFolded = 128;      // about the width of a folded line
+constexpr int64_t kFoldRun = 16384;   // elements in one chunk of folded lines
 
 struct Axis {
   int64_t size, x, y;  // strides of x and y; y is 0 where x is reduced

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "runtime/parallel.h"
+#include "simd/past.h"
 
 namespace pydl {
 namespace {
@@ -22,13 +23,14 @@ void set_views(const Fused::Stage& s, char* buffers, char* call, int axis, int64
       rest /= s.shape[a];
     }
     View& v = *reinterpret_cast<View*>(call + o.place);
-    v.data = o.slot < 0 ? o.data + offset * o.size : buffers + o.slot + done * o.size;
+    v.data = o.slot < 0 ? static_cast<char*>(o.data) + offset * o.size : buffers + o.slot + done * o.size;
     v.ndim = s.ndim - axis;
     for (int a = axis; a < s.ndim; ++a) {
       v.shape[a - axis] = s.shape[a];
       v.strides[a - axis] = o.strides[a];
     }
     v.shape[0] = steps;
+    if (s.reduces && k == s.count - 1) v.shape[v.ndim - 1] = 1;
   }
 }
 
@@ -45,25 +47,45 @@ void run_stage(const Fused::Stage& s, char* buffers, char* call, int64_t first, 
   }
 }
 
-}  // namespace
+// The partial results as a tree, in the order of the reduction's kernel.
+template <class T>
+void add_up(const Fused::Total& total) {
+  T* parts = static_cast<T*>(total.parts);
+  for (int64_t step = 1; step < total.count; step *= 2)
+    for (int64_t i = 0; i + step < total.count; i += 2 * step) parts[i] += parts[i + step];
+  *static_cast<T*>(total.sum) = parts[0];
+}
 
-void Fused::run() const {
-  const int64_t tiles = (n + tile - 1) / tile;
-  if (n * work < kParallelWork) return run_tiles(0, tiles);
-  const int64_t grain = std::max<int64_t>(1, kBlockWork / (tile * work));
+void run_all(const Fused& chain) {
+  const int64_t tiles = (chain.n + chain.tile - 1) / chain.tile;
+  if (chain.n * chain.work < kParallelWork) return chain.run_tiles(0, tiles);
+  const int64_t grain = std::max<int64_t>(1, kBlockWork / (chain.tile * chain.work));
   parallel_run(
       tiles, grain,
       [](const void* self, int64_t begin, int64_t end) { static_cast<const Fused*>(self)->run_tiles(begin, end); },
-      this);
+      &chain);
+}
+
+}  // namespace
+
+void Fused::run() const {
+  run_all(*this);
+  for (const Total* t = totals; t < totals + total_count; ++t)
+    t->dtype == Dtype::f32 ? add_up<float>(*t) : add_up<double>(*t);
 }
 
 void Fused::run_tiles(int64_t begin, int64_t end) const {
   char* memory = static_cast<char*>(scratch(kSlot, buffers + calls));
   char* copies = memory + buffers;
   for (int s = 0; s < count; ++s) std::memcpy(copies + stages[s].at, stages[s].call, stages[s].bytes);
-  for (int64_t t = begin; t < end; ++t)
-    for (int s = 0; s < count; ++s)
-      run_stage(stages[s], memory, copies + stages[s].at, t * tile, std::min(n, (t + 1) * tile));
+  for (int64_t t = begin; t < end; ++t) {
+    const int64_t first = t * tile, last = std::min(n, first + tile);
+    for (int s = 0; s < count; ++s) run_stage(stages[s], memory, copies + stages[s].at, first, last);
+    for (const Result* r = results; r < results + result_count; ++r)
+      copy_past(static_cast<char*>(r->data) + first * r->size, memory + r->slot,
+                static_cast<size_t>((last - first) * r->size));
+  }
+  if (result_count) past_fence();
 }
 
 }  // namespace pydl

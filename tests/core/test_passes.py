@@ -53,7 +53,7 @@ def test_a_chain_is_one_launch_without_memory_between() -> None:
     assert plan.changes["fuse"] == 4
     plain = check(chain, draw, passes=())
     assert len(kernels(plain)) == 4
-    moved = [sum(bytes_ for _, _, bytes_, _ in p.plan.launches()) for p in (plan, plain)]
+    moved = [sum(launch[4] for launch in p.plan.launches()) for p in (plan, plain)]
     assert moved == [5 * 301_000 * 4, 11 * 301_000 * 4]
 
 
@@ -95,18 +95,26 @@ CHAINS: dict[str, Make] = {
     "joined": lambda x, r, c: pydl.cat([x * 2 + r, (x - r) * 3]) + 1,
     "slices": lambda x, r, c: (x * 2 + r)[:, 1:] * (x + 1)[:, :-1] + 2,
     "curves": lambda x, r, c: nn.functional.gelu(x) + nn.functional.elu(x * r) * pydl.lgamma(x.abs() + 1),
+    "row sums": lambda x, r, c: (x * r + 1).exp().sum(1),
+    "row extremes": lambda x, r, c: (lambda y: (y.amax(1, keepdim=True), y.amin(-1), y.norm(dim=1)))(
+        (x * 3 - r).tanh()
+    ),
+    "all sums": lambda x, r, c: (lambda y: (y.sum(), y * 2, y.double().mean()))(x.sigmoid() + r),
+    "both sums": lambda x, r, c: (lambda y: (y.sum(), y.sum(1), y.sum(0), y.sum(0, keepdim=True).sum()))(x.exp() * r),
+    "sums of sines": lambda x, r, c: ((x * 1e4).sin().sum(1), (x * 1e4).cos().sum()),
+    "counts": lambda x, r, c: ((x > r).sum(1), (x > 1).any(1), (x * 9).int().sum(1), x.half().sum(1)),
     "ternary": lambda x, r, c: pydl.lerp(x, x * 2, r.expand(x.shape)) + pydl.addcmul(x, x, x + 1, value=0.5),
 }
 
 
 @pytest.mark.parametrize("name", CHAINS)
 def test_chains(small_tiles: None, name: str) -> None:
-    for rows, columns in ((7, 9), (3, 200), (65, 64)):
+    for rows, columns in ((7, 9), (3, 200), (65, 64), (1, 64)):
         plan = check(
             CHAINS[name],
             lambda i, s=(rows, columns): [normal(*s, seed=i), normal(s[1], seed=9), normal(s[0], 1, seed=8)],
         )
-        assert plan.changes["fuse"] > 0 or name == "slices"
+        assert plan.changes["fuse"] > 0 or name in ("slices", "counts", "sums of sines")
 
 
 def program(seed: int) -> Callable[..., Any]:
@@ -184,13 +192,50 @@ def test_checks_see_what_they_saw(small_tiles: None) -> None:
     assert after.tolist() == kept
 
 
+@pytest.mark.parametrize("n", [16384, 16385, 20479, 20480, 20481, 98304, 1_000_003])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sums_of_all_at_the_end_of_a_chain(n: int, dtype: str) -> None:
+    def draw(i: int) -> list[Tensor]:
+        return [normal(n, seed=i).to(getattr(pydl, dtype))]
+
+    plan = check(lambda x: (x * 3 + 1).square().sum(), draw)
+    assert kernels(plan) == [("fused", "mul add square sum")]
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(300, 64), (257, 100), (5, 4096), (4, 8192), (70, 1000), (3, 9000)])
+def test_sums_of_rows_at_the_end_of_a_chain(rows: int, columns: int) -> None:
+    plan = check(lambda x: (x.exp() - 1).sum(1), lambda i: [normal(rows, columns, seed=i)])
+    joined = "exp sub sum" if columns <= passes.TILE else "exp sub"
+    assert kernels(plan)[0] == ("fused", joined)
+
+
+def test_large_results_past_the_caches() -> None:
+    """Results of 24 MB and more, of which one is read again in its chain, and one is written in place."""
+    n = 6_300_000
+    state = pydl.zeros(n)
+    before = pydl.zeros(n)
+
+    def function(x: Tensor) -> Any:
+        y = x * 2 + 1
+        state.add_(y)
+        return y, (y - x).abs(), y > 1
+
+    run = pydl.capture(function)
+    for i in range(3):
+        x = normal(1000, seed=i).repeat(n // 1000)
+        made = run(x)
+        y = x * 2 + 1
+        before.add_(y)
+        assert all(bool((a == b).all()) for a, b in zip((*made, state), (y, (y - x).abs(), y > 1, before), strict=True))
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_threads_share_the_tiles(threads: int) -> None:
     """The tiles are shared among the threads."""
     shape = (700, 3000)
     x, r = normal(*shape), normal(3000, seed=1)
-    function = pydl.capture(lambda x: ((x * 2 + r).tanh(), (x - r) * 3))
-    wanted = bits([(x * 2 + r).tanh(), (x - r) * 3])
+    function = pydl.capture(lambda x: ((x * 2 + r).tanh(), (x - r) * 3, ((x - r) * 3).sum()))
+    wanted = bits([(x * 2 + r).tanh(), (x - r) * 3, ((x - r) * 3).sum()])
     before = pydl.get_num_threads()
     pydl.set_num_threads(threads)
     try:
@@ -223,3 +268,24 @@ def test_gradients_of_a_written_out_optimizer() -> None:
         return bits([*losses, w, m])
 
     assert trained_by(True) == trained_by(False)
+
+
+def test_blocks_keep_what_is_held(small_tiles: None) -> None:
+    """The context form: what Python still holds is written by every replay, the rest need not be."""
+    x, held = normal(50, 40), []
+    with pydl.capture() as plan:
+        y = (x * 2 + 1).tanh()
+        held.append(y * 3)
+        total = (held[0] - x).sum()
+        (x.exp() @ x.t()).sum()
+    assert plan.changes["fuse"] > 3
+    assert plan.changes["dead"] == 3
+    for i in range(3):
+        x.copy_(normal(50, 40, seed=i))
+        plan.replay()
+        y_ = (x * 2 + 1).tanh()
+        assert bits([y, held[0], total]) == bits([y_, y_ * 3, (y_ * 3 - x).sum()])
+    with pydl.capture(passes=()) as plain:
+        z = (x * 2 + 1).tanh()
+    plain.replay()
+    assert bits(z) == bits(y_) and plain.changes == {}
