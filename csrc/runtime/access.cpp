@@ -124,8 +124,8 @@ constexpr bool kHoldsMemory =
 // Appends what the arguments of one launch name; `count` of them hold memory.
 class Touch {
  public:
-  Touch(const char* kernel, size_t count, std::vector<Access>* out) : out_(*out) {
-    const auto found = modes().find(kernel);
+  Touch(Traced* launch, size_t count) : out_(launch->accesses), places_(launch->places) {
+    const auto found = modes().find(launch->launch.name);
     modes_ = found == modes().end() || std::strlen(found->second) != count ? "" : found->second;
   }
 
@@ -145,6 +145,7 @@ class Touch {
 
   const char* modes_;
   std::vector<Access>& out_;
+  std::vector<void**>& places_;
 };
 
 Mode Touch::next() {
@@ -163,6 +164,7 @@ void Touch::add(View& x, Mode mode, bool argument) {
   }
   const char* data = x.as<const char>();
   out_.push_back({argument ? &x : nullptr, data + low, data + high, mode, is_dense(x)});
+  places_.push_back(&x.data);
 }
 
 void Touch::add(const void* data, int64_t bytes, Mode mode) {
@@ -172,8 +174,11 @@ void Touch::add(const void* data, int64_t bytes, Mode mode) {
 
 void Touch::operator()(Spans& x) {
   const Mode mode = next();
-  for (int64_t i = 0; i < x.count; ++i)
-    add(x.items[i].data, x.items[i].n * static_cast<int64_t>(size_of(x.items[i].dtype)), mode);
+  for (int64_t i = 0; i < x.count; ++i) {
+    auto& item = const_cast<Span&>(x.items[i]);  // the plan's own copy
+    add(item.data, item.n * static_cast<int64_t>(size_of(item.dtype)), mode);
+    places_.push_back(&item.data);
+  }
 }
 
 void Touch::operator()(RecurrentState& x) {
@@ -206,7 +211,7 @@ template <class... P>
 struct Call<void (*)(P...)> {
   using Tuple = std::tuple<void (*)(P...), P...>;
   static void trace(Traced& t) {
-    Touch touch(t.launch.name, (size_t{0} + ... + size_t{kHoldsMemory<P>}), &t.accesses);
+    Touch touch(&t, (size_t{0} + ... + size_t{kHoldsMemory<P>}));
     auto& call = *const_cast<Tuple*>(static_cast<const Tuple*>(t.launch.call));
     std::apply([&](auto, P&... args) { (touch(args), ...); }, call);
     t.bytes = sizeof(Tuple);
@@ -228,7 +233,7 @@ const std::unordered_map<std::string_view, Trace>& traces() {
 std::vector<Traced> traced(const Plan& plan) {
   std::vector<Traced> all;
   for (const Launch& l : plan.launches()) {
-    Traced t{l, 0, false, {}};
+    Traced t{l, 0, false, {}, {}};
     const auto found = traces().find(l.name);
     t.check = found == traces().end() || std::string_view(l.name) == "check_index";  // that kernel is never recorded
     if (!t.check) found->second(t);

@@ -34,6 +34,7 @@ struct Traced {
   size_t bytes = 0;    // of the call
   bool check = false;  // code on the host: it may read and write anything, and end the replay
   std::vector<Access> accesses;
+  std::vector<void**> places;  // where its arguments hold addresses
 };
 
 std::vector<Traced> traced(const Plan& plan);

@@ -4,15 +4,17 @@
 
 namespace pydl {
 
-PassCounts optimise(Plan& plan, const std::vector<Range>& kept, PassOptions options) {
-  std::vector<Traced> launches = traced(plan);
-  PassCounts counts;
-  if (options.dead) counts.dead = remove_dead(launches, Flow(launches, plan.memory(), kept));
-  if (options.fuse) counts.fused = fuse(launches, Flow(launches, plan.memory(), kept), options.chains, plan.arena());
+Passed optimise(Plan& plan, const std::vector<Range>& kept, PassOptions options, const std::vector<Movable>& wanted) {
+  const std::vector<Traced> before = traced(plan);
+  std::vector<Traced> launches = before;
+  Passed made;
+  if (options.dead) made.dead = remove_dead(launches, Flow(launches, plan.memory(), kept));
+  if (options.fuse) made.fused = fuse(launches, Flow(launches, plan.memory(), kept), options.chains, plan.arena());
   std::vector<Launch> list;
   for (const Traced& t : launches) list.push_back(t.launch);
   plan.rewrite(std::move(list));
-  return counts;
+  made.bindings = bindings(plan, before, launches, wanted);
+  return made;
 }
 
 }  // namespace pydl

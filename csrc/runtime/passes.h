@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "runtime/flow.h"
+#include "runtime/rebind.h"
 
 namespace pydl {
 
@@ -24,11 +24,13 @@ struct PassOptions {
   bool dead, fuse;
   FuseOptions chains;
 };
-struct PassCounts {
-  int64_t dead = 0, fused = 0;
+struct Passed {
+  int64_t dead = 0, fused = 0;    // launches
+  std::vector<Binding> bindings;  // of what was wanted
 };
 
-// Runs passes over a plan that was recorded. kept: the memory of its own that is read after a replay.
-PassCounts optimise(Plan& plan, const std::vector<Range>& kept, PassOptions options);
+// Runs passes over a plan that was recorded. kept: the memory of its own that is read after a replay; wanted: what of
+// it should lie elsewhere in every replay.
+Passed optimise(Plan& plan, const std::vector<Range>& kept, PassOptions options, const std::vector<Movable>& wanted);
 
 }  // namespace pydl

@@ -9,8 +9,9 @@ from pydl.errors import ArgumentError
 # Smaller chains fit into the caches anyway; a tile's buffers fit into the first two.
 FUSED_FROM = 16384
 TILE = 8192
+BOUND_FROM = 65536  # bytes; what is smaller is copied faster than an array is made
 
-ALL = ("dead", "fuse")
+ALL = ("dead", "fuse", "bind")
 
 
 def checked(passes: Sequence[str]) -> tuple[str, ...]:
@@ -21,10 +22,13 @@ def checked(passes: Sequence[str]) -> tuple[str, ...]:
     return tuple(passes)
 
 
-def optimise(plan: Any, passes: Sequence[str], kept: list[Any]) -> dict[str, int]:
-    """Runs passes over a plan; how many launches each has removed or joined.
+def optimise(plan: Any, passes: Sequence[str], kept: list[Any] | None, fixed: list[Any]) -> dict[str, int]:
+    """Runs passes over a plan; how many launches each has removed or joined, or arrays bound.
 
-    Args: kept: the plan's arrays that are read after a replay.
+    Args:
+        kept: the plan's arrays that are read after a replay; None for all that there are.
+        fixed: those that somebody holds.
     """
-    counts = _C.optimise(plan, kept, "dead" in passes, "fuse" in passes, FUSED_FROM, TILE)
+    bound = BOUND_FROM if "bind" in passes else None
+    counts = _C.optimise(plan, kept, fixed, "dead" in passes, "fuse" in passes, FUSED_FROM, TILE, bound)
     return {name: count for name, count in zip(ALL, counts, strict=True) if name in passes}

@@ -14,7 +14,8 @@ from pydl.autograd.mode import mode
 from pydl.errors import CaptureError
 from pydl.replay.passes import optimise
 from pydl.replay.reach import Reached
-from pydl.replay.report import table
+from pydl.replay.report import Cost, table
+from pydl.replay.scopes import Scopes
 from pydl.replay.tree import filled, replaced, split
 from pydl.tensor import Tensor
 
@@ -37,7 +38,8 @@ class Replay:
     """A recorded run.
 
     Attributes: result: what the recording run gave. call: the same as `run`, from all arguments of a call, where they
-        are tensors, numbers and the same objects as before. changes: launches that each pass has removed or joined.
+        are tensors, numbers and the same objects as before. changes: launches that each pass has removed or joined,
+        and arrays that are bound.
     """
 
     def __init__(
@@ -61,7 +63,8 @@ class Replay:
         ]
         self._check(given)
         self.grads = [(t, t.grad) for t in self.tensors if t.grad is not None and self.plan.owns(t.grad.array)]
-        self.changes = optimise(self.plan, passes, self._check_kept())
+        held = [g.array for _, g in self.grads if g is not None]
+        self.changes = optimise(self.plan, passes, self._check_kept(), held)
         for hook in self.hooks:
             if hasattr(hook, "watch"):
                 hook.watch(self.guard)
@@ -83,7 +86,8 @@ class Replay:
         try:
             fixed = [Tensor(a, None, t.requires_grad) for a, t in zip(self.plan.inputs, tensors, strict=True)]
             places = iter(fixed)
-            made = function(*filled(args, places), **filled(kwargs, places))
+            with Scopes():
+                made = function(*filled(args, places), **filled(kwargs, places))
             outputs = [t.array for t in _listed(made)]
         except CaptureError as error:
             raise CaptureError(f"{error}{line_of(error)}") from error
@@ -146,14 +150,15 @@ class Replay:
         return self.ready.run(tensors) if static == self.static else NotImplemented
 
     def report(self) -> str:
-        """The launches: calls, bytes, and milliseconds as of the recording run; and the memory of the plan."""
+        """The launches by kernel and by module: calls, bytes, flops, and milliseconds as of the recording run or the
+        last one that was measured; and the memory of the plan."""
         return written(self.plan)
 
 
 def written(plan: Any) -> str:
     """A plan's launches and its memory."""
-    rows = [(name, label, ns, moved) for name, label, moved, ns in plan.launches()]
-    return f"{table(rows)}\n{plan.bytes} bytes of memory, {plan.asked} without reuse"
+    launches = table(Cost(*launch) for launch in plan.launches())
+    return f"{launches}\n{plan.bytes} bytes of memory, {plan.asked} without reuse"
 
 
 def steps_of(hooks: list[Any]) -> list[tuple[Any, Any, Any, Any]]:

@@ -1,0 +1,76 @@
+#include "runtime/rebind.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <unordered_set>
+
+namespace pydl {
+namespace {
+
+using Places = std::unordered_set<const void*>;
+
+bool inside(const void* p, const Range& r) { return p >= r.begin && p < r.end; }
+
+Places all_places(const std::vector<Traced>& before, const std::vector<Traced>& after) {
+  Places known;
+  for (const auto* launches : {&before, &after})
+    for (const Traced& t : *launches) known.insert(t.places.begin(), t.places.end());
+  return known;
+}
+
+// Whether an address of each range stands anywhere in the arena but in an argument. A number that looks like one costs
+// a copy, no more.
+std::vector<char> named_elsewhere(const Arena& arena, const Places& known, const std::vector<Movable>& wanted) {
+  std::vector<char> found(wanted.size(), 0);
+  for (const Arena::Chunk& chunk : arena.chunks())
+    for (size_t at = 0; at + sizeof(void*) <= chunk.bytes; at += alignof(void*)) {
+      const char* word = chunk.memory.get() + at;
+      void* value;
+      std::memcpy(&value, word, sizeof value);
+      for (size_t i = 0; i < wanted.size(); ++i)
+        if (inside(value, wanted[i].range) && !known.count(word)) found[i] = 1;
+    }
+  return found;
+}
+
+// Whether launches write all of a range, and nothing beside it in its block.
+bool written(const std::vector<Traced>& launches, const Range& r) {
+  std::vector<Range> parts;
+  for (const Traced& t : launches)
+    for (const Access& a : t.accesses) {
+      if (!inside(a.begin, r)) continue;
+      if (a.end > r.end) return false;
+      if (a.mode == Mode::write && a.dense) parts.push_back({a.begin, a.end});
+    }
+  std::sort(parts.begin(), parts.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
+  const char* reached = r.begin;
+  for (const Range& part : parts)
+    if (part.begin <= reached) reached = std::max(reached, part.end);
+  return reached == r.end;
+}
+
+}  // namespace
+
+Binding::Binding(const char* begin, std::vector<void**> places) {
+  for (void** place : places) places_.emplace_back(place, static_cast<char*>(*place) - begin);
+}
+
+std::vector<Binding> bindings(Plan& plan, const std::vector<Traced>& before, const std::vector<Traced>& after,
+                              const std::vector<Movable>& wanted) {
+  if (wanted.empty()) return {};
+  const std::vector<char> fixed = named_elsewhere(plan.arena(), all_places(before, after), wanted);
+  std::vector<Binding> made;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    const Range& range = wanted[i].range;
+    std::vector<void**> places;
+    for (const Traced& t : after)
+      for (void** place : t.places)
+        if (inside(*place, range)) places.push_back(place);
+    const bool stays = fixed[i] || (wanted[i].side == Side::out && !written(after, range));
+    made.emplace_back(range.begin, stays ? std::vector<void**>{} : std::move(places));
+  }
+  return made;
+}
+
+}  // namespace pydl
