@@ -11,6 +11,7 @@ namespace {
 struct Block {
   const char* end;
   const PlanMemory* owner;
+  bool live;  // an array lies in it
 };
 // Never destroyed, as arrays may outlive every static.
 struct Blocks {
@@ -22,6 +23,13 @@ Blocks& all_blocks() {
   return *blocks;
 }
 
+void set_live(const void* block, bool live) {
+  Blocks& all = all_blocks();
+  std::lock_guard<std::mutex> lock(all.mutex);
+  const auto found = all.by_address.find(static_cast<const char*>(block));
+  if (found != all.by_address.end()) found->second.live = live;
+}
+
 }  // namespace
 
 const PlanMemory* plan_memory_at(const void* address) {
@@ -31,6 +39,15 @@ const PlanMemory* plan_memory_at(const void* address) {
   auto after = all.by_address.upper_bound(at);
   if (after == all.by_address.begin() || (--after)->second.end <= at) return nullptr;
   return after->second.owner;
+}
+
+std::vector<std::pair<const char*, const char*>> live_blocks(const PlanMemory* memory) {
+  Blocks& all = all_blocks();
+  std::lock_guard<std::mutex> lock(all.mutex);
+  std::vector<std::pair<const char*, const char*>> found;
+  for (const auto& [begin, block] : all.by_address)
+    if (block.owner == memory && block.live) found.emplace_back(begin, block.end);
+  return found;
 }
 
 PlanMemory::~PlanMemory() {
@@ -51,6 +68,7 @@ void* PlanMemory::allocate(size_t bytes) {
     void* block = found->second;
     live_[block] = found->first;
     idle_.erase(found);
+    set_live(block, true);
     return block;
   }
   blocks_.reserve(blocks_.size() + 1);
@@ -59,7 +77,7 @@ void* PlanMemory::allocate(size_t bytes) {
   {
     std::lock_guard<std::mutex> all(all_blocks().mutex);
     const char* begin = static_cast<const char*>(block);
-    all_blocks().by_address[begin] = {begin + size, this};
+    all_blocks().by_address[begin] = {begin + size, this, true};
   }
   bytes_ += static_cast<int64_t>(size);
   live_[block] = size;
@@ -72,6 +90,7 @@ void PlanMemory::free(void* block) noexcept {
   if (held == live_.end()) return;
   const size_t size = held->second;
   live_.erase(held);
+  set_live(block, false);
   try {
     if (open_) idle_.emplace(size, block);
   } catch (const std::bad_alloc&) {  // then it is not used again

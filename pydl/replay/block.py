@@ -1,6 +1,6 @@
 """The context form of capture: the launches of a block of code, to be run again on the same memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -8,7 +8,9 @@ from pydl import _C
 from pydl.autograd.mode import mode
 from pydl.errors import CaptureError
 from pydl.replay.capture import Capture
+from pydl.replay.passes import ALL, checked, optimise
 from pydl.replay.plan import draws, line_of, steps_of, written
+from pydl.replay.scopes import Scopes
 
 __all__ = ["Block"]
 
@@ -25,11 +27,15 @@ class Block:
     are then, and writes new numbers into those that were made inside. What is made on first use (an optimizer's state)
     must be there before. The learning rates of optimizers and schedules may change; other numbers are frozen.
 
+    Attributes: changes: launches of the block that each pass has removed or joined.
     Raises: CaptureError, as a captured function, and where a replay meets an optimizer that has changed.
     """
 
-    def __init__(self, make: Callable[[Callable[..., Any]], Capture]) -> None:
+    def __init__(self, make: Callable[[Callable[..., Any]], Capture], passes: Sequence[str] = ALL) -> None:
         self._make = make
+        self._passes = checked(passes)
+        self._scopes = Scopes()
+        self.changes: dict[str, int] = {}
         self._ready: Any = None
         self._hooks: list[Any] = []
         self._draws: Any = None
@@ -43,11 +49,13 @@ class Block:
         self.plan = _C.Plan()
         self.plan.begin([])
         mode.recording = self._hooks
+        self._scopes.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._scopes.__exit__(kind, error, trace)
         mode.recording = None
         self.plan.end([])
         if isinstance(error, CaptureError):
@@ -56,6 +64,7 @@ class Block:
             return
         if draws() != self._draws:
             raise CaptureError("capture: the block draws Python's or NumPy's random numbers: draw pydl's")
+        self.changes = optimise(self.plan, self._passes, None, [])
         guard = _C.Guard()
         for hook in self._hooks:
             if hasattr(hook, "watch"):
