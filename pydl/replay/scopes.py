@@ -92,6 +92,6 @@ def _watch(more: int) -> None:
         if not _plain:
             _plain.extend((Module.__call__, engine._step))
         _running += more
-        watched = _running > 0
-        Module.__call__ = _call if watched else _plain[0]  # type: ignore[method-assign]
-        engine._step = _step if watched else _plain[1]
+        call, step = (_call, _step) if _running > 0 else _plain
+        setattr(Module, "__call__", call)  # noqa: B010  mypy takes no assignment to a method
+        setattr(engine, "_step", step)  # noqa: B010
