@@ -8,7 +8,12 @@
 #include <limits>
 #include <type_traits>
 
-#include "array/view.h"
+#define PYDL_ISA \
+  cuda  // the namespace of what these kernels share with those of the CPU; such headers come after this one
+
+#include "array/dtype.h"
+#include "kernels/arithmetic.h"
+#include "kernels/types.h"
 
 namespace pydl::cuda {
 
@@ -78,13 +83,6 @@ inline unsigned blocks_for(int64_t items, int64_t per_block) {
 // ---- dtypes
 
 template <class T>
-constexpr bool kHalf = std::is_same_v<T, f16> || std::is_same_v<T, bf16>;
-template <class T>
-constexpr bool kFloating = kHalf<T> || std::is_floating_point_v<T>;
-template <class T>
-using Wide = std::conditional_t<kHalf<T>, float, T>;  // what it is computed in
-
-template <class T>
 __device__ __forceinline__ Wide<T> widened(T x) {
   if constexpr (std::is_same_v<T, f16>)
     return __half2float(__ushort_as_half(x.bits));
@@ -116,20 +114,7 @@ __device__ constexpr T infinity() {
   return std::numeric_limits<T>::infinity();
 }
 
-// Calls f with a value of the C++ type of a dtype: its type is what counts.
-template <class F>
-void with_floating(Dtype dtype, const F& f) {
-  switch (dtype) {
-    case Dtype::f64:
-      return f(double{});
-    case Dtype::f16:
-      return f(f16{});
-    case Dtype::bf16:
-      return f(bf16{});
-    default:
-      return f(float{});
-  }
-}
+// As with_floating of kernels/types.h, of other dtypes.
 template <class F>
 void with_integer(Dtype dtype, const F& f) {
   switch (dtype) {
@@ -141,7 +126,6 @@ void with_integer(Dtype dtype, const F& f) {
       return f(uint8_t{});
   }
 }
-inline bool is_floating(Dtype dtype) { return dtype >= Dtype::f16; }
 template <class F>
 void with_number(Dtype dtype, const F& f) {
   return is_floating(dtype) ? with_floating(dtype, f) : with_integer(dtype, f);

@@ -7,18 +7,6 @@
 
 namespace pydl::cuda {
 
-// The larger and the smaller of two; NaN if either is.
-template <class T>
-__device__ __forceinline__ T larger(T a, T b) {
-  if constexpr (std::is_floating_point_v<T>) return a > b || a != a ? a : b;
-  return a > b ? a : b;
-}
-template <class T>
-__device__ __forceinline__ T smaller(T a, T b) {
-  if constexpr (std::is_floating_point_v<T>) return a < b || a != a ? a : b;
-  return a < b ? a : b;
-}
-
 // By exp of a negative number alone: nothing overflows, and small results keep all their digits.
 template <class T>
 __device__ __forceinline__ T sigmoid(T x) {
