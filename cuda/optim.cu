@@ -1,180 +1,258 @@
-// Steps of optimizers over lists of parameters: many arrays in one launch. 16-bit parameters are computed in float32,
-// with state of their own dtype or of float32. Hyperparameters are read on the host, when a step is launched.
-#include "formulas.cuh"
-#include "runtime/table/optim.h"
+// Steps of optimizers over lists of parameters, and what clipping, loss scaling and averaging do to such lists: many
+// arrays in one launch, 16 bytes of each at a time. 16-bit elements are computed in float32. Hyperparameters are read
+// on the host, when a step is launched.
+#include "device.cuh"
+#include "kernels/optim/adam.h"
+#include "kernels/optim/adaptive.h"
+#include "kernels/optim/gradient.h"
+#include "pack.cuh"
+#include "rows.cuh"
 
 namespace pydl::cuda {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = kRowThreads;
 constexpr int kMost = 48;  // arrays in one launch: their addresses are arguments of the kernel, which take 4 KB at most
-
-// What all rules share: the direction d = +-g, plus decay p if that is coupled; and p, shrunk if it is decoupled.
-struct Common {
-  explicit Common(const double* h) {
-    const double weight_decay = h[step_hyper::weight_decay];
-    const bool decoupled = h[step_hyper::decoupled] != 0;
-    sign = h[step_hyper::maximize] != 0 ? -1.0 : 1.0;
-    decay = decoupled ? 0.0 : weight_decay;
-    keep = decoupled ? 1.0 - h[step_hyper::lr] * weight_decay : 1.0;
-  }
-  double sign, decay, keep;
-};
-
-// Source: torch.optim.SGD's documented update (Sutskever et al. 2013 for the momentum). With rate_inside the buffer
-// holds steps, not gradients: b = momentum b + lr d.
-struct Sgd {
-  static constexpr int kSlots = 1;
-  explicit Sgd(const double* h) {
-    const bool inside = h[sgd_hyper::rate_inside] != 0;
-    const double lr = h[step_hyper::lr];
-    momentum = h[sgd_hyper::momentum];
-    first = h[sgd_hyper::first_step] != 0;
-    fresh = (first ? 1.0 : 1.0 - h[sgd_hyper::dampening]) * (inside ? lr : 1.0);
-    own = inside ? lr : 1.0;
-    nesterov = h[sgd_hyper::nesterov] != 0;
-    minus_lr = inside ? -1.0 : -lr;
-  }
-  double momentum, fresh, own, minus_lr;
-  bool first, nesterov;
-
-  template <class T>
-  __device__ __forceinline__ T operator()(T p, T d, T* s) const {
-    if (momentum != 0) {
-      s[0] = std::fma(T(fresh), d, first ? T(0) : T(momentum) * s[0]);
-      d = nesterov ? std::fma(T(momentum), s[0], T(own) * d) : s[0];
-    }
-    return std::fma(T(momentum != 0 ? minus_lr : minus_lr * own), d, p);
-  }
-};
-
-// Source: Chen et al. 2023 (arXiv:2302.06675), program 1.
-struct Lion {
-  static constexpr int kSlots = 1;
-  explicit Lion(const double* h) {
-    fresh1 = 1.0 - h[lion_hyper::beta1], fresh2 = 1.0 - h[lion_hyper::beta2];
-    minus_lr = -h[step_hyper::lr];
-  }
-  double fresh1, fresh2, minus_lr;
-
-  template <class T>
-  __device__ __forceinline__ T operator()(T p, T d, T* s) const {
-    const T gap = d - s[0], mixed = std::fma(T(fresh1), gap, s[0]);
-    const T direction = mixed > T(0) ? T(1) : mixed < T(0) ? T(-1) : mixed;
-    s[0] = std::fma(T(fresh2), gap, s[0]);
-    return std::fma(T(minus_lr), direction, p);
-  }
-};
-
-// Source: Kingma & Ba 2015 (Adam), Loshchilov & Hutter 2019 (decoupled decay), Reddi et al. 2018 (AMSGrad), in the form
-// of torch.optim.Adam: p -= lr / (1 - beta1^t) m / (sqrt(v / (1 - beta2^t)) + eps).
-struct Adam {
-  static constexpr int kSlots = 3;
-  explicit Adam(const double* h) {
-    const double beta1 = h[adam_hyper::beta1], step = h[adam_hyper::step];
-    beta2 = h[adam_hyper::beta2];
-    fresh1 = 1.0 - beta1, fresh2 = 1.0 - beta2;
-    eps = h[adam_hyper::eps], inside = h[adam_hyper::eps_inside] != 0, amsgrad = h[adam_hyper::amsgrad] != 0;
-    const double correction2 = 1.0 - std::pow(beta2, step);
-    minus_step = -h[step_hyper::lr] / (1.0 - std::pow(beta1, step));
-    scale2 = inside ? 1.0 / correction2 : 1.0 / std::sqrt(correction2);
-  }
-  double beta2, fresh1, fresh2, eps, minus_step, scale2;
-  bool inside, amsgrad;
-
-  template <class T>
-  __device__ __forceinline__ T operator()(T p, T d, T* s) const {
-    s[0] = std::fma(T(fresh1), d - s[0], s[0]);
-    s[1] = std::fma(T(fresh2) * d, d, T(beta2) * s[1]);
-    T v = s[1];
-    if (amsgrad) v = s[2] = larger(s[2], v);
-    const T denominator =
-        inside ? std::sqrt(std::fma(v, T(scale2), T(eps))) : std::fma(std::sqrt(v), T(scale2), T(eps));
-    return std::fma(T(minus_step), s[0] / denominator, p);
-  }
-};
-
-// ---- the walk over all arrays
+constexpr int kStates = 3;
+constexpr int kEach = 4;                               // elements of each array that a thread holds
+constexpr int64_t kPart = 16 * 1024, kMostParts = 64;  // elements of a partial sum, at least; parts of an array
 
 struct Entry {
   void* p;
   const void* g;
-  void* s[3];  // null where the rule's options do not ask for the state
+  void* s[kStates];  // null where the rule's options do not ask for the state
   int64_t n;
+  bool aligned;
 };
 struct Entries {
+  Dtype p, g, s;  // of all arrays
   Entry entry[kMost];
 };
 
-// Grid: blocks along an array, by arrays.
-template <class Rule, class P, class S>
+// Calls f(begin, how many elements) for the runs of kEach elements that are the calling thread's.
+template <class F>
+__device__ __forceinline__ void for_runs(int64_t n, const F& f) {
+  const int64_t stride = int64_t{gridDim.x} * kThreads * kEach;
+  for (int64_t i = (int64_t{blockIdx.x} * kThreads + threadIdx.x) * kEach; i < n; i += stride)
+    f(i, static_cast<int>(n - i < kEach ? n - i : kEach));
+}
+
+// An array of an entry: read, given to f(values of an element), and written where there is a place.
+struct Column {
+  const void* from;  // null: zeros
+  void* to;          // null: stays as it is
+  Dtype dtype;
+};
+
+template <int kColumns, class C, class F>
+__device__ __forceinline__ void for_elements(const Column (&columns)[kColumns], int64_t n, bool aligned, const F& f) {
+  for_runs(n, [&](int64_t i, int count) {
+    if (aligned && count == kEach) {
+      C v[kColumns][kEach] = {};
+#pragma unroll
+      for (int j = 0; j < kColumns; ++j)
+        if (columns[j].from) load_pack(columns[j].from, columns[j].dtype, i, v[j]);
+#pragma unroll
+      for (int k = 0; k < kEach; ++k) {
+        C own[kColumns];
+#pragma unroll
+        for (int j = 0; j < kColumns; ++j) own[j] = v[j][k];
+        f(own);
+#pragma unroll
+        for (int j = 0; j < kColumns; ++j) v[j][k] = own[j];
+      }
+#pragma unroll
+      for (int j = 0; j < kColumns; ++j)
+        if (columns[j].to) store_pack(columns[j].to, columns[j].dtype, i, v[j]);
+      return;
+    }
+#pragma unroll 1
+    for (int64_t e = i; e < i + count; ++e) {
+      C own[kColumns];
+#pragma unroll
+      for (int j = 0; j < kColumns; ++j)
+        own[j] = columns[j].from ? load_element<C>(columns[j].from, columns[j].dtype, e) : C(0);
+      f(own);
+#pragma unroll
+      for (int j = 0; j < kColumns; ++j)
+        if (columns[j].to) store_element(columns[j].to, columns[j].dtype, e, own[j]);
+    }
+  });
+}
+
+// ---- kernels. Grid: blocks along an array, by arrays
+
+template <class Rule, class C>
 __global__ void __launch_bounds__(kThreads) step_kernel(Rule rule, Common common, Entries entries) {
-  using C = Wide<P>;
   const Entry& e = entries.entry[blockIdx.y];
-  P* p = static_cast<P*>(e.p);
-  const P* g = static_cast<const P*>(e.g);
-  const int64_t stride = int64_t{gridDim.x} * kThreads;
-  for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < e.n; i += stride) {
-    const C old = widened(p[i]);
-    C d = static_cast<C>(common.sign) * widened(g[i]), s[3] = {};
-    if (common.decay != 0) d = std::fma(static_cast<C>(common.decay), old, d);
+  Column columns[2 + Rule::kSlots] = {{e.p, e.p, entries.p}, {e.g, nullptr, entries.g}};
 #pragma unroll
-    for (int k = 0; k < Rule::kSlots; ++k)
-      if (e.s[k]) s[k] = static_cast<C>(widened(static_cast<const S*>(e.s[k])[i]));
-    p[i] = narrowed<P>(rule(static_cast<C>(common.keep) * old, d, s));
-#pragma unroll
-    for (int k = 0; k < Rule::kSlots; ++k)
-      if (e.s[k]) static_cast<S*>(e.s[k])[i] = narrowed<S>(s[k]);
+  for (int j = 0; j < Rule::kSlots; ++j) columns[2 + j] = {e.s[j], e.s[j], entries.s};
+  for_elements<2 + Rule::kSlots, C>(columns, e.n, e.aligned, [&](C* v) {
+    C d = number<C>(common.sign) * v[1];
+    if (common.coupled_decay != 0) d = fma(number<C>(common.coupled_decay), v[0], d);
+    v[0] = rule(number<C>(common.keep) * v[0], d, v + 2);
+  });
+}
+
+// p *= factor, which is on the device, or else `own`. found: becomes 1 where an element is not finite.
+template <class C>
+__global__ void __launch_bounds__(kThreads)
+    scale_kernel(Entries entries, const double* factor, double own, double* found) {
+  const double exact = factor ? *factor : own;
+  if (exact == 1 && !found) return;  // gradients below the clipping norm are not even read
+  const Entry& e = entries.entry[blockIdx.y];
+  bool wrong = false;
+  for_elements<1, C>({{e.p, e.p, entries.p}}, e.n, e.aligned, [&](C* v) {
+    wrong |= !(abs(v[0]) < infinity<C>());
+    v[0] *= number<C>(exact);
+  });
+  if (found && wrong) *found = 1;  // whoever writes writes the same
+}
+
+// p += factors[array] g
+template <class C>
+__global__ void __launch_bounds__(kThreads) add_kernel(Entries entries, const double* factors) {
+  const Entry& e = entries.entry[blockIdx.y];
+  const C factor = number<C>(factors[blockIdx.y]);
+  for_elements<2, C>({{e.p, e.p, entries.p}, {e.g, nullptr, entries.g}}, e.n, e.aligned,
+                     [&](C* v) { v[0] = fma(factor, v[1], v[0]); });
+}
+
+// partial (arrays, blocks): sums of squares; an array's own blocks are those that its size asks for.
+template <class C>
+__global__ void __launch_bounds__(kThreads) squares_kernel(Entries entries, double* partial) {
+  const Entry& e = entries.entry[blockIdx.y];
+  const RowGroup<kThreads> group;
+  double total = 0;
+  for_elements<1, C>({{e.p, nullptr, entries.p}}, e.n, e.aligned,
+                     [&](C* v) { total += static_cast<double>(v[0]) * static_cast<double>(v[0]); });
+  total = group.sum(total);
+  if (threadIdx.x == 0) partial[blockIdx.y * gridDim.x + blockIdx.x] = total;
+}
+
+__global__ void __launch_bounds__(kThreads) sum_parts(const double* partial, int parts, double* y) {
+  const RowGroup<kThreads> group;
+  const int i = static_cast<int>(threadIdx.x);
+  const double total = group.sum(i < parts ? partial[blockIdx.x * parts + i] : 0.0);
+  if (i == 0) y[blockIdx.x] = total;
+}
+
+// ---- lists
+
+bool on_boundary(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+
+struct Lists {
+  Spans p, g, s[kStates];  // left out: count 0
+};
+
+Entry entry_of(const Lists& lists, int64_t i) {
+  const auto data = [i](const Spans& spans) { return spans.count > 0 ? spans.items[i].data : nullptr; };
+  Entry e{data(lists.p), data(lists.g), {}, lists.p.items[i].n, true};
+  e.aligned = on_boundary(e.p) && on_boundary(e.g);
+  for (int j = 0; j < kStates; ++j) {
+    e.s[j] = data(lists.s[j]);
+    e.aligned = e.aligned && on_boundary(e.s[j]);
+  }
+  return e;
+}
+
+// Calls f(entries, the first array, how many, the elements of the longest) for arrays of the same dtypes that lie next
+// to each other in the lists.
+template <class F>
+void for_arrays(const Lists& lists, const F& f) {
+  const Spans& p = lists.p;
+  const Spans& g = lists.g.count > 0 ? lists.g : p;
+  const Spans& s = lists.s[0].count > 0   ? lists.s[0]
+                   : lists.s[1].count > 0 ? lists.s[1]
+                   : lists.s[2].count > 0 ? lists.s[2]
+                                          : p;
+  const auto dtypes = [&](int64_t i, const Entries& e) {
+    return p.items[i].dtype == e.p && g.items[i].dtype == e.g && s.items[i].dtype == e.s;
+  };
+  for (int64_t first = 0; first < p.count;) {
+    Entries entries{p.items[first].dtype, g.items[first].dtype, s.items[first].dtype, {}};
+    int count = 0;
+    int64_t longest = 0;
+    for (int64_t i = first; i < p.count && count < kMost && dtypes(i, entries); ++i) {
+      entries.entry[count++] = entry_of(lists, i);
+      longest = p.items[i].n > longest ? p.items[i].n : longest;
+    }
+    f(entries, first, static_cast<unsigned>(count), longest);
+    first += count;
   }
 }
 
-// The dtypes of a parameter and of its state: the same, or 16 bits with a state of float32.
-template <class F>
-void with_dtypes(Dtype parameter, Dtype state, const F& f) {
-  with_floating(parameter, [&](auto p) {
-    if constexpr (kHalf<decltype(p)>)
-      if (state == Dtype::f32) return f(p, float{});
-    f(p, p);
-  });
+Grid grid_of(int64_t longest, unsigned count) {
+  return {dim3(blocks_for(longest, int64_t{kThreads} * kEach), count), kThreads};
 }
 
-void* data_of(const Spans& spans, int64_t i) { return spans.count > 0 ? spans.items[i].data : nullptr; }
-
 template <class Rule>
-void launch_step(const Rule& rule, const Common& common, const Entries& entries, int count, int64_t longest, Dtype p,
-                 Dtype s) {
-  if (count == 0) return;
-  const dim3 blocks(blocks_for(longest, kThreads * 4), static_cast<unsigned>(count));
-  with_dtypes(p, s, [&](auto parameter, auto state) {
-    start(step_kernel<Rule, decltype(parameter), decltype(state)>, {blocks, kThreads}, rule, common, entries);
-  });
-}
-
-// Arrays of the same dtypes, next to each other in the lists, share a launch.
-template <class Rule>
-void step(Spans p, Spans g, Spans s0, Spans s1, Spans s2, View hyper) {
+void step(const Lists& lists, const View& hyper) {
   const Rule rule(hyper.as<const double>());
   const Common common(hyper.as<const double>());
-  const Spans& state = s0.count > 0 ? s0 : s1.count > 0 ? s1 : s2.count > 0 ? s2 : p;
-  Entries entries{};
-  int count = 0;
-  int64_t longest = 0;
-  for (int64_t i = 0; i < p.count; ++i) {
-    const Dtype dp = p.items[i].dtype, ds = state.items[i].dtype;
-    entries.entry[count++] = {
-        p.items[i].data, g.items[i].data, {data_of(s0, i), data_of(s1, i), data_of(s2, i)}, p.items[i].n};
-    longest = longest > p.items[i].n ? longest : p.items[i].n;
-    const bool last = i + 1 == p.count || p.items[i + 1].dtype != dp || state.items[i + 1].dtype != ds;
-    if (!last && count < kMost) continue;
-    launch_step(rule, common, entries, count, longest, dp, ds);
-    count = 0, longest = 0;
-  }
+  for_arrays(lists, [&](const Entries& entries, int64_t, unsigned count, int64_t longest) {
+    with_computed_float(entries.p, [&](auto zero) {
+      start(step_kernel<Rule, decltype(zero)>, grid_of(longest, count), rule, common, entries);
+    });
+  });
+}
+
+void scale_all(Spans x, const double* factor, double own, double* found) {
+  for_arrays({x, {}, {}}, [&](const Entries& entries, int64_t, unsigned count, int64_t longest) {
+    with_computed_float(entries.p, [&](auto zero) {
+      start(scale_kernel<decltype(zero)>, grid_of(longest, count), entries, factor, own, found);
+    });
+  });
 }
 
 }  // namespace
 
-void sgd(Spans p, Spans g, Spans s0, Spans s1, Spans s2, View hyper) { step<Sgd>(p, g, s0, s1, s2, hyper); }
-void lion(Spans p, Spans g, Spans s0, Spans s1, Spans s2, View hyper) { step<Lion>(p, g, s0, s1, s2, hyper); }
-void adam(Spans p, Spans g, Spans s0, Spans s1, Spans s2, View hyper) { step<Adam>(p, g, s0, s1, s2, hyper); }
+#define PYDL_RULE(name, Rule) \
+  void name(Spans p, Spans g, Spans s0, Spans s1, Spans s2, View hyper) { step<Rule>({p, g, {s0, s1, s2}}, hyper); }
+PYDL_RULE(sgd, Sgd)
+PYDL_RULE(asgd, Asgd)
+PYDL_RULE(rprop, Rprop)
+PYDL_RULE(lion, Lion)
+PYDL_RULE(adagrad, Adagrad)
+PYDL_RULE(adadelta, Adadelta)
+PYDL_RULE(rmsprop, Rmsprop)
+PYDL_RULE(adam, Adam)
+PYDL_RULE(adamax, Adamax)
+PYDL_RULE(nadam, Nadam)
+PYDL_RULE(radam, Radam)
+PYDL_RULE(lamb_direction, LambDirection)
+#undef PYDL_RULE
+
+void sum_squares(Spans x, View y) {
+  for_arrays({x, {}, {}}, [&](const Entries& entries, int64_t first, unsigned count, int64_t longest) {
+    const int64_t wanted = ceil_div(longest, kPart), most = wanted < kMostParts ? wanted : kMostParts;
+    const unsigned parts = static_cast<unsigned>(most < 1 ? 1 : most);
+    const Scratch partial(size_t{count} * parts * sizeof(double));
+    with_computed_float(entries.p, [&](auto zero) {
+      start(squares_kernel<decltype(zero)>, {dim3(parts, count), kThreads}, entries, partial.as<double>());
+    });
+    start(sum_parts, {count, kThreads}, partial.as<const double>(), static_cast<int>(parts), y.as<double>() + first);
+  });
+}
+
+void scale(Spans x, View factor) { scale_all(x, factor.as<const double>(), 1, nullptr); }
+
+// The answer goes to the host, which decides by it whether there is a step.
+void unscale(Spans x, View factor, View found) {
+  const Scratch flag(sizeof(double));
+  note(cudaMemsetAsync(flag.as<double>(), 0, sizeof(double), stream()));
+  scale_all(x, nullptr, *factor.as<const double>(), flag.as<double>());
+  note(cudaMemcpyAsync(found.data, flag.as<double>(), sizeof(double), cudaMemcpyDefault, stream()));
+  note(cudaStreamSynchronize(stream()));
+}
+
+void add_scaled(Spans x, Spans y, View factors) {
+  for_arrays({x, y, {}}, [&](const Entries& entries, int64_t first, unsigned count, int64_t longest) {
+    with_computed_float(entries.p, [&](auto zero) {
+      start(add_kernel<decltype(zero)>, grid_of(longest, count), entries, factors.as<const double>() + first);
+    });
+  });
+}
 
 }  // namespace pydl::cuda

@@ -178,7 +178,7 @@ void add_scaled_by(const Arrays& x, const Arrays& y, const Array& factors) {
   const Arrays dx = dense(x), dy = dense(y);
   const Flat sx = spans("add_scaled", "tensors", dx, x, Role::parameter);
   const Flat sy = spans("add_scaled", "changes", dy, x, Role::change);
-  const Array f = contiguous(factors);
+  const Array f = to_device(contiguous(factors), device_of(x));
   if (sy.size() != sx.size() || f.shape() != Shape{static_cast<int64_t>(sx.size())} || f.dtype() != Dtype::f64)
     fail<ValueError>("add_scaled: expected ", sx.size(), " changes and float64 factors, got ", sy.size(),
                      " and factors of shape ", f.shape());
@@ -197,6 +197,8 @@ Array numbers(const std::vector<double>& values) {
 }
 
 void check_vector(const char* what, const Array& x, Dtype dtype, int64_t n) {
+  if (x.device() != Device{})
+    fail<DeviceError>("hogwild: ", what, " on ", device_name(x.device()), ": expected threads of the CPU to share it");
   if (x.dtype() != dtype || !x.dense() || x.shape().ndim != 1 || (n >= 0 && x.numel() != n))
     fail<ValueError>("hogwild: ", what, " must be a dense vector of ", dtype, ", got shape ", x.shape(), " of ",
                      x.dtype());

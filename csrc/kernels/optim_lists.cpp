@@ -28,7 +28,7 @@ double sum_squares_chunk(const T* x, int64_t n) {
 
 template <class T>
 void scale_chunk(T* x, int64_t n, double factor) {
-  using C = Real<T>;
+  using C = Wide<T>;
   const Vec<C> f(static_cast<C>(factor));
   for_vectors<C>(n, [=](int64_t i, auto lanes) { put(x + i, f * get<C>(x + i, lanes), lanes); });
 }
@@ -36,7 +36,7 @@ void scale_chunk(T* x, int64_t n, double factor) {
 // Whether an element was not finite; x *= factor.
 template <class T>
 bool unscale_chunk(T* x, int64_t n, double factor) {
-  using C = Real<T>;
+  using C = Wide<T>;
   const Vec<C> f(static_cast<C>(factor));
   Vec<C> wrong;  // 0 times an element: 0, or NaN for an infinity or NaN
   for_vectors<C>(n, [&](int64_t i, auto lanes) {
@@ -49,7 +49,7 @@ bool unscale_chunk(T* x, int64_t n, double factor) {
 
 template <class P, class Q>
 void add_scaled_chunk(P* x, const Q* y, int64_t n, double factor) {
-  using C = Real<P>;
+  using C = Wide<P>;
   const Vec<C> f(static_cast<C>(factor));
   for_vectors<C>(n,
                  [=](int64_t i, auto lanes) { put(x + i, fma(f, get<C>(y + i, lanes), get<C>(x + i, lanes)), lanes); });
@@ -65,8 +65,8 @@ void sum_squares(Spans x, View y) {
   const Chunks chunks = cut(x);
   double* partial = partials(chunks);
   for_chunks(chunks, 1, [&](const Chunk& c, int64_t i) {
-    with_dtype(x.items[c.span].dtype,
-               [&](auto element) { partial[i] = sum_squares_chunk(at<typename decltype(element)::type>(x, c), c.n); });
+    with_floating(x.items[c.span].dtype,
+                  [&](auto element) { partial[i] = sum_squares_chunk(at<decltype(element)>(x, c), c.n); });
   });
   double* sums = y.as<double>();
   for (int64_t s = 0; s < x.count; ++s) sums[s] = 0;
@@ -77,8 +77,7 @@ void scale(Spans x, View factor) {
   const double f = *factor.as<double>();
   if (f == 1.0) return;  // gradients below the clipping norm are not even read
   for_chunks(cut(x), 2, [&](const Chunk& c, int64_t) {
-    with_dtype(x.items[c.span].dtype,
-               [&](auto element) { scale_chunk(at<typename decltype(element)::type>(x, c), c.n, f); });
+    with_floating(x.items[c.span].dtype, [&](auto element) { scale_chunk(at<decltype(element)>(x, c), c.n, f); });
   });
 }
 
@@ -87,8 +86,8 @@ void unscale(Spans x, View factor, View found) {
   const Chunks chunks = cut(x);
   double* partial = partials(chunks);
   for_chunks(chunks, 2, [&](const Chunk& c, int64_t i) {
-    with_dtype(x.items[c.span].dtype,
-               [&](auto element) { partial[i] = unscale_chunk(at<typename decltype(element)::type>(x, c), c.n, f); });
+    with_floating(x.items[c.span].dtype,
+                  [&](auto element) { partial[i] = unscale_chunk(at<decltype(element)>(x, c), c.n, f); });
   });
   double any = 0;
   for (int64_t i = 0; i < chunks.count; ++i) any = partial[i] != 0 ? 1.0 : any;
@@ -99,8 +98,8 @@ void add_scaled(Spans x, Spans y, View factors) {
   const double* f = factors.as<double>();
   for_chunks(cut(x), 3, [&](const Chunk& c, int64_t) {
     with_dtypes(x.items[c.span].dtype, y.items[c.span].dtype, [&](auto parameter, auto other) {
-      using P = typename decltype(parameter)::type;
-      using Q = typename decltype(other)::type;
+      using P = decltype(parameter);
+      using Q = decltype(other);
       add_scaled_chunk(at<P>(x, c), at<Q>(y, c), c.n, f[c.span]);
     });
   });

@@ -1,14 +1,12 @@
 // The walk of optimizer kernels over lists of arrays: cut into chunks by their sizes alone, dispatched on the dtype of
-// each array, loaded and stored by vectors. An update rule is a functor over vectors; `step` runs it over everything.
+// each array, loaded and stored by vectors. `step` runs an update rule over everything.
 //
 // float32 and float64 are computed in their own precision; float16 and bfloat16 parameters in float32, with state of
 // their own dtype or of float32.
 #pragma once
 
-#include <type_traits>
-
+#include "kernels/optim/rule.h"
 #include "runtime/parallel.h"
-#include "runtime/table/optim.h"
 #include "simd/vec.h"
 
 namespace pydl::PYDL_ISA {
@@ -49,42 +47,6 @@ void for_chunks(Chunks chunks, int64_t cost, const F& f) {
   });
 }
 
-// The floats that T is computed with.
-template <class T>
-using Real = std::conditional_t<std::is_same_v<T, double>, double, float>;
-
-template <class T>
-struct Type {
-  using type = T;
-};
-
-template <class F>
-void with_dtype(Dtype dtype, const F& f) {
-  switch (dtype) {
-    case Dtype::f32:
-      return f(Type<float>{});
-    case Dtype::f64:
-      return f(Type<double>{});
-    case Dtype::f16:
-      return f(Type<f16>{});
-    case Dtype::bf16:
-      return f(Type<bf16>{});
-    default:
-      return;
-  }
-}
-
-// The dtypes of a parameter and of its state: the same, or 16 bits with a state of float32.
-template <class F>
-void with_dtypes(Dtype parameter, Dtype state, const F& f) {
-  with_dtype(parameter, [&](auto p) {
-    if constexpr (!std::is_same_v<decltype(p), Type<Real<typename decltype(p)::type>>>) {
-      if (state == Dtype::f32) return f(p, Type<float>{});
-    }
-    f(p, p);
-  });
-}
-
 template <class T>
 T* at(Spans spans, const Chunk& chunk) {
   return spans.count > 0 ? static_cast<T*>(spans.items[chunk.span].data) + chunk.begin : nullptr;
@@ -117,19 +79,6 @@ inline void for_vectors(int64_t n, const F& f) {
   if (i < n) f(i, n - i);
 }
 
-// What all rules share: the direction d = +-g, plus weight_decay p if that is coupled; and p, shrunk if it is
-// decoupled.
-struct Common {
-  explicit Common(const double* h) {
-    const double decay = h[step_hyper::weight_decay];
-    const bool decoupled = h[step_hyper::decoupled] != 0;
-    sign = h[step_hyper::maximize] != 0 ? -1.0 : 1.0;
-    coupled_decay = decoupled ? 0.0 : decay;
-    keep = decoupled ? 1.0 - h[step_hyper::lr] * decay : 1.0;
-  }
-  double sign, coupled_decay, keep;
-};
-
 // The arrays of state: s[k] is null where the rule's options do not ask for the k-th.
 template <class S>
 struct Slots {
@@ -148,7 +97,7 @@ inline void fetch_ahead(const T* p) {
 // rule(p, d, s) returns the new p (a vector) and changes the vectors of state s in place.
 template <class Rule, class P, class S>
 void step_chunk(const Rule& rule, const Common& common, P* p, const P* g, Slots<S> slots, int64_t n) {
-  using C = Real<P>;
+  using C = Wide<P>;
   using V = Vec<C>;
   const V sign(static_cast<C>(common.sign)), keep(static_cast<C>(common.keep));
   const V decay(static_cast<C>(common.coupled_decay));
@@ -179,24 +128,11 @@ void step(Spans p, Spans g, Spans s0, Spans s1, Spans s2, View hyper) {
   for_chunks(cut(p), 2 + Rule::kSlots, [&](const Chunk& c, int64_t) {
     const Spans& state = s0.count > 0 ? s0 : s1.count > 0 ? s1 : s2.count > 0 ? s2 : p;
     with_dtypes(p.items[c.span].dtype, state.items[c.span].dtype, [&](auto parameter, auto kept) {
-      using P = typename decltype(parameter)::type;
-      using S = typename decltype(kept)::type;
+      using P = decltype(parameter);
+      using S = decltype(kept);
       step_chunk(rule, common, at<P>(p, c), at<P>(g, c), Slots<S>{{at<S>(s0, c), at<S>(s1, c), at<S>(s2, c)}}, c.n);
     });
   });
-}
-
-// A number of a rule as a vector of the type that is computed with.
-template <class V>
-inline V number(double x) {
-  using C = std::conditional_t<std::is_same_v<V, Vec<double>>, double, float>;
-  return V(static_cast<C>(x));
-}
-
-// Its sign; zeros and NaN stay.
-template <class V>
-inline V sign_of(V x) {
-  return select(x > V(), number<V>(1), select(x < V(), number<V>(-1), x));
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ def _step(p: list[_C.Array], g: list[_C.Array], buffers: list[list[_C.Array]], h
     weights, lengths = squares[: len(p)], squares[len(p) :]
     with no_grad():
         trust = ops.where((weights > 0) & (lengths != 0), ops.sqrt(weights / lengths), 1.0)
-        factors = trust * -Tensor(_C.slice(hyper, (0,), (1,), (1,)))
+        factors = trust * -Tensor(_C.slice(hyper, (0,), (1,), (1,))).to(trust.device)
     _C.add_scaled_by(p, directions, factors.array)
 
 
