@@ -37,10 +37,10 @@ def _for_each_query_head(x, heads):
     return reshape(expand(unsqueeze(x, 2), [b, shared, heads // shared, s, d]), [b, heads, s, d])
 
 
-def _seen(t, s, lengths, below, above):
+def _seen(t, s, lengths, below, above, device):
     """(t, s) or (b, 1, t, s) bool: the keys that a query sees, by place."""
-    i = reshape(Tensor(_C.arange(0, t, 1, _C.int64, _C.device("cpu"))), [t, 1])
-    j = Tensor(_C.arange(0, s, 1, _C.int64, _C.device("cpu")))
+    i = reshape(Tensor(_C.arange(0, t, 1, _C.int64, device)), [t, 1])
+    j = Tensor(_C.arange(0, s, 1, _C.int64, device))
     near = (j >= i - below) & (j <= i + above)
     return near if lengths is None else near & (j < reshape(lengths, [-1, 1, 1, 1]))
 
@@ -60,7 +60,7 @@ def plain_weights(
     if mask is not None:
         scores = where(mask, scores, -math.inf) if mask.dtype is _C.bool else scores + mask.to(scores.dtype)
     if lengths is not None or below < FAR or above < FAR:
-        scores = where(_seen(q.shape[2], k.shape[2], lengths, below, above), scores, -math.inf)
+        scores = where(_seen(q.shape[2], k.shape[2], lengths, below, above, q.device), scores, -math.inf)
     if k.shape[2] == 0:
         return scores
     top = amax(scores.detach(), -1, True)
@@ -156,7 +156,7 @@ def attention(
     Source: Dao 2023 (arXiv:2307.08691).
     """
     options = _options(q.shape[-1], scale, below, above, dropout)
-    ticket = _ticket((*q.shape[:3], k.shape[-2]), dropout, generator)
+    ticket = _ticket((*q.shape[:3], k.shape[-2]), dropout, generator, q)
     return Attention.apply(q, k, v, mask, lengths, ticket, **options)
 
 
@@ -179,14 +179,15 @@ def self_attention(
         raise ShapeError(f"attention: expected (b, t, 3, h, d), got {x.shape}")
     b, t, _, h, d = x.shape
     options = _options(d, scale, below, above, dropout)
-    return PackedAttention.apply(x, mask, lengths, _ticket((b, h, t, t), dropout, generator), **options)
+    return PackedAttention.apply(x, mask, lengths, _ticket((b, h, t, t), dropout, generator, x), **options)
 
 
-def _ticket(shape: tuple[int, ...], dropout: float, generator: Generator | None) -> Tensor | None:
-    """The random numbers of one call, if it needs any."""
+def _ticket(shape: tuple[int, ...], dropout: float, generator: Generator | None, x: Tensor) -> Tensor | None:
+    """The random numbers of one call, if it needs any, where x is."""
     if not dropout > 0:
         return None
-    return Tensor(_C.attention_ticket((default_generator if generator is None else generator).array, shape))
+    made = Tensor(_C.attention_ticket((default_generator if generator is None else generator).array, shape))
+    return made.to(x.device)
 
 
 def _options(width: int, scale: float | None, below: int, above: int, dropout: float) -> dict[str, Any]:
