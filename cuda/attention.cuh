@@ -83,15 +83,15 @@ __device__ __forceinline__ T mask_at(const View& m, int64_t b, int64_t h, int64_
   const int64_t at = b * m.strides[0] + h * m.strides[1] + t * m.strides[2] + s * m.strides[3];
   switch (m.dtype) {
     case Dtype::b8:
-      return m.as<const bool>()[at] ? T(0) : -infinity<T>();
+      return static_cast<const bool*>(m.data)[at] ? T(0) : -infinity<T>();
     case Dtype::f16:
-      return widened(m.as<const f16>()[at]);
+      return widened(static_cast<const f16*>(m.data)[at]);
     case Dtype::bf16:
-      return widened(m.as<const bf16>()[at]);
+      return widened(static_cast<const bf16*>(m.data)[at]);
     case Dtype::f64:
-      return static_cast<T>(m.as<const double>()[at]);
+      return static_cast<T>(static_cast<const double*>(m.data)[at]);
     default:
-      return m.as<const float>()[at];
+      return static_cast<const float*>(m.data)[at];
   }
 }
 
@@ -225,7 +225,7 @@ __device__ __forceinline__ void finish_scores(const Call& c, const Places<kKeysD
       const int64_t t = at.query(j, r), key = at.key(j, r);
       const bool seen = t < c.queries && key < at.length && key >= t - c.below && key <= t + c.above;
       T score = s[j][r] * static_cast<T>(c.scale);
-      if (seen && c.mask.present()) score += mask_at<T>(c.mask, at.b, at.h, t, key);
+      if (seen && c.mask.data) score += mask_at<T>(c.mask, at.b, at.h, t, key);
       s[j][r] = seen ? score : -infinity<T>();
     }
 }
