@@ -13,7 +13,7 @@ ROUNDING = {"float32": 2.0**-24, "float64": 2.0**-53, "float16": 2.0**-11, "bflo
 STORED = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 SHAPES = {
     "small tiles": ((2, 65, 40), (40, 67)),
-    "large tiles": ((1300, 33), (33, 1672)),
+    "large tiles": ((128, 65, 9), (9, 20)),
     "parts of the sum": ((5, 1100), (1100, 72)),
 }
 
@@ -30,7 +30,7 @@ def drawn(shape: tuple[int, ...], dtype: str, turned: bool, rng: np.random.Gener
 def test_tiles(case: str, dtype: str) -> None:
     """Factors that lie by rows and by columns; errors stay within k roundings of the sum and one of the result."""
     rng = np.random.default_rng(0)
-    for turned in ((False, True), (True, False)) if case != "large tiles" or "16" in dtype else ((True, False),):
+    for turned in ((True, False),) if case == "large tiles" else ((False, True), (True, False)):
         (a, da), (b, db) = (drawn(s, dtype, t, rng) for s, t in zip(SHAPES[case], turned, strict=True))
         y = ops.matmul(da, db).double().numpy()
         sums = a.shape[-1] * (np.abs(a) @ np.abs(b)) * 2.0 ** (-53 if dtype == "float64" else -24)
