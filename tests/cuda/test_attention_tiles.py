@@ -1,4 +1,4 @@
-"""Attention on a CUDA device (or the emulation of one) against that of the CPU in float64, whose rows have their own."""
+"""Attention on a CUDA device (or the emulation of one) against that of the CPU in float64."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from pydl.ops.attention import attention
 
 pytestmark = pytest.mark.skipif(not pydl.cuda.is_available(), reason="no CUDA device")
 
-# Queries' (b, h, t, d), keys' heads, s, e: few of all; causal, over tiles' borders; keys in parts; two blocks of values.
+# Queries' (b, h, t, d), keys' heads, s, e: few; causal, over borders; keys in parts; wide values.
 CASES: list[tuple[tuple[int, int, int, int], int, int, int, dict[str, Any]]] = [
     ((1, 2, 5, 3), 1, 7, 4, {}),
     ((1, 2, 70, 16), 2, 75, 20, {"above": 0}),

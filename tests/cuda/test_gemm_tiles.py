@@ -28,7 +28,7 @@ def drawn(shape: tuple[int, ...], dtype: str, turned: bool, rng: np.random.Gener
 @pytest.mark.parametrize("dtype", list(ROUNDING))
 @pytest.mark.parametrize("case", list(SHAPES))
 def test_tiles(case: str, dtype: str) -> None:
-    """Factors that lie by rows and by columns; errors stay within k roundings of the sum and one of the result."""
+    """Factors that lie by rows and by columns; errors within k roundings of the sum and one of the result."""
     rng = np.random.default_rng(0)
     for turned in ((True, False),) if case == "large tiles" else ((False, True), (True, False)):
         (a, da), (b, db) = (drawn(s, dtype, t, rng) for s, t in zip(SHAPES[case], turned, strict=True))
