@@ -52,10 +52,12 @@ def stopped_and_resumed(make: Any, path: Any, step: int, fit: Any) -> tuple[Trai
 
     Args: make: a trainer from a seed. fit: trains it, with the callbacks it is given.
     """
-    whole, part, rest = make(), make(), make(seed=99)
+    whole = make()  # one after the other: making one seeds the random numbers of its training
     fit(whole, [])
+    part = make()
     fit(part, [StopAt(step)])
     part.save(path)
+    rest = make(seed=99)
     rest.load(path)
     fit(rest, [])
     return whole, rest
