@@ -37,8 +37,8 @@ READ_VALUES = {  # operations that read values on the host, so that they cannot 
     "allclose", "argwhere", "as_strided", "as_strided_scatter", "bincount", "cholesky", "cholesky_inverse",
     "cholesky_solve", "cond", "ctc_loss", "det", "det_of_singular_matrices", "eig", "eigh", "eigvalsh", "equal",
     "histc", "histogram", "inv", "logdet", "lstsq", "lu", "lu_factor", "lu_solve", "masked_scatter", "masked_select",
-    "matrix_exp", "matrix_norm", "nanquantile", "nll_loss", "nonzero", "nonzero_static", "norm", "one_hot",
-    "pdist", "pinv", "pinv_symmetric", "qr", "qr_r", "qr_square", "quantile", "slogdet", "solve", "solve_right",
+    "matrix_exp", "matrix_norm", "nll_loss", "nonzero", "nonzero_static", "norm", "one_hot",
+    "pdist", "pinv", "pinv_symmetric", "qr", "qr_r", "qr_square", "slogdet", "solve", "solve_right",
     "solve_triangular", "solve_triangular_right", "svd", "svdvals", "tensorinv", "tensorsolve", "unique",
     "unique_consecutive", "unique_values",
 }
