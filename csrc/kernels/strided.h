@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "array/view.h"
+#include "kernels/blocks.h"
 #include "runtime/parallel.h"
 
 namespace pydl::PYDL_ISA {
@@ -80,8 +81,6 @@ inline void add_axis(Nest& nest, int64_t stride) {
   ++nest.ndim;
 }
 
-inline int64_t distance(int64_t stride) { return stride < 0 ? -stride : stride; }
-
 // Moves an axis to a later place; the elements are independent, so any order of axes will do.
 inline void move_axis(Nest& nest, int from, int to) {
   for (int axis = from; axis < to; ++axis) {
@@ -134,37 +133,6 @@ struct Counter {
     }
   }
 };
-
-// Moves a (rows, columns) block between two places; strides in elements, 0 allowed on the source.
-template <class U>
-inline void move_block(const U* from, int64_t from_row, int64_t from_column, U* to, int64_t to_row, int64_t to_column,
-                       int64_t rows, int64_t columns) {
-  // The inner loop runs along the side that lies closer together, so that cache lines are used whole.
-  if (distance(from_row) + distance(to_row) < distance(from_column) + distance(to_column)) {
-    for (int64_t c = 0; c < columns; ++c)
-      for (int64_t r = 0; r < rows; ++r) to[r * to_row + c * to_column] = from[r * from_row + c * from_column];
-  } else {
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t c = 0; c < columns; ++c) to[r * to_row + c * to_column] = from[r * from_row + c * from_column];
-  }
-}
-
-struct Block {
-  char* data;
-  int64_t row, column;
-};
-
-inline void move_block(int64_t size, Block from, Block to, int64_t rows, int64_t columns) {
-#define PYDL_MOVE(bytes, U)                                                                                        \
-  if (size == bytes)                                                                                               \
-    return move_block(reinterpret_cast<const U*>(from.data), from.row, from.column, reinterpret_cast<U*>(to.data), \
-                      to.row, to.column, rows, columns);
-  PYDL_MOVE(1, uint8_t)
-  PYDL_MOVE(2, uint16_t)
-  PYDL_MOVE(4, uint32_t)
-  PYDL_MOVE(8, uint64_t)
-#undef PYDL_MOVE
-}
 
 // Rows of adjacent elements and of repeated values: nothing is copied but the repeated values.
 inline void run_rows(const Nest& nest, RowFn fn, int64_t cost, const Context& context) {
