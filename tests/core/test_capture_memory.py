@@ -1,5 +1,6 @@
 """capture: flat memory over many replays, and plans in several threads."""
 
+import gc
 import threading
 from typing import Any
 
@@ -25,6 +26,7 @@ def test_flat_memory() -> None:
     x = normal(8, 4)
     for _ in range(5):
         step(x)
+    gc.collect()  # what other tests left
     before = pydl.memory_stats()["active"]
     for _ in range(2000):
         step(x)
@@ -36,6 +38,7 @@ def test_flat_memory() -> None:
 def test_memory_is_given_back() -> None:
     model = nn.Linear(64, 64)
     model(pydl.ones(64, 64))
+    gc.collect()  # what other tests left
     before = pydl.memory_stats()["active"]
     run = pydl.capture(lambda x: model(x))
     for _ in range(3):
@@ -83,6 +86,7 @@ def test_ten_thousand_replays() -> None:
     x = normal(8, 4)
     for _ in range(5):
         step(x)
+    gc.collect()  # what other tests left
     before = pydl.memory_stats()["active"]
     for _ in range(10_000):
         step(x)
