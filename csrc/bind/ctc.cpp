@@ -1,7 +1,7 @@
 
 #include "runtime/table/ctc.h"
 
-#include "bind/common.h"
+#include "bind/device.h"
 
 namespace pydl::bind {
 namespace {
@@ -47,8 +47,9 @@ Call checked(const Array& log_probs, const Array& targets, const Array& steps, c
          t,
          n,
          longest};
-  check("ctc_loss", [x = c.targets.view().as<int64_t>(), s = c.steps.view().as<int64_t>(),
-                     k = c.counts.view().as<int64_t>(), t, n, longest, classes] {
+  const Array labels = on_host(c.targets), lengths = on_host(c.steps), sizes = on_host(c.counts);
+  check("ctc_loss", [x = labels.view().as<int64_t>(), s = lengths.view().as<int64_t>(), k = sizes.view().as<int64_t>(),
+                     t, n, longest, classes] {
     look_at_numbers("input_lengths", s, n, t);
     look_at_numbers("target_lengths", k, n, longest);
     look_at_targets(x, k, n, longest, classes);
