@@ -1,6 +1,6 @@
 // activation and activation_grad: functions of x and up to three numbers, and g times their slopes at x.
+#include "coded.cuh"
 #include "formulas.cuh"
-#include "map.cuh"
 #include "runtime/table/elementwise.h"
 
 namespace pydl::cuda {
@@ -80,50 +80,95 @@ PYDL_FORMULA(nan_to_num, x != x ? a : x == infinity<T>() ? b : x == -infinity<T>
 // clang-format on
 #undef PYDL_FORMULA
 
-template <Curve op>
+// All of them by their op code; all() has those that are much used.
+#define PYDL_QUICK(X) X(silu) X(gelu) X(gelu_tanh) X(leaky_relu) X(clamp)
+
+inline bool is_quick(Curve op) {
+  switch (op) {
+#define PYDL_CASE(name) case Curve::name:
+    PYDL_QUICK(PYDL_CASE)
+#undef PYDL_CASE
+    return true;
+    default:
+      return false;
+  }
+}
+
 struct Value {
+  static constexpr bool kQuick = true;
+  Curve op;
   Numbers n;
+  bool quick() const { return is_quick(op); }
+
   template <class T>
   __device__ __forceinline__ T operator()(T x) const {
-    return Formula<op>::value(x, T(n.a), T(n.b), T(n.c));
+    switch (op) {
+#define PYDL_CASE(name) \
+  case Curve::name:     \
+    return Formula<Curve::name>::value(x, T(n.a), T(n.b), T(n.c));
+      PYDL_ACTIVATION(PYDL_CASE)
+#undef PYDL_CASE
+    }
+    return x;
+  }
+  template <class T, int N>
+  __device__ __forceinline__ void all(const T (&x)[1][N], T (&y)[N]) const {
+    const T a = T(n.a), b = T(n.b), c = T(n.c);
+    switch (op) {
+#define PYDL_CASE(name)                                                                                 \
+  case Curve::name:                                                                                     \
+    _Pragma("unroll") for (int k = 0; k < N; ++k) y[k] = Formula<Curve::name>::value(x[0][k], a, b, c); \
+    return;
+      PYDL_QUICK(PYDL_CASE)
+#undef PYDL_CASE
+      default:
+        return;
+    }
   }
 };
 
-template <Curve op>
 struct Grad {
+  static constexpr bool kQuick = true;
+  Curve op;
   Numbers n;
+  bool quick() const { return is_quick(op); }
+
   template <class T>
   __device__ __forceinline__ T operator()(T g, T x) const {
-    return Formula<op>::grad(g, x, T(n.a), T(n.b), T(n.c));
+    switch (op) {
+#define PYDL_CASE(name) \
+  case Curve::name:     \
+    return Formula<Curve::name>::grad(g, x, T(n.a), T(n.b), T(n.c));
+      PYDL_ACTIVATION(PYDL_CASE)
+#undef PYDL_CASE
+    }
+    return x;
+  }
+  template <class T, int N>
+  __device__ __forceinline__ void all(const T (&x)[2][N], T (&y)[N]) const {
+    const T a = T(n.a), b = T(n.b), c = T(n.c);
+    switch (op) {
+#define PYDL_CASE(name)                                                                                         \
+  case Curve::name:                                                                                             \
+    _Pragma("unroll") for (int k = 0; k < N; ++k) y[k] = Formula<Curve::name>::grad(x[0][k], x[1][k], a, b, c); \
+    return;
+      PYDL_QUICK(PYDL_CASE)
+#undef PYDL_CASE
+      default:
+        return;
+    }
   }
 };
+#undef PYDL_QUICK
 
 }  // namespace
 
 void activation(Curve op, Numbers numbers, View x, View y) {
-  switch (op) {
-#define PYDL_CASE(name)                             \
-  case Curve::name:                                 \
-    return with_floating(x.dtype, [&](auto zero) {  \
-      using T = decltype(zero);                     \
-      map<T, T>(Value<Curve::name>{numbers}, y, x); \
-    });
-    PYDL_ACTIVATION(PYDL_CASE)
-#undef PYDL_CASE
-  }
+  with_computed_float(x.dtype, [&](auto zero) { coded<decltype(zero), decltype(zero)>(Value{op, numbers}, y, x); });
 }
 
 void activation_grad(Curve op, Numbers numbers, View g, View x, View y) {
-  switch (op) {
-#define PYDL_CASE(name)                                   \
-  case Curve::name:                                       \
-    return with_floating(x.dtype, [&](auto zero) {        \
-      using T = decltype(zero);                           \
-      map<T, T, T>(Grad<Curve::name>{numbers}, y, g, &x); \
-    });
-    PYDL_ACTIVATION(PYDL_CASE)
-#undef PYDL_CASE
-  }
+  with_computed_float(x.dtype, [&](auto zero) { coded<decltype(zero), decltype(zero)>(Grad{op, numbers}, y, g, x); });
 }
 
 }  // namespace pydl::cuda

@@ -1,7 +1,7 @@
 // binary: two inputs of one dtype, the same dtype out. Integers wrap around; bool knows or (add, maximum), and (mul,
 // minimum) and the bitwise operations.
+#include "coded.cuh"
 #include "formulas.cuh"
-#include "map.cuh"
 #include "runtime/table/elementwise.h"
 
 namespace pydl::cuda {
@@ -140,19 +140,66 @@ constexpr Binary on_bool(Binary op) {
   }
 }
 
-template <Binary op>
-void binary_of(const View& a, const View& b, const View& y) {
-  constexpr Binary kBool = on_bool(op);
-  const auto run = [&](auto zero) {
-    using T = decltype(zero);
-    map<T, T, T>(BinaryFn<op>(), y, a, &b);
-  };
-  if constexpr (!BinaryFn<kBool>::kFloat)
-    if (y.dtype == Dtype::b8) return map<uint8_t, uint8_t, uint8_t>(BinaryFn<kBool>(), y, a, &b);
-  if constexpr (BinaryFn<op>::kFloat)
-    if (is_floating(y.dtype)) return with_floating(y.dtype, run);
-  if constexpr (BinaryFn<op>::kInt) with_integer(y.dtype, run);
-}
+// The operations that are written above; nextafter has a kernel of its own.
+// clang-format off
+#define PYDL_HERE(X) \
+  X(add) X(sub) X(mul) X(pow) X(maximum) X(minimum) X(fmax) X(fmin) X(floor_divide) X(remainder) X(fmod) \
+  X(heaviside) X(div) X(atan2) X(hypot) X(copysign) X(logaddexp) X(xlogy) X(xlog1py) X(relu_grad) X(tanh_grad) \
+  X(sigmoid_grad) X(bitwise_and) X(bitwise_or) X(bitwise_xor) X(bitwise_left_shift) X(bitwise_right_shift) \
+  X(gcd) X(lcm)
+// clang-format on
+
+// All of them by their op code; all() has those that are short and much used. Integers of any size are computed in
+// int64, which wraps around where they do when it is stored.
+struct ByCode {
+  static constexpr bool kQuick = true;
+  Binary op;
+  Dtype dtype;
+
+  template <class T>
+  __device__ __forceinline__ T operator()(T a, T b) const {
+    if constexpr (!kFloating<T>)
+      if (op == Binary::lcm && dtype == Dtype::i32) return int_lcm(static_cast<int32_t>(a), static_cast<int32_t>(b));
+    switch (op) {
+#define PYDL_CASE(name)                                                                         \
+  case Binary::name:                                                                            \
+    if constexpr (kFloating<T> ? BinaryFn<Binary::name>::kFloat : BinaryFn<Binary::name>::kInt) \
+      return BinaryFn<Binary::name>()(a, b);                                                    \
+    break;
+      PYDL_HERE(PYDL_CASE)
+#undef PYDL_CASE
+      default:
+        break;
+    }
+    return a;
+  }
+
+#define PYDL_QUICK(X) X(add) X(sub) X(mul) X(div) X(maximum) X(minimum) X(relu_grad) X(tanh_grad) X(sigmoid_grad)
+  bool quick() const {
+    switch (op) {
+#define PYDL_CASE(name) case Binary::name:
+      PYDL_QUICK(PYDL_CASE)
+#undef PYDL_CASE
+      return true;
+      default:
+        return false;
+    }
+  }
+  template <class T, int N>
+  __device__ __forceinline__ void all(const T (&x)[2][N], T (&y)[N]) const {
+    switch (op) {
+#define PYDL_CASE(name)                                                                              \
+  case Binary::name:                                                                                 \
+    _Pragma("unroll") for (int k = 0; k < N; ++k) y[k] = BinaryFn<Binary::name>()(x[0][k], x[1][k]); \
+    return;
+      PYDL_QUICK(PYDL_CASE)
+#undef PYDL_CASE
+      default:
+        return;
+    }
+  }
+#undef PYDL_QUICK
+};
 
 void next_after(const View& a, const View& b, const View& y) {
   with_floating(y.dtype, [&](auto zero) {
@@ -171,18 +218,11 @@ void binary(Binary op, View a, View b, View y) {
     case Binary::gammainc:
     case Binary::gammaincc:
       return missing("zeta, gammainc and gammaincc have no CUDA kernel");
-#define PYDL_CASE(name) \
-  case Binary::name:    \
-    return binary_of<Binary::name>(a, b, y);
-      // clang-format off
-      PYDL_CASE(add) PYDL_CASE(sub) PYDL_CASE(mul) PYDL_CASE(pow) PYDL_CASE(maximum) PYDL_CASE(minimum) PYDL_CASE(fmax)
-      PYDL_CASE(fmin) PYDL_CASE(floor_divide) PYDL_CASE(remainder) PYDL_CASE(fmod) PYDL_CASE(heaviside) PYDL_CASE(div)
-      PYDL_CASE(atan2) PYDL_CASE(hypot) PYDL_CASE(copysign) PYDL_CASE(logaddexp) PYDL_CASE(xlogy) PYDL_CASE(xlog1py)
-      PYDL_CASE(relu_grad) PYDL_CASE(tanh_grad) PYDL_CASE(sigmoid_grad) PYDL_CASE(bitwise_and) PYDL_CASE(bitwise_or)
-      PYDL_CASE(bitwise_xor) PYDL_CASE(bitwise_left_shift) PYDL_CASE(bitwise_right_shift) PYDL_CASE(gcd) PYDL_CASE(lcm)
-      // clang-format on
-#undef PYDL_CASE
+    default:
+      break;
   }
+  const ByCode f{y.dtype == Dtype::b8 ? on_bool(op) : op, y.dtype};
+  with_computed(y.dtype, [&](auto zero) { coded<decltype(zero), decltype(zero)>(f, y, a, b); });
 }
 
 }  // namespace pydl::cuda

@@ -1,6 +1,6 @@
 // The elementwise kernels of several inputs or dtypes: copy, compare, where, ternary, and what makes numbers from none.
+#include "coded.cuh"
 #include "formulas.cuh"
-#include "map.cuh"
 #include "runtime/table/elementwise.h"
 #include "runtime/table/shape.h"
 
@@ -29,11 +29,19 @@ __device__ __forceinline__ Wide<Y> converted(X x) {
     return static_cast<Wide<Y>>(x);
 }
 
+// To a type of the class of Y: float, double, or int64 for what has no fraction.
 template <class Y>
 struct Convert {
+  static constexpr bool kQuick = false;
+  Dtype to;
   template <class X>
-  __device__ __forceinline__ Wide<Y> operator()(X x) const {
-    return converted<Y>(x);
+  __device__ __forceinline__ Y operator()(X x) const {
+    if constexpr (!std::is_same_v<Y, int64_t> || !std::is_floating_point_v<X>) {
+      return to == Dtype::b8 ? static_cast<Y>(x != X(0)) : static_cast<Y>(x);
+    } else {
+      if (to == Dtype::b8) return x != X(0);
+      return to == Dtype::i64 ? to_integer<int64_t>(x) : static_cast<Y>(to_integer<int32_t>(x));
+    }
   }
 };
 
@@ -67,6 +75,22 @@ PYDL_COMPARE_FN(logical_xor, (a != T(0)) != (b != T(0)))
 // clang-format on
 #undef PYDL_COMPARE_FN
 
+struct CompareByCode {
+  static constexpr bool kQuick = false;
+  Compare op;
+  template <class T>
+  __device__ __forceinline__ bool operator()(T a, T b) const {
+    switch (op) {
+#define PYDL_CASE(name) \
+  case Compare::name:   \
+    return CompareFn<Compare::name>()(a, b);
+      PYDL_COMPARE(PYDL_CASE)
+#undef PYDL_CASE
+    }
+    return false;
+  }
+};
+
 struct Choose {
   template <class T>
   __device__ __forceinline__ T operator()(bool yes, T a, T b) const {
@@ -74,36 +98,24 @@ struct Choose {
   }
 };
 
-// From the nearer end, so that a weight of 0 gives exactly a and one of 1 exactly b.
-struct Lerp {
-  template <class T>
-  __device__ __forceinline__ T operator()(T a, T b, T w) const {
-    const T gap = b - a;
-    return w < T(0.5) ? std::fma(w, gap, a) : std::fma(w - T(1), gap, b);
-  }
-};
-struct AddProduct {
+// lerp starts from the nearer end, so that a weight of 0 gives exactly a and one of 1 exactly b.
+struct TernaryByCode {
+  static constexpr bool kQuick = false;
+  Ternary op;
   double value;
   template <class T>
   __device__ __forceinline__ T operator()(T a, T b, T c) const {
-    return std::fma(T(value) * b, c, a);
+    switch (op) {
+      case Ternary::lerp:
+        return c < T(0.5) ? std::fma(c, b - a, a) : std::fma(c - T(1), b - a, b);
+      case Ternary::addcmul:
+        return std::fma(T(value) * b, c, a);
+      case Ternary::addcdiv:
+        return std::fma(T(value), b / c, a);
+    }
+    return a;
   }
 };
-struct AddQuotient {
-  double value;
-  template <class T>
-  __device__ __forceinline__ T operator()(T a, T b, T c) const {
-    return std::fma(T(value), b / c, a);
-  }
-};
-
-template <class F>
-void ternary_of(const F& f, const View& a, const View& b, const View& c, const View& y) {
-  with_floating(y.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    map<T, T, T, T>(f, y, a, &b, &c);
-  });
-}
 
 template <class T>
 __global__ void __launch_bounds__(kMapThreads) arange_kernel(double start, double step, T* y, int64_t n) {
@@ -121,25 +133,16 @@ void copy(View x, View y) {
   if (x.dtype == y.dtype) {
     return with_bits(y.dtype, [&](auto zero) { map<decltype(zero), decltype(zero)>(Same(), y, x); });
   }
-  with_any(y.dtype, [&](auto to) {
+  with_computed(y.dtype, [&](auto to) {
     using Y = decltype(to);
-    with_any(x.dtype, [&](auto from) { map<Y, decltype(from)>(Convert<Y>(), y, x); });
+    with_computed(x.dtype, [&](auto from) { coded<Y, decltype(from)>(Convert<Y>{y.dtype}, y, x); });
   });
 }
 
 void move(View x, View y) { copy(x, y); }
 
 void compare(Compare op, View a, View b, View y) {
-  switch (op) {
-#define PYDL_CASE(name)                                      \
-  case Compare::name:                                        \
-    return with_any(a.dtype, [&](auto zero) {                \
-      using T = decltype(zero);                              \
-      map<bool, T, T>(CompareFn<Compare::name>(), y, a, &b); \
-    });
-    PYDL_COMPARE(PYDL_CASE)
-#undef PYDL_CASE
-  }
+  with_computed(a.dtype, [&](auto zero) { coded<uint8_t, decltype(zero)>(CompareByCode{op}, y, a, b); });
 }
 
 void where(View condition, View a, View b, View y) {
@@ -150,14 +153,9 @@ void where(View condition, View a, View b, View y) {
 }
 
 void ternary(Ternary op, double value, View a, View b, View c, View y) {
-  switch (op) {
-    case Ternary::lerp:
-      return ternary_of(Lerp(), a, b, c, y);
-    case Ternary::addcmul:
-      return ternary_of(AddProduct{value}, a, b, c, y);
-    case Ternary::addcdiv:
-      return ternary_of(AddQuotient{value}, a, b, c, y);
-  }
+  with_computed_float(y.dtype, [&](auto zero) {
+    coded<decltype(zero), decltype(zero)>(TernaryByCode{op, value}, y, a, b, c);
+  });
 }
 
 void arange(double begin, double step, View y) {

@@ -1,7 +1,7 @@
 // Losses of a prediction x and a target t of one shape, the negative log-likelihood, and their sums. 16-bit floats are
 // computed in float32 and rounded once; sums are taken in float64, over pieces of a size that n alone decides.
+#include "coded.cuh"
 #include "formulas.cuh"
-#include "map.cuh"
 #include "rows.cuh"
 #include "runtime/table/loss.h"
 
@@ -68,31 +68,43 @@ PYDL_TERM(soft_margin, softplus(-(t * x)), -(t * sigmoid(-(t * x))))
 // clang-format on
 #undef PYDL_TERM
 
-template <PairLoss kind>
+#define PYDL_PAIR_LOSS(X) \
+  X(mse) X(l1) X(huber) X(smooth_l1) X(logits) X(probabilities) X(divergence) X(log_divergence) X(soft_margin)
+
 struct Value {
+  static constexpr bool kQuick = false;
+  PairLoss kind;
   double p;
   template <class T>
   __device__ __forceinline__ T operator()(T x, T t) const {
-    return Term<kind>::value(x, t, T(p));
+    switch (kind) {
+#define PYDL_CASE(name) \
+  case PairLoss::name:  \
+    return Term<PairLoss::name>::value(x, t, T(p));
+      PYDL_PAIR_LOSS(PYDL_CASE)
+#undef PYDL_CASE
+    }
+    return x;
   }
 };
 
-// g has one number for each term.
-template <PairLoss kind>
+// g has one number for each term, or is the gradient of the sum, to be multiplied by scale.
 struct Slope {
-  double p;
-  template <class T>
-  __device__ __forceinline__ T operator()(T g, T x, T t) const {
-    return Term<kind>::slope(x, t, T(p)) * g;
-  }
-};
-// g is the gradient of the sum, times scale.
-template <PairLoss kind>
-struct SumSlope {
+  static constexpr bool kQuick = false;
+  PairLoss kind;
   double p, scale;
+  bool each;
   template <class T>
   __device__ __forceinline__ T operator()(T g, T x, T t) const {
-    return Term<kind>::slope(x, t, T(p)) * static_cast<T>(static_cast<double>(g) * scale);
+    const T factor = each ? g : static_cast<T>(static_cast<double>(g) * scale);
+    switch (kind) {
+#define PYDL_CASE(name) \
+  case PairLoss::name:  \
+    return Term<PairLoss::name>::slope(x, t, T(p)) * factor;
+      PYDL_PAIR_LOSS(PYDL_CASE)
+#undef PYDL_CASE
+    }
+    return g;
   }
 };
 
@@ -104,42 +116,23 @@ View flat(const View& x) {  // of dense x
   return y;
 }
 
-// Calls f with a kind as a constant.
-template <class F>
-void with_kind(PairLoss kind, const F& f) {
-  switch (kind) {
-#define PYDL_CASE(name) \
-  case PairLoss::name:  \
-    return f(std::integral_constant<PairLoss, PairLoss::name>());
-    PYDL_CASE(mse)
-    PYDL_CASE(l1)
-    PYDL_CASE(huber)
-    PYDL_CASE(smooth_l1)
-    PYDL_CASE(logits)
-    PYDL_CASE(probabilities)
-    PYDL_CASE(divergence)
-    PYDL_CASE(log_divergence)
-    PYDL_CASE(soft_margin)
-#undef PYDL_CASE
-  }
-}
-
 // ---- sums
 
 // Term i of what is summed: a loss, or an element.
-template <PairLoss kind, class S>
+template <class C>
 struct PairTerm {
-  const S *x, *t;
-  double p;
+  Value value;
+  const void *x, *t;
+  Dtype dtype;
   __device__ double operator()(int64_t i) const {
-    using T = Wide<S>;
-    return Term<kind>::value(widened(x[i]), widened(t[i]), T(p));
+    return value(load_element<C>(x, dtype, i), load_element<C>(t, dtype, i));
   }
 };
-template <class S>
+template <class C>
 struct Element {
-  const S* x;
-  __device__ double operator()(int64_t i) const { return widened(x[i]); }
+  const void* x;
+  Dtype dtype;
+  __device__ double operator()(int64_t i) const { return load_element<C>(x, dtype, i); }
 };
 
 template <class F>
@@ -192,8 +185,8 @@ void total_of(const View& loss, const View& weights, double scale, const View& y
   const Pieces pieces(n);
   const Scratch sums(static_cast<size_t>(2 * pieces.count) * sizeof(double));
   double* others = weights.present() ? sums.as<double>() + pieces.count : nullptr;
-  sum_pieces(Element<S>{loss.as<const S>()}, n, pieces, sums.as<double>());
-  if (others) sum_pieces(Element<S>{weights.as<const S>()}, n, pieces, others);
+  sum_pieces(Element<Wide<S>>{loss.data, loss.dtype}, n, pieces, sums.as<double>());
+  if (others) sum_pieces(Element<Wide<S>>{weights.data, weights.dtype}, n, pieces, others);
   start(finish_sum<S>, {1, kRowThreads}, sums.as<const double>(), others, pieces.count, scale, y.as<S>(),
         total.as<Wide<S>>());
 }
@@ -238,10 +231,8 @@ __global__ void __launch_bounds__(kRowThreads)
 
 void pair_loss(View x, View target, PairLossOptions options, View y) {
   const View vx = flat(x), vt = flat(target), vy = flat(y);
-  with_floating(x.dtype, [&](auto zero) {
-    using S = decltype(zero);
-    with_kind(options.kind,
-              [&](auto kind) { map<S, S, S>(Value<decltype(kind)::value>{options.parameter}, vy, vx, &vt); });
+  with_computed_float(x.dtype, [&](auto zero) {
+    coded<decltype(zero), decltype(zero)>(Value{options.kind, options.parameter}, vy, vx, vt);
   });
 }
 
@@ -249,12 +240,12 @@ void pair_loss_sum(View x, View target, PairLossOptions options, View y) {
   const int64_t n = x.numel();
   const Pieces pieces(n);
   const Scratch sums(static_cast<size_t>(pieces.count) * sizeof(double));
+  with_computed_float(x.dtype, [&](auto zero) {
+    const Value value{options.kind, options.parameter};
+    sum_pieces(PairTerm<decltype(zero)>{value, x.data, target.data, x.dtype}, n, pieces, sums.as<double>());
+  });
   with_floating(x.dtype, [&](auto zero) {
     using S = decltype(zero);
-    with_kind(options.kind, [&](auto kind) {
-      sum_pieces(PairTerm<decltype(kind)::value, S>{x.as<const S>(), target.as<const S>(), options.parameter}, n,
-                 pieces, sums.as<double>());
-    });
     start(finish_sum<S>, {1, kRowThreads}, sums.as<const double>(), nullptr, pieces.count, options.scale, y.as<S>(),
           nullptr);
   });
@@ -266,15 +257,9 @@ void pair_loss_grad(View g, View x, View target, PairLossOptions options, View g
   vg.data = g.data;
   vg.strides[0] = each;
   const View vx = flat(x), vt = flat(target), vy = flat(gx);
-  with_floating(x.dtype, [&](auto zero) {
-    using S = decltype(zero);
-    with_kind(options.kind, [&](auto kind) {
-      constexpr PairLoss k = decltype(kind)::value;
-      if (each)
-        map<S, S, S, S>(Slope<k>{options.parameter}, vy, vg, &vx, &vt);
-      else
-        map<S, S, S, S>(SumSlope<k>{options.parameter, options.scale}, vy, vg, &vx, &vt);
-    });
+  with_computed_float(x.dtype, [&](auto zero) {
+    const Slope slope{options.kind, options.parameter, options.scale, each};
+    coded<decltype(zero), decltype(zero)>(slope, vy, vg, vx, vt);
   });
 }
 

@@ -4,7 +4,7 @@
 // loads under way before it computes; elsewhere it finds each element by its index.
 #pragma once
 
-#include "device.cuh"
+#include "pack.cuh"
 
 namespace pydl::cuda {
 
@@ -12,11 +12,6 @@ struct None {};  // an input that is not there
 
 constexpr int kMapThreads = 256;
 constexpr int kFlight = 2;  // vectors of each input that a thread loads before it computes
-
-template <class T, int N>
-struct alignas(sizeof(T) * N) Pack {
-  T at[N];
-};
 
 constexpr int larger_size(size_t a, size_t b) { return static_cast<int>(a > b ? a : b); }
 template <class Y, class A, class B, class C>

@@ -2,8 +2,10 @@
 //
 // The 256 threads of a block are `lanes` for each of `width` outputs. Where the innermost axis of x is reduced,
 // neighbouring threads are lanes of one output; where it is kept, they work on neighbouring outputs: either way they
-// read neighbouring elements. Long reductions of few outputs are cut into parts, which a second launch combines.
+// read neighbouring elements. Long reductions of few outputs are cut into parts, which a second launch combines. A
+// kernel knows all operations, by their code, and all dtypes that are computed in one type.
 #include "formulas.cuh"
+#include "pack.cuh"
 #include "runtime/table/reduce.h"
 
 namespace pydl::cuda {
@@ -49,99 +51,79 @@ struct Plan {
   int64_t parts, part;  // of a reduction, and the elements of each
 };
 
-// ---- operations: what elements are combined in, and how
+// ---- operations, on A: float, double or int64, which wraps around
 
-template <class T>
-struct Arithmetic {
-  using Acc = std::conditional_t<kFloating<T>, Wide<T>, uint64_t>;
-  using Out = std::conditional_t<kFloating<T>, T, int64_t>;
-  static __device__ Acc taken(T x) { return static_cast<Acc>(widened(x)); }
-  static __device__ Out made(Acc a) {
-    if constexpr (kFloating<T>) return narrowed<T>(a);
-    if constexpr (!kFloating<T>) return static_cast<int64_t>(a);
-  }
-};
-template <class T>
-struct Order {
-  using Acc = std::conditional_t<std::is_same_v<T, bool>, uint8_t, Wide<T>>;
-  using Out = T;
-  static __device__ Acc taken(T x) { return static_cast<Acc>(widened(x)); }
-  static __device__ Out made(Acc a) {
-    if constexpr (kHalf<T>) return narrowed<T>(a);
-    if constexpr (!kHalf<T>) return static_cast<T>(a);
-  }
-};
-template <class T>
-struct Logic {
-  using Acc = uint8_t;
-  using Out = bool;
-  static __device__ Acc taken(T x) { return widened(x) != Wide<T>(0); }
-  static __device__ Out made(Acc a) { return a != 0; }
-};
+template <Reduce op, class A>
+__device__ __forceinline__ A identity() {
+  constexpr bool kInfinite = std::is_floating_point_v<A>;
+  if constexpr (op == Reduce::prod || op == Reduce::all) return 1;
+  if constexpr (op == Reduce::amax) return kInfinite ? -infinity<A>() : std::numeric_limits<A>::lowest();
+  if constexpr (op == Reduce::amin) return kInfinite ? infinity<A>() : std::numeric_limits<A>::max();
+  return 0;
+}
 
-template <class T>
-struct Sum : Arithmetic<T> {
-  using A = typename Arithmetic<T>::Acc;
-  static __device__ A identity() { return 0; }
-  static __device__ A combined(A a, A b) { return a + b; }
-};
-template <class T>
-struct Prod : Arithmetic<T> {
-  using A = typename Arithmetic<T>::Acc;
-  static __device__ A identity() { return 1; }
-  static __device__ A combined(A a, A b) { return a * b; }
-};
-template <class T>
-struct Max : Order<T> {
-  using A = typename Order<T>::Acc;
-  static __device__ A identity() {
-    if constexpr (std::is_floating_point_v<A>) return -infinity<A>();
-    return std::numeric_limits<A>::lowest();
+template <class A>
+using Wrapping = std::conditional_t<std::is_integral_v<A>, uint64_t, A>;
+template <class A>
+__device__ __forceinline__ A sum_of(A a, A b) {
+  return static_cast<A>(static_cast<Wrapping<A>>(a) + static_cast<Wrapping<A>>(b));
+}
+template <class A>
+__device__ __forceinline__ A product_of(A a, A b) {
+  return static_cast<A>(static_cast<Wrapping<A>>(a) * static_cast<Wrapping<A>>(b));
+}
+
+template <Reduce op, class A>
+__device__ __forceinline__ A taken(A x) {
+  if constexpr (op == Reduce::norm) return product_of(x, x);
+  if constexpr (op == Reduce::any || op == Reduce::all) return x != A(0);
+  return x;
+}
+
+template <Reduce op, class A>
+__device__ __forceinline__ A combined(A a, A b) {
+  if constexpr (op == Reduce::prod || op == Reduce::all) return product_of(a, b);
+  if constexpr (op == Reduce::amax || op == Reduce::any) return larger(a, b);
+  if constexpr (op == Reduce::amin) return smaller(a, b);
+  return sum_of(a, b);
+}
+
+template <Reduce op, class A>
+__device__ __forceinline__ void put(void* y, Dtype dtype, int64_t at, A a) {
+  if constexpr (op == Reduce::norm && std::is_floating_point_v<A>) a = std::sqrt(a);
+  if constexpr (op == Reduce::any || op == Reduce::all)
+    static_cast<bool*>(y)[at] = a != A(0);
+  else
+    store_element(y, dtype, at, a);
+}
+
+// Calls f with the operation of a code as a constant.
+template <class F>
+__device__ __forceinline__ void with_op(Reduce op, const F& f) {
+  switch (op) {
+#define PYDL_CASE(name) \
+  case Reduce::name:    \
+    return f(std::integral_constant<Reduce, Reduce::name>());
+    PYDL_REDUCE(PYDL_CASE)
+#undef PYDL_CASE
   }
-  static __device__ A combined(A a, A b) { return larger(a, b); }
-};
-template <class T>
-struct Min : Order<T> {
-  using A = typename Order<T>::Acc;
-  static __device__ A identity() {
-    if constexpr (std::is_floating_point_v<A>) return infinity<A>();
-    return std::numeric_limits<A>::max();
-  }
-  static __device__ A combined(A a, A b) { return smaller(a, b); }
-};
-template <class T>
-struct Any : Logic<T> {
-  using A = uint8_t;
-  static __device__ uint8_t identity() { return 0; }
-  static __device__ uint8_t combined(uint8_t a, uint8_t b) { return a | b; }
-};
-template <class T>
-struct All : Logic<T> {
-  using A = uint8_t;
-  static __device__ uint8_t identity() { return 1; }
-  static __device__ uint8_t combined(uint8_t a, uint8_t b) { return a & b; }
-};
-template <class T>
-struct Norm : Sum<T> {
-  using A = typename Arithmetic<T>::Acc;
-  static __device__ A taken(T x) { return Arithmetic<T>::taken(x) * Arithmetic<T>::taken(x); }
-  static __device__ typename Arithmetic<T>::Out made(A a) {
-    if constexpr (kFloating<T>) return narrowed<T>(std::sqrt(a));
-    if constexpr (!kFloating<T>) return static_cast<int64_t>(a);
-  }
-};
+}
 
 // ---- kernels
 
+struct Side {
+  void* data;
+  Dtype dtype;
+};
+
 // The lanes' accumulators of each output, combined by halves; the result is lane 0's.
-template <class Op, class A>
-__device__ __forceinline__ A combine_lanes(A mine, const Plan& p, int lane) {
-  __shared__ A all[kThreads];
+template <Reduce op, class A>
+__device__ __forceinline__ A combine_lanes(A mine, A* all, const Plan& p, int lane) {
   const int step = p.rows ? 1 : p.width;
   all[threadIdx.x] = mine;
   __syncthreads();
   for (int half = p.lanes / 2; half > 0; half /= 2) {
-    if (lane < half) all[threadIdx.x] = Op::combined(all[threadIdx.x], all[threadIdx.x + half * step]);
+    if (lane < half) all[threadIdx.x] = combined<op>(all[threadIdx.x], all[threadIdx.x + half * step]);
     __syncthreads();
   }
   const A made = all[threadIdx.x];
@@ -150,26 +132,26 @@ __device__ __forceinline__ A combine_lanes(A mine, const Plan& p, int lane) {
 }
 
 // Elements [begin, end) of a reduction, every `lanes`-th from `lane` on.
-template <class Op, class T, class A>
+template <Reduce op, class A, class T>
 __device__ __forceinline__ A reduce_lane(const Plan& p, const T* x, int64_t begin, int64_t end, int lane) {
   A acc[kFlight];
 #pragma unroll
-  for (int k = 0; k < kFlight; ++k) acc[k] = Op::identity();
+  for (int k = 0; k < kFlight; ++k) acc[k] = identity<op, A>();
   int64_t unused = 0, r = begin + lane;
   for (; r + int64_t{kFlight - 1} * p.lanes < end; r += int64_t{kFlight} * p.lanes) {
     T loaded[kFlight];
 #pragma unroll
     for (int k = 0; k < kFlight; ++k) loaded[k] = x[p.reduced.place(r + int64_t{k} * p.lanes, &unused)];
 #pragma unroll
-    for (int k = 0; k < kFlight; ++k) acc[k] = Op::combined(acc[k], Op::taken(loaded[k]));
+    for (int k = 0; k < kFlight; ++k) acc[k] = combined<op>(acc[k], taken<op>(static_cast<A>(widened(loaded[k]))));
   }
-  for (; r < end; r += p.lanes) acc[0] = Op::combined(acc[0], Op::taken(x[p.reduced.place(r, &unused)]));
-  return Op::combined(Op::combined(acc[0], acc[1]), Op::combined(acc[2], acc[3]));
+  for (; r < end; r += p.lanes)
+    acc[0] = combined<op>(acc[0], taken<op>(static_cast<A>(widened(x[p.reduced.place(r, &unused)]))));
+  return combined<op>(combined<op>(acc[0], acc[1]), combined<op>(acc[2], acc[3]));
 }
 
-// Grid: outputs by parts. Writes outputs, or with several parts their accumulators, (parts, outputs).
-template <class Op, class T, class Y, class A>
-__global__ void __launch_bounds__(kThreads) reduce_kernel(Plan p, const T* x, Y* y, A* partial) {
+template <Reduce op, class A>
+__device__ __forceinline__ void reduce_outputs(const Plan& p, Side x, Side y, A* partial, A* all) {
   const int t = static_cast<int>(threadIdx.x);
   const int lane = p.rows ? t % p.lanes : t / p.width, own = p.rows ? t / p.lanes : t % p.width;
   const int64_t begin = blockIdx.y * p.part, stop = begin + p.part;
@@ -179,29 +161,45 @@ __global__ void __launch_bounds__(kThreads) reduce_kernel(Plan p, const T* x, Y*
     const bool there = output < p.kept.count;
     int64_t to = 0;
     const int64_t from = there ? p.kept.place(output, &to) : 0;
-    const A mine = there ? reduce_lane<Op, T, A>(p, x + from, begin, end, lane) : Op::identity();
-    const A made = combine_lanes<Op>(mine, p, lane);
+    A mine = identity<op, A>();
+    if (there)
+      with_stored<A>(x.dtype, [&](auto type) {
+        mine =
+            reduce_lane<op, A>(p, static_cast<const typename decltype(type)::type*>(x.data) + from, begin, end, lane);
+      });
+    const A made = combine_lanes<op>(mine, all, p, lane);
     if (!there || lane != 0) continue;
     if (partial)
       partial[blockIdx.y * p.kept.count + output] = made;
     else
-      y[to] = Op::made(made);
+      put<op>(y.data, y.dtype, to, made);
   }
 }
 
-template <class Op, class Y, class A>
-__global__ void __launch_bounds__(kThreads) combine_kernel(Plan p, const A* partial, Y* y) {
+// Grid: outputs by parts. Writes outputs, or with several parts their accumulators, (parts, outputs).
+template <class A>
+__global__ void __launch_bounds__(kThreads) reduce_kernel(Reduce op, Plan p, Side x, Side y, A* partial) {
+  __shared__ A lanes[kThreads];
+  A* const all = lanes;
+  with_op(op, [&](auto code) { reduce_outputs<decltype(code)::value>(p, x, y, partial, all); });
+}
+
+template <class A>
+__global__ void __launch_bounds__(kThreads) combine_kernel(Reduce op, Plan p, const A* partial, Side y) {
   const int64_t step = int64_t{gridDim.x} * kThreads;
-  for (int64_t o = int64_t{blockIdx.x} * kThreads + threadIdx.x; o < p.kept.count; o += step) {
-    A acc[kFlight];
-#pragma unroll
-    for (int k = 0; k < kFlight; ++k) acc[k] = Op::identity();
-    for (int64_t i = 0; i < p.parts; ++i)
-      acc[i % kFlight] = Op::combined(acc[i % kFlight], partial[i * p.kept.count + o]);
-    int64_t to = 0;
-    p.kept.place(o, &to);
-    y[to] = Op::made(Op::combined(Op::combined(acc[0], acc[1]), Op::combined(acc[2], acc[3])));
-  }
+  with_op(op, [&](auto code) {
+    constexpr Reduce kOp = decltype(code)::value;
+    for (int64_t o = int64_t{blockIdx.x} * kThreads + threadIdx.x; o < p.kept.count; o += step) {
+      A even = identity<kOp, A>(), odd = even;
+      for (int64_t i = 0; i < p.parts; i += 2) {
+        even = combined<kOp>(even, partial[i * p.kept.count + o]);
+        if (i + 1 < p.parts) odd = combined<kOp>(odd, partial[(i + 1) * p.kept.count + o]);
+      }
+      int64_t to = 0;
+      p.kept.place(o, &to);
+      put<kOp>(y.data, y.dtype, to, combined<kOp>(even, odd));
+    }
+  });
 }
 
 int32_t power_of_two(int64_t n, int32_t most) {  // the least that is not below n, but at most `most`
@@ -237,43 +235,20 @@ Plan make_plan(const View& x, const View& y) {
   return p;
 }
 
-template <class Op, class T>
-void reduce_as(const View& x, const View& y) {
-  using A = typename Op::A;
-  using Y = typename Op::Out;
-  const Plan p = make_plan(x, y);
-  const Scratch partial(p.parts > 1 ? static_cast<size_t>(p.parts * p.kept.count) * sizeof(A) : 0);
-  const dim3 blocks(blocks_for(p.kept.count, p.width), static_cast<unsigned>(p.parts));
-  start(reduce_kernel<Op, T, Y, A>, {blocks, kThreads}, p, x.as<const T>(), y.as<Y>(), partial.as<A>());
-  if (p.parts == 1) return;
-  start(combine_kernel<Op, Y, A>, {blocks_for(p.kept.count, kThreads), kThreads}, p, partial.as<const A>(), y.as<Y>());
-}
-
-template <template <class> class Op>
-void reduce_any(const View& x, const View& y) {
-  with_any(x.dtype, [&](auto zero) { reduce_as<Op<decltype(zero)>, decltype(zero)>(x, y); });
-}
-
 }  // namespace
 
 void reduce(Reduce op, View x, View y) {
   if (y.numel() == 0) return;
-  switch (op) {
-    case Reduce::sum:
-      return reduce_any<Sum>(x, y);
-    case Reduce::prod:
-      return reduce_any<Prod>(x, y);
-    case Reduce::amax:
-      return reduce_any<Max>(x, y);
-    case Reduce::amin:
-      return reduce_any<Min>(x, y);
-    case Reduce::any:
-      return reduce_any<Any>(x, y);
-    case Reduce::all:
-      return reduce_any<All>(x, y);
-    case Reduce::norm:
-      return reduce_any<Norm>(x, y);
-  }
+  with_computed(x.dtype, [&](auto zero) {
+    using A = decltype(zero);
+    const Plan p = make_plan(x, y);
+    const Scratch partial(p.parts > 1 ? static_cast<size_t>(p.parts * p.kept.count) * sizeof(A) : 0);
+    const Side from{x.data, x.dtype}, to{y.data, y.dtype};
+    const dim3 blocks(blocks_for(p.kept.count, p.width), static_cast<unsigned>(p.parts));
+    start(reduce_kernel<A>, {blocks, kThreads}, op, p, from, to, partial.as<A>());
+    if (p.parts > 1)
+      start(combine_kernel<A>, {blocks_for(p.kept.count, kThreads), kThreads}, op, p, partial.as<const A>(), to);
+  });
 }
 
 }  // namespace pydl::cuda

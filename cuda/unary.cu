@@ -1,6 +1,6 @@
 // unary and test: one input. Integers wrap around; abs, sign, square, relu and neg take them too.
+#include "coded.cuh"
 #include "formulas.cuh"
-#include "map.cuh"
 #include "runtime/table/elementwise.h"
 
 namespace pydl::cuda {
@@ -114,35 +114,76 @@ PYDL_TEST_FN(logical_not, x == T(0), x == T(0))
 #undef PYDL_NUMBER
 #undef PYDL_TEST_FN
 
-template <Unary op>
-void unary_of(const View& x, const View& y) {
-  const auto run = [&](auto zero) { map<decltype(zero), decltype(zero)>(UnaryFn<op>(), y, x); };
-  if constexpr (UnaryFn<op>::kInt)
-    with_number(x.dtype, run);
-  else
-    with_floating(x.dtype, run);
-}
+// All of them by their op code; all() has those that are short and much used.
+struct ByCode {
+  static constexpr bool kQuick = true;
+  Unary op;
+
+  template <class T>
+  __device__ __forceinline__ T operator()(T x) const {
+    switch (op) {
+#define PYDL_CASE(name)                                                                         \
+  case Unary::name:                                                                             \
+    if constexpr (kFloating<T> || UnaryFn<Unary::name>::kInt) return UnaryFn<Unary::name>()(x); \
+    break;
+      PYDL_UNARY(PYDL_CASE)
+#undef PYDL_CASE
+    }
+    return x;
+  }
+
+#define PYDL_QUICK(X) \
+  X(neg) X(abs) X(sign) X(square) X(relu) X(exp) X(log) X(sqrt) X(rsqrt) X(reciprocal) X(tanh) X(sigmoid)
+  bool quick() const {
+    switch (op) {
+#define PYDL_CASE(name) case Unary::name:
+      PYDL_QUICK(PYDL_CASE)
+#undef PYDL_CASE
+      return true;
+      default:
+        return false;
+    }
+  }
+  template <class T, int N>
+  __device__ __forceinline__ void all(const T (&x)[1][N], T (&y)[N]) const {
+    switch (op) {
+#define PYDL_CASE(name)                                                                   \
+  case Unary::name:                                                                       \
+    _Pragma("unroll") for (int k = 0; k < N; ++k) y[k] = UnaryFn<Unary::name>()(x[0][k]); \
+    return;
+      PYDL_QUICK(PYDL_CASE)
+#undef PYDL_CASE
+      default:
+        return;
+    }
+  }
+#undef PYDL_QUICK
+};
+
+struct TestByCode {
+  static constexpr bool kQuick = false;
+  Test op;
+  template <class T>
+  __device__ __forceinline__ bool operator()(T x) const {
+    switch (op) {
+#define PYDL_CASE(name) \
+  case Test::name:      \
+    return TestFn<Test::name>()(x);
+      PYDL_TEST(PYDL_CASE)
+#undef PYDL_CASE
+    }
+    return false;
+  }
+};
 
 }  // namespace
 
 void unary(Unary op, View x, View y) {
-  switch (op) {
-#define PYDL_CASE(name) \
-  case Unary::name:     \
-    return unary_of<Unary::name>(x, y);
-    PYDL_UNARY(PYDL_CASE)
-#undef PYDL_CASE
-  }
+  with_computed(x.dtype, [&](auto zero) { coded<decltype(zero), decltype(zero)>(ByCode{op}, y, x); });
 }
 
 void test(Test op, View x, View y) {
-  switch (op) {
-#define PYDL_CASE(name) \
-  case Test::name:      \
-    return with_any(x.dtype, [&](auto zero) { map<bool, decltype(zero)>(TestFn<Test::name>(), y, x); });
-    PYDL_TEST(PYDL_CASE)
-#undef PYDL_CASE
-  }
+  with_computed(x.dtype, [&](auto zero) { coded<uint8_t, decltype(zero)>(TestByCode{op}, y, x); });
 }
 
 }  // namespace pydl::cuda
