@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydl import _C
 from pydl.autograd.mode import mode
 from pydl.autograd.node import Node
-from pydl.errors import DtypeError
+from pydl.errors import DeviceError, DtypeError
 from pydl.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ class Op:
     vjp: from (g, *inputs, [output], *residuals, **attrs) to one gradient per input, in terms of other ops: a tensor,
         None for no gradient, or a function without arguments that is called only if that gradient is wanted. A gradient
         may have the broadcast shape of the output; it is summed down to the input's in one place.
-    reference: the same function in plain ops. It is differentiated where there is no rule.
+    reference: the same function in plain ops. It is differentiated where there is no rule, and runs where a device
+        has no kernel.
     uses: the inputs whose values the rule reads; of the others only shape and dtype are kept.
     saves_output: whether the rule wants the output.
     crosswise: of two inputs, whether the rule reads each for the gradient of the other alone.
@@ -43,7 +44,7 @@ class Op:
     def apply(cls, *inputs: Tensor | None, **attrs: Any) -> Tensor:
         try:
             made = cls.kernel(*[None if t is None else t.array for t in inputs], **attrs)
-        except (TypeError, AttributeError) as error:
+        except (TypeError, AttributeError, DeviceError) as error:
             return recovered(error, cls, inputs, attrs)
         residuals: tuple[Any, ...] = ()
         if made.__class__ is tuple:
@@ -81,7 +82,7 @@ class Unary(Op):
     def apply(cls, x: Tensor) -> Tensor:  # type: ignore[override]
         try:
             y = cls.kernel(x.array)
-        except (TypeError, AttributeError) as error:
+        except (TypeError, AttributeError, DeviceError) as error:
             return recovered(error, cls, (x,), {})
         if x.requires_grad and mode.enabled:
             return cls.record(y, (x,), (), {})
@@ -95,7 +96,7 @@ class Binary(Op):
     def apply(cls, a: Tensor, b: Tensor) -> Tensor:  # type: ignore[override]
         try:
             y = cls.kernel(a.array, b.array)
-        except (TypeError, AttributeError) as error:
+        except (TypeError, AttributeError, DeviceError) as error:
             return recovered(error, cls, (a, b), {})
         if (a.requires_grad or b.requires_grad) and mode.enabled:
             return cls.record(y, (a, b), (), {})
@@ -118,9 +119,10 @@ class Plain:
 
 
 def recovered(error: Exception, op: Any, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Tensor:
-    """The result where a kernel could not be called: an input whose array is of another kind runs the operation.
+    """The result where a kernel could not be called: an input whose array is of another kind runs the operation, or its
+    reference does if there is no kernel where the inputs are.
 
-    Raises: the error that says which argument is of a wrong type, if there is no such input.
+    Raises: the error that says which argument is of a wrong type, if neither can.
     """
     for x in inputs:
         if isinstance(x, Tensor) and not isinstance(x.array, _C.Array):
@@ -130,6 +132,11 @@ def recovered(error: Exception, op: Any, inputs: tuple[Any, ...], attrs: dict[st
             raise error
         finally:
             del error  # it holds this frame: the frame must not hold it
+    if isinstance(error, DeviceError) and op.reference is not None:
+        places = {x.device for x in inputs if isinstance(x, Tensor)}
+        if len(places) == 1 and places.pop().type != "cpu":
+            made: Tensor = op.reference(*inputs, **attrs)
+            return made
     raise explained(error, op, inputs, attrs) from None
 
 

@@ -214,4 +214,4 @@ def repeat_interleave(input: Tensor, repeats: int | Tensor, dim: int | None = No
     if float(counts.sum(dtype=np.float64)) * (size if counts.size == 1 else 1) > 2**48:
         raise ShapeError(f"repeat_interleave: {repeats} repeats of {size} elements are more than memory can hold")
     places = np.repeat(np.arange(size), np.broadcast_to(counts.reshape(-1), (size,)))
-    return index_select(x, at, Tensor(_C.from_numpy(places)))
+    return index_select(x, at, Tensor(_C.from_numpy(places)).to(x.device))

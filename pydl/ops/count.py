@@ -191,7 +191,7 @@ def histogram(
     else:
         low, high = (0.0, 0.0) if range is None else map(float, range)
         low, high = _limits("histogram", x if range is None else x[:0], low, high, 0.5)
-        edges = Tensor(_C.from_numpy(np.linspace(low, high, _bins("histogram", bins) + 1))).to(x.dtype)
+        edges = Tensor(_C.from_numpy(np.linspace(low, high, _bins("histogram", bins) + 1))).to(x.device, x.dtype)
     count = edges.numel() - 1
     if weight is not None and weight.shape != input.shape:
         raise ShapeError(f"histogram: weight {weight.shape} does not match input {input.shape}")
@@ -323,4 +323,4 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
         raise ArgumentError(f"combinations: {count} of {r} elements are too many")
     ways = (itertools.combinations_with_replacement if with_replacement else itertools.combinations)(range(n), r)
     places = np.fromiter(itertools.chain.from_iterable(ways), np.int64, count * r)
-    return reshape(index_select(input, 0, Tensor(_C.from_numpy(places))), [count, r])
+    return reshape(index_select(input, 0, Tensor(_C.from_numpy(places)).to(input.device)), [count, r])

@@ -14,7 +14,7 @@ from pydl import _C
 from pydl.autograd.mode import mode
 from pydl.autograd.op import recovered
 from pydl.autograd.several import Several, part_of
-from pydl.errors import DtypeError
+from pydl.errors import DeviceError, DtypeError
 from pydl.ops.activation import relu, sigmoid
 from pydl.ops.create import zeros
 from pydl.ops.elementary import tanh
@@ -102,8 +102,8 @@ def _with_rest(new: Tensor, old: Tensor) -> Tensor:
 def _recurrent_plain(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, cell, reverse, sizes):
     pre = _each_step(linear(x, w_ih, b_ih), sizes)
     b, units = pre[0].shape[0], w_hh.shape[0] // GATES[cell]
-    h = zeros(b, units if w_hr is None else w_hr.shape[0], dtype=x.dtype) if h0 is None else h0
-    c = zeros(b, units, dtype=x.dtype) if c0 is None and cell == "lstm" else c0
+    h = zeros(b, units if w_hr is None else w_hr.shape[0], dtype=x.dtype, device=x.device) if h0 is None else h0
+    c = zeros(b, units, dtype=x.dtype, device=x.device) if c0 is None and cell == "lstm" else c0
     outputs = [h] * len(pre)
     for t in range(len(pre))[:: -1 if reverse else 1]:
         n = pre[t].shape[0]
@@ -130,7 +130,7 @@ def _of(t: Tensor, rows: Any) -> Tensor:
     """The rows of a range, as a view, or at an index."""
     if isinstance(rows, range):
         return narrow(t, 0, rows.start, len(rows))
-    return index_select(t, 0, Tensor(_C.from_numpy(np.ascontiguousarray(rows))))
+    return index_select(t, 0, Tensor(_C.from_numpy(np.ascontiguousarray(rows))).to(t.device))
 
 
 def _neighbours(n: int, b: int, reverse: bool, sizes: Sequence[int] | None) -> tuple[Any, Any, Any]:
@@ -195,7 +195,7 @@ class Recurrent(Several):
         """Some inputs may be None; what the rule alone needs is not returned."""
         try:
             made = cls.kernel(*[None if t is None else t.array for t in inputs], **attrs)  # type: ignore[misc]
-        except (TypeError, AttributeError) as error:
+        except (TypeError, AttributeError, DeviceError) as error:
             return recovered(error, cls, inputs, attrs)  # type: ignore[return-value]
         kept = made[: 3 if attrs["cell"] == "lstm" else 2]
         if not mode.enabled or not any(t is not None and t.requires_grad for t in inputs):

@@ -19,8 +19,8 @@ from pydl.errors import DeviceError, PydlError
 pytestmark = pytest.mark.skipif(not pydl.cuda.is_available(), reason="no CUDA device")
 
 FAMILIES = [
-    "activation", "arithmetic", "compare", "conv", "elementary", "gemm", "index", "loss", "norm", "place", "pool",
-    "reduce", "resample", "rounding", "scan", "shape", "softmax", "sort", "ternary",
+    "activation", "arithmetic", "attention", "compare", "conv", "elementary", "gemm", "index", "loss", "norm",
+    "place", "pool", "reduce", "resample", "rounding", "scan", "shape", "softmax", "sort", "ternary",
 ]  # fmt: skip
 MISSING: set[str] = set()
 SPECIALS = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, np.inf, -np.inf, np.nan]

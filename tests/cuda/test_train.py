@@ -109,3 +109,41 @@ def test_random_numbers() -> None:
     for there, here in zip(made["cuda"], made["cpu"], strict=True):
         assert there.device.type == "cuda" and there.dtype is here.dtype
         assert there.numpy().tobytes() == here.numpy().tobytes()
+
+
+class Tagger(nn.Module):
+    """A recurrent net over sequences, with a weight for each class at each step."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.layer = getattr(nn, kind)(5, 3, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x: pydl.Tensor) -> pydl.Tensor:
+        return self.head(self.layer(x)[0]).flatten(0, 1)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_sequences(kind: str) -> None:
+    """Layers without a kernel on the device run as their reference does there, packed sequences too."""
+    found = {}
+    for device in ("cpu", "cuda"):
+        pydl.manual_seed(0)
+        rng = np.random.default_rng(0)
+        net = Tagger(kind).to(pydl.float64).to(device)
+        x = pydl.tensor(rng.standard_normal((4, 4, 5)), dtype=pydl.float64, device=device)
+        t = pydl.tensor(rng.integers(0, 3, 16), device=device)
+        step = optim.Adam(net.parameters(), lr=0.02)
+        found[device] = []
+        for _ in range(4):
+            loss = nn.functional.cross_entropy(net(x), t)
+            step.zero_grad()
+            loss.backward()
+            step.step()
+            found[device].append(loss.item())
+        packed = nn.utils.rnn.pack_padded_sequence(x, [4, 2, 3, 1], batch_first=True, enforce_sorted=False)
+        padded, lengths = nn.utils.rnn.pad_packed_sequence(net.layer(packed)[0].to(device), batch_first=True)
+        assert padded.device.type == device and lengths.tolist() == [4, 2, 3, 1]
+        found[device].append(padded.sum().item())
+    np.testing.assert_allclose(found["cuda"], found["cpu"], rtol=1e-9)
+    assert found["cpu"][3] < found["cpu"][0]

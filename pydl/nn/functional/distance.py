@@ -40,7 +40,7 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
         raise ShapeError(f"pdist: expected (n, d), got shape {input.shape}")
     if not p >= 0:
         raise ArgumentError(f"pdist: p must not be negative, got {p}")
-    first, second = (ops.from_numpy(i.astype(np.int64)) for i in np.triu_indices(input.shape[0], 1))
+    first, second = (ops.from_numpy(i.astype(np.int64)).to(input.device) for i in np.triu_indices(input.shape[0], 1))
     return ops.norm(ops.index_select(input, 0, first) - ops.index_select(input, 0, second), p, -1)
 
 

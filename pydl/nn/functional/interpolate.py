@@ -158,5 +158,6 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
         line = np.linspace(-1, 1, n) if n > 1 else np.zeros(1)
         lines.append(line if align_corners else line * (n - 1) / n)
     places = np.meshgrid(*lines[::-1], indexing="ij")[::-1]
-    base = ops.from_numpy(np.stack([*places, np.ones_like(places[0])], -1).reshape(-1, axes + 1)).to(theta.dtype)
+    points = np.stack([*places, np.ones_like(places[0])], -1).reshape(-1, axes + 1)
+    base = ops.from_numpy(points).to(theta.device, theta.dtype)
     return ops.matmul(base, theta.transpose(1, 2)).reshape(size[0], *size[2:], axes)

@@ -52,7 +52,8 @@ def _pad_from_input(x: Tensor, sides: list[tuple[int, int]], mode: str, value: f
         return _mapped(x, sides, mode)
     for i, (before, after) in enumerate(sides):
         axis = x.ndim - axes + i
-        x = ops.index_select(x, axis, ops.from_numpy(taps.padded_places(x.shape[axis], before, after, mode)))
+        places = ops.from_numpy(taps.padded_places(x.shape[axis], before, after, mode))
+        x = ops.index_select(x, axis, places.to(x.device))
     return x
 
 

@@ -65,7 +65,8 @@ class PackedSequence(_Packed):
         return super().__new__(cls, data, batch_sizes, sorted_indices, unsorted_indices)
 
     def _with(self, data: Tensor) -> "PackedSequence":
-        return PackedSequence(data, self.batch_sizes, self.sorted_indices, self.unsorted_indices)
+        order, back = (None if i is None else i.to(data.device) for i in (self.sorted_indices, self.unsorted_indices))
+        return PackedSequence(data, self.batch_sizes, order, back)
 
     def to(self, *args: Any, **kwargs: Any) -> "PackedSequence":
         """The data in another dtype or on another device; arguments as of `Tensor.to`."""
@@ -88,13 +89,15 @@ class PackedSequence(_Packed):
         return self._with(self.data.cpu())
 
 
-def _int64(values: Any) -> Tensor:
-    return ops.from_numpy(np.ascontiguousarray(values, dtype=np.int64))
+def _int64(values: Any, beside: Tensor | None = None) -> Tensor:
+    """The values, on the device of a tensor."""
+    made = ops.from_numpy(np.ascontiguousarray(values, dtype=np.int64))
+    return made if beside is None else made.to(beside.device)
 
 
 def invert_permutation(permutation: Tensor | None) -> Tensor | None:
     """The permutation that undoes it."""
-    return None if permutation is None else _int64(np.argsort(permutation.numpy(), kind="stable"))
+    return None if permutation is None else _int64(np.argsort(permutation.numpy(), kind="stable"), permutation)
 
 
 def _lengths(op: str, lengths: Any, b: int, t: int) -> np.ndarray:
@@ -150,8 +153,8 @@ def pack_padded_sequence(
     steps, rows = _positions(sizes)
     rows = rows if order is None else order[rows]
     places = rows * t + steps if batch_first else steps * b + rows
-    data = ops.index_select(ops.reshape(input, (t * b, *input.shape[2:])), 0, _int64(places))
-    return PackedSequence(data, _int64(sizes), None if order is None else _int64(order))
+    data = ops.index_select(ops.reshape(input, (t * b, *input.shape[2:])), 0, _int64(places, input))
+    return PackedSequence(data, _int64(sizes), None if order is None else _int64(order, input))
 
 
 def pad_packed_sequence(
@@ -179,8 +182,10 @@ def pad_packed_sequence(
         rows, lengths = order[rows], lengths[np.argsort(order)]
     source = np.full(t * b, n)  # the row behind the last is padding
     source[rows * t + steps if batch_first else steps * b + rows] = np.arange(n)
-    padding = ops.full((1, *sequence.data.shape[1:]), padding_value, dtype=sequence.data.dtype)
-    padded = ops.index_select(ops.cat([sequence.data, padding]), 0, _int64(source))
+    padding = ops.full(
+        (1, *sequence.data.shape[1:]), padding_value, dtype=sequence.data.dtype, device=sequence.data.device
+    )
+    padded = ops.index_select(ops.cat([sequence.data, padding]), 0, _int64(source, padding))
     return ops.reshape(padded, ((b, t) if batch_first else (t, b)) + sequence.data.shape[1:]), _int64(lengths)
 
 
@@ -212,7 +217,7 @@ def pad_sequence(
     padded = []
     for s in listed:
         if s.shape[0] < t:
-            rest = ops.full((t - s.shape[0], *s.shape[1:]), padding_value, dtype=s.dtype)
+            rest = ops.full((t - s.shape[0], *s.shape[1:]), padding_value, dtype=s.dtype, device=s.device)
             s = ops.cat([s, rest] if padding_side == "right" else [rest, s])
         padded.append(s)
     return ops.stack(padded, 0 if batch_first else 1)
