@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pydl import _C
-from pydl.errors import DtypeError, LinAlgError, ShapeError
+from pydl.errors import DeviceError, DtypeError, LinAlgError, ShapeError
 from pydl.tensor import Tensor
 
 LEAF = 64  # size of the triangles that are solved directly
@@ -17,12 +17,14 @@ LARGE = 128  # rows from which on our own products make up for more calls than L
 
 
 def matrices(op: str, *tensors: Tensor, square: bool = False) -> None:
-    """Raises unless all hold matrices (square ones) of one dtype, float32 or float64."""
+    """Raises unless all hold matrices (square ones) of one dtype, float32 or float64, on the CPU."""
     for x in tensors:
         if not isinstance(x, Tensor):
             raise DtypeError(f"{op}: expected a tensor, got {type(x).__name__}")
         if x.dtype not in (_C.float32, _C.float64):
             raise DtypeError(f"{op}: expected float32 or float64, got {x.dtype}")
+        if x.device.type != "cpu":
+            raise DeviceError(f"{op}: there is no kernel for {x.device}: move the tensors with .cpu() first")
         if x.dtype is not tensors[0].dtype:
             raise DtypeError(f"{op}: expected one dtype, got {tensors[0].dtype} and {x.dtype}")
         if x.ndim < 2:

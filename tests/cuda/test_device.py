@@ -242,3 +242,18 @@ class TestStreams:
             assert str(pydl.zeros(2, device="cuda").device) == "cuda:1"
         assert str(pydl.zeros(2, device="cuda").device) == "cuda:0"
         pydl.cuda.synchronize(1)
+
+
+class TestMissing:
+    """What has neither a kernel nor a reference made of kernels says so, and where to go."""
+
+    @pytest.mark.parametrize("name", ["cholesky", "inv", "svd", "lu_factor", "qr", "eigh", "det", "matrix_rank"])
+    def test_factors(self, name: str) -> None:
+        x = pydl.eye(3, device="cuda")
+        with pytest.raises(DeviceError, match="there is no kernel for cuda:0: move the tensors"):
+            getattr(pydl.linalg, name)(x)
+        assert getattr(pydl.linalg, name)(x.cpu()) is not None
+
+    def test_special(self) -> None:
+        with pytest.raises(DeviceError, match="there is no kernel for cuda:0"):
+            pydl.lgamma(pydl.ones(3, device="cuda"))
