@@ -7,7 +7,7 @@ from pydl import _C
 from pydl.autograd import no_grad
 from pydl.autograd.mode import mode
 from pydl.errors import ArgumentError, CaptureError, CheckpointError
-from pydl.optim.numbers import Numbers
+from pydl.optim.numbers import Numbers, Renewed
 from pydl.optim.optimizer import Optimizer
 from pydl.sparse import numbers_of
 from pydl.tensor import Tensor
@@ -144,15 +144,25 @@ class GradScaler:
         if not self._enabled:
             return
         if new_scale is not None:
+            if mode.recording is not None:
+                raise CaptureError("GradScaler: update(new_scale) cannot be captured: call it outside")
             self._numbers.values[0] = float(new_scale)
         elif not self._found:
             raise ArgumentError("GradScaler: update needs a step before it")
         else:
             found = [f.array for f in self._found.values()]
-            _C.update_scale(
-                self._numbers.array, found, self._growth_factor, self._backoff_factor, self._growth_interval
-            )
+            _C.update_scale(self._numbers.array, found, *self._factors())
+            if mode.recording is not None:
+                mode.recording.append(Renewed(lambda: None, self._factors))
+        self._restart()
+
+    def _restart(self) -> None:
+        """Forgets a step that was begun since the last update."""
         self._found, self._stepped = {}, set()
+
+    def _factors(self) -> tuple[float, float, int]:
+        """What an update goes by."""
+        return self._growth_factor, self._backoff_factor, self._growth_interval
 
     # ---- options and state
 

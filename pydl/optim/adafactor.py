@@ -102,7 +102,11 @@ class Adafactor(Optimizer):
 
     def _record(self, hooks: list[Callable[[], Any]]) -> None:
         stepped = [(g, p) for g in self.param_groups for p in g["params"] if p.grad is not None]
-        hooks.append(Renewed(lambda: [self._written(group, p) for group, p in stepped], self._frozen))
+        hooks.append(Renewed(lambda: [self._written(group, p) for group, p in stepped], self._frozen, self._back))
+
+    def _back(self) -> None:
+        for numbers in self._numbers.values():
+            numbers.values[_STEP] -= 1
 
     def _frozen(self) -> Any:
         """What a recorded step has in it."""

@@ -1,11 +1,14 @@
 """Elastic averaging: several workers, each with weights of its own, tied to a common centre."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from pydl import _C
 from pydl.autograd import no_grad
-from pydl.errors import ArgumentError, ShapeError
+from pydl.autograd.mode import mode
+from pydl.errors import ArgumentError, CaptureError, ShapeError
+from pydl.optim.numbers import Numbers, Objects, Renewed, where_zero
 from pydl.optim.optimizer import Group
 from pydl.optim.sgd import SGD
 from pydl.optim.wrapper import Wrapper
@@ -56,6 +59,12 @@ class EASGD(Wrapper):
                     same
                 )
 
+    def _reset(self) -> None:
+        super()._reset()
+        self._numbers: list[
+            Numbers
+        ] = []  # of each worker: 0 if an exchange is due, then -alpha and alpha of each tensor
+
     def _check(self, group: Group) -> None:
         if not 0.0 <= float(group["alpha"]) <= 1.0:
             raise ArgumentError(f"EASGD: alpha must be between 0 and 1, got {group['alpha']}")
@@ -68,29 +77,67 @@ class EASGD(Wrapper):
         return [self.state[p]["center"] for p in self.param_groups[0]["params"]]
 
     def step_worker(self, worker: int) -> None:
-        """One step of one worker, with its exchange if it is due. Raises: ArgumentError if there is no such worker."""
+        """One step of one worker, with its exchange if it is due.
+
+        Raises: ArgumentError if there is no such worker; CaptureError where it is recorded: `step` can be captured.
+        """
+        if mode.recording is not None:
+            raise CaptureError("EASGD: step_worker cannot be captured: capture step, which moves all workers")
         if not 0 <= worker < len(self.param_groups):
             raise ArgumentError(f"EASGD: there are {len(self.param_groups)} workers, got number {worker}")
-        self._pull([self.param_groups[worker]])
+        self._pull([worker])
         self.base.update_group(worker)
         self.param_groups[worker]["clock"] += 1
 
     def _update(self) -> None:
-        self._pull(self.param_groups)
+        self._pull(range(len(self.param_groups)))
         self.base.step()
-        for group in self.param_groups:
-            group["clock"] += 1
+        self._tick(1)
 
-    def _pull(self, groups: list[Group]) -> None:
+    def _tick(self, steps: int) -> None:
+        for group in self.param_groups:
+            group["clock"] += steps
+
+    def _pull(self, workers: Iterable[int]) -> None:
         """The exchange of those whose clock says so."""
+        self._write()
+        ways: dict[int, list[_C.Array]] = {}
+        for worker in workers:
+            where_zero(self._numbers[worker], list, partial(self._measure, worker, ways))
+        for worker in workers:
+            where_zero(self._numbers[worker], partial(self._moved, worker), partial(self._exchange, worker, ways))
+
+    def _write(self) -> None:
+        """The numbers of the next step."""
+        n = len(self.param_groups[0]["params"])
+        self._numbers = self._numbers or [Numbers(1 + 2 * n) for _ in self.param_groups]
+        for group, numbers in zip(self.param_groups, self._numbers, strict=True):
+            alpha, clock = float(group["alpha"]), group["clock"]
+            numbers.values[0] = clock % group["period"] if clock > 0 else 1
+            numbers.values[1 : n + 1], numbers.values[n + 1 :] = -alpha, alpha
+
+    def _measure(self, worker: int, ways: dict[int, list[_C.Array]]) -> None:
+        """The way from the centre to a worker."""
+        pairs = zip(self.param_groups[worker]["params"], self.center, strict=True)
         with no_grad():
-            center = self.center
-            due = [g for g in groups if g["clock"] > 0 and g["clock"] % g["period"] == 0]
-            ways = [[(p.detach() - c).array for p, c in zip(g["params"], center, strict=True)] for g in due]
-            for group, way in zip(due, ways, strict=True):
-                alpha = float(group["alpha"])
-                _C.add_scaled([p.array for p in group["params"]], way, [-alpha] * len(way))
-                _C.add_scaled([c.array for c in center], way, [alpha] * len(way))
+            ways[worker] = [(p.detach() - c).array for p, c in pairs]
+
+    def _moved(self, worker: int) -> list[Tensor]:
+        """What an exchange changes."""
+        return [*self.param_groups[worker]["params"], *self.center]
+
+    def _exchange(self, worker: int, ways: dict[int, list[_C.Array]]) -> None:
+        numbers, way = self._numbers[worker], ways[worker]
+        n = len(way)
+        _C.add_scaled_by([p.array for p in self.param_groups[worker]["params"]], way, numbers.part(1, n))
+        _C.add_scaled_by([c.array for c in self.center], way, numbers.part(1 + n, n))
+
+    def _record(self, hooks: list[Callable[[], Any]]) -> None:
+        def before() -> None:
+            self._write()
+            self._tick(1)
+
+        hooks.append(Renewed(before, lambda: Objects([*self.center, *self._numbers]), lambda: self._tick(-1)))
 
     def add_param_group(self, param_group: Group) -> None:
         """Not offered: the workers are given at the start. Raises: ArgumentError."""

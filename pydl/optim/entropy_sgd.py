@@ -7,11 +7,14 @@ from typing import Any
 from pydl import _C, ops
 from pydl.autograd import enable_grad, no_grad
 from pydl.errors import ArgumentError
+from pydl.optim.numbers import Numbers, Renewed
 from pydl.optim.optimizer import Group, Params
 from pydl.optim.sgd import SGD
 from pydl.optim.sgld import add_noise
 from pydl.optim.wrapper import Wrapper
 from pydl.tensor import Tensor
+
+_GAMMA, _RATE, _NOISE, _MEAN = range(4)  # where a group's numbers stand
 
 
 class EntropySGD(Wrapper):
@@ -54,6 +57,10 @@ class EntropySGD(Wrapper):
         }  # fmt: skip
         super().__init__(SGD(params, lr, momentum, weight_decay=weight_decay, nesterov=nesterov), options)
 
+    def _reset(self) -> None:
+        super()._reset()
+        self._numbers: list[Numbers] = []  # of each group: see the places above
+
     def _check(self, group: Group) -> None:
         self._range(group, "gamma0", "gamma1", "noise", "inner_lr")
         if not isinstance(group["L"], int) or group["L"] < 1 or group["L"] != self.options["L"]:
@@ -77,7 +84,9 @@ class EntropySGD(Wrapper):
 
     def _explore(self, closure: Callable[[], Any]) -> Any:
         """Leaves x in place and the gradient of the local entropy in grad. Returns: the loss at x."""
-        places: dict[Tensor, tuple[Group, Tensor, Tensor]] = {}  # each x' with its group, x and <x'>
+        self._write()
+        numbers = {id(group): n for group, n in zip(self.param_groups, self._numbers, strict=True)}
+        places: dict[Tensor, tuple[Numbers, Tensor, Tensor]] = {}  # each x' with its group's numbers, x and <x'>
         first = None
         for inner in range(self.options["L"]):
             with enable_grad():
@@ -86,27 +95,61 @@ class EntropySGD(Wrapper):
             with no_grad():
                 for group, p in self._with_gradients():
                     if p not in places:
-                        places[p] = (group, p.detach().clone(), p.detach().clone())
+                        places[p] = (numbers[id(group)], p.detach().clone(), p.detach().clone())
                     self._inner_step(p, *places[p])
         with no_grad():
-            for p, (group, x, mean) in places.items():
+            for p, (own, x, mean) in places.items():
                 p.copy_(x)
-                p.grad = ((x - mean) * self.gamma(group)).to(p.dtype)
+                p.grad = ((x - mean) * _gamma_of(own, p)).to(p.dtype)
         return first
 
-    def _inner_step(self, p: Tensor, group: Group, x: Tensor, mean: Tensor) -> None:
+    def _write(self) -> None:
+        """The numbers of the next step."""
+        while len(self._numbers) < len(self.param_groups):
+            self._numbers.append(Numbers(4))
+        for group, numbers in zip(self.param_groups, self._numbers, strict=True):
+            numbers.values[:] = (
+                self.gamma(group), -float(group["inner_lr"]), _noise_of(group), 1 - float(group["ema"]),
+            )  # fmt: skip
+
+    def _inner_step(self, p: Tensor, numbers: Numbers, x: Tensor, mean: Tensor) -> None:
         assert p.grad is not None
-        rate = float(group["inner_lr"])
-        pull = p.grad.detach() - (x - p.detach()) * self.gamma(group)
-        _C.add_scaled([p.array], [pull.to(p.dtype).array], [-rate])
-        add_noise([p], math.sqrt(rate) * float(group["noise"]), self.generator)
+        pull = p.grad.detach() - (x - p.detach()) * _gamma_of(numbers, p)
+        _C.add_scaled_by([p.array], [pull.to(p.dtype).array], numbers.part(_RATE))
+        if numbers.values[_NOISE] != 0:
+            add_noise([p], numbers.part(_NOISE), self.generator)
         way = p.detach() - mean
-        _C.add_scaled([mean.array], [way.array], [1 - float(group["ema"])])
+        _C.add_scaled_by([mean.array], [way.array], numbers.part(_MEAN))
 
     def _update(self) -> None:
         self.base.step()
+        self._count(1)
+
+    def _count(self, steps: int) -> None:
         for group in self.param_groups:
-            group["outer_steps"] += 1
+            group["outer_steps"] += steps
+
+    def _record(self, hooks: list[Callable[[], Any]]) -> None:
+        def before() -> None:
+            self._write()
+            self._count(1)
+
+        hooks.append(Renewed(before, self._frozen, lambda: self._count(-1)))
+
+    def _frozen(self) -> Any:
+        """What a recorded step has in it."""
+        noisy = [_noise_of(group) != 0 for group in self.param_groups]
+        return self.options["L"], len(self._numbers), noisy
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "generator": self.generator}
+
+
+def _gamma_of(numbers: Numbers, p: Tensor) -> Tensor:
+    """The gamma of p's group, where p is."""
+    return numbers.number(_GAMMA).to(p.device, p.dtype)
+
+
+def _noise_of(group: Group) -> float:
+    """The size of the noise of an inner step."""
+    return math.sqrt(float(group["inner_lr"])) * float(group["noise"])

@@ -106,3 +106,6 @@ class SAM(Wrapper):
 
     def _update(self) -> None:
         self.second_step()
+
+    def _record(self, hooks: list[Callable[[], Any]]) -> None:
+        """Nothing more: `first_step` and the optimizer inside have said what a replay needs."""

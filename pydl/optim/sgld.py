@@ -78,7 +78,7 @@ class SGLD(FusedOptimizer):
                 scales = self._noise[number] = Numbers(len(moved))
             scales.values[:] = _scale(group)
             if _scale(group) != 0 and moved:
-                _add(moved, scales.array, self.generator)
+                add_noise(moved, scales.array, self.generator)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "generator": self.generator}
@@ -89,13 +89,7 @@ def _scale(group: Group) -> float:
     return math.sqrt(2 * float(group["lr"]) * float(group["temperature"]))
 
 
-def add_noise(params: list[Tensor], scale: float, generator: ops.Generator | None) -> None:
-    """p += scale N(0, 1) for all of params, in place."""
-    if scale != 0 and params:
-        scales = _C.full((len(params),), scale, _C.float64, _C.device("cpu"))
-        _add(params, scales, generator)
-
-
-def _add(params: list[Tensor], scales: _C.Array, generator: ops.Generator | None) -> None:
+def add_noise(params: list[Tensor], scales: _C.Array, generator: ops.Generator | None) -> None:
+    """p += scale N(0, 1) for each of params, in place; scales: (number of params,) float64."""
     noise = [ops.randn(p.shape, dtype=state_dtype(p), generator=generator).array for p in params]
     _C.add_scaled_by([p.array for p in params], noise, scales)

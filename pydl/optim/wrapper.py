@@ -46,6 +46,11 @@ class Wrapper(Optimizer):
     def _update(self) -> None:
         self.base.step()
 
+    @property
+    def captures(self) -> bool:
+        """Whether `pydl.capture` can record its steps, and those of the optimizer inside."""
+        return super().captures and self.base.captures
+
     def _fitted(self, key: str, value: Any, p: Tensor) -> Any:
         return self.base._fitted(key, value, p)
 
