@@ -1,15 +1,13 @@
-"""The step of a trainer as a captured function, where it can be one."""
+"""The step of a trainer as captured functions, where it can be one."""
 
 import logging
 from typing import TYPE_CHECKING, Any
 
-from pydl.autograd import no_grad
 from pydl.errors import ArgumentError, CaptureError
 from pydl.nn.hooks import GLOBAL
-from pydl.replay import Capture
-from pydl.replay.reach import Reached
+from pydl.replay.plan import detached
 from pydl.tensor import Tensor
-from pydl.train.state import rng_state, set_rng
+from pydl.train.steps import Addition, Captured, Finish, Step
 
 if TYPE_CHECKING:
     from pydl.train.trainer import Trainer
@@ -19,58 +17,8 @@ __all__ = ["CapturedStep"]
 _log = logging.getLogger("pydl.train")
 
 
-class Step:
-    """Loss, gradients, clipping and the optimizer's step of one batch, as one function of it.
-
-    Attributes: roots: what it depends on, for `pydl.capture`.
-    """
-
-    __slots__ = ("roots", "trainer")
-
-    def __init__(self, trainer: "Trainer") -> None:
-        self.trainer = trainer
-        compute: Any = type(trainer).compute
-        own = () if compute.__module__.startswith("pydl.train") else (compute,)
-        self.roots = [trainer.model, trainer.loss, trainer.penalty, trainer.optimizer, trainer.autocast, *own]
-
-    def __call__(self, kind: Any, *parts: Any) -> tuple[Tensor, ...]:
-        """The loss; where there are metrics, predictions and targets too.
-
-        Args: kind: tuple or list, of which parts the batch is made; None where it is the one part.
-        """
-        trainer, batch = self.trainer, parts[0] if kind is None else kind(parts)
-        objective, *found = trainer.objective(batch)
-        trainer.optimizer.zero_grad()
-        objective.backward()
-        trainer.gradients.clip()
-        trainer.optimizer.step()
-        return tuple(found) if trainer.metrics else (found[0],)
-
-    def watch(self, guard: Any, names: set[str]) -> None:
-        """Attributes of a trainer of the user's that its `compute` names: others change from step to step."""
-        if len(self.roots) > 5:
-            guard.names(self.trainer.__dict__, [name for name in self.trainer.__dict__ if name in names])
-
-
-class Captured(Capture):
-    """A captured step that gives up without a word."""
-
-    gave_up = False
-
-    def __init__(self, step: Step) -> None:
-        super().__init__(step, 8)
-        self.step = step
-        self.before: _Before | None = None  # while a step is recorded
-
-    def _before_recording(self) -> None:
-        self.before = _Before(self.step)
-
-    def _give_up(self) -> None:
-        self.gave_up = True
-
-
 class CapturedStep:
-    """Takes steps by replays where it can.
+    """Takes steps by replays where it can: each as a whole, or its batches and its end, where gradients add up.
 
     Args: wanted: "auto", True (then what stands against it is an error) or False.
     Attributes: reason: why steps are taken without capture; None while they are taken with it.
@@ -81,26 +29,83 @@ class CapturedStep:
             raise ArgumentError(f'Trainer: capture must be True, False or "auto", got {wanted!r}')
         self.wanted = wanted
         self.reason: str | None = "capture is off"
-        self._run: Captured | None = None
+        self._step: Captured | None = None  # whole, or the gradients of a batch
+        self._end: Captured | None = None  # the step behind those
+        self._waiting: dict[tuple[int, ...], tuple[int, ...]] = {}  # one object for each: plans compare objects
 
     def start(self, trainer: "Trainer") -> None:
         """Looks whether the steps of this `fit` can be captured."""
-        self._run = None
+        self._step = self._end = None
         self.reason = "capture is off" if self.wanted is False else _obstacle(trainer)
-        if self.reason is None:
-            self._run = Captured(Step(trainer))
-            _log.info("fit: steps are captured")
-        elif self.wanted is not False:
-            self._stand_down(self.reason)
+        if self.reason is not None:
+            if self.wanted is not False:
+                self._stand_down(self.reason)
+            return
+        if trainer.gradients.accumulate == 1:
+            self._step = Captured(Step(trainer))
+        else:
+            batch = Addition(trainer)
+            self._step, self._end = Captured(batch), Captured(Finish(trainer, batch.sums))
+        _log.info("fit: steps are captured")
 
-    def __call__(self, batch: Any) -> tuple[Tensor, ...] | None:
-        """What a step gives; None if it is to be taken without capture."""
-        run = self._run
-        if run is None:
+    @property
+    def whole(self) -> bool:
+        """Whether a call takes a whole step."""
+        return self._end is None
+
+    def __call__(self, batch: Any, size: int) -> tuple[Tensor, ...] | None:
+        """What a batch gives; None if it is to be taken without capture."""
+        if self._step is None:
             return None
-        kind = type(batch)
+        listed = type(batch) in (tuple, list)
+        kind, parts = (type(batch), batch) if listed else (None, (batch,))
+        if self._end is None:
+            made: tuple[Tensor, ...] | None = self._run(self._step, kind, *parts)
+            return made
+        return self._added(self._step, size, kind, parts)
+
+    def _added(self, run: Captured, size: int, kind: Any, parts: Any) -> tuple[Tensor, ...] | None:
+        """Adds the gradients of a batch to those that wait."""
+        task: Any = run.task
+        gradients = task.trainer.gradients
+        waiting = self._same(task.adopt() if gradients.pending else ())
+        task.show(waiting)
         try:
-            made: tuple[Tensor, ...] = run(kind, *batch) if kind in (tuple, list) else run(None, batch)
+            made = self._run(run, waiting, gradients.weight(size), kind, *parts)
+        finally:
+            task.show(waiting)
+        if made is None:
+            return None
+        numbers, *found = made
+        task.show(numbers)
+        gradients.count(size)
+        return tuple(found)
+
+    def finish(self) -> bool:
+        """The step behind the batches. Returns: whether it was taken; else that is to be done without capture."""
+        run = self._end
+        if run is None:
+            return False
+        gradients, batch = run.task.trainer.gradients, self._step
+        assert batch is not None
+        task: Any = batch.task
+        waiting = self._same(task.adopt())
+        task.show(waiting)
+        if self._run(run, waiting, gradients.share) is None:
+            return False
+        gradients.pending = 0
+        return True
+
+    def _same(self, waiting: tuple[int, ...]) -> tuple[int, ...]:
+        return self._waiting.setdefault(waiting, waiting)
+
+    def _run(self, run: Captured, *args: Any) -> Any:
+        """What a captured task gives; None, and no more capture, where it cannot be recorded."""
+        trainer = run.task.trainer
+        try:
+            if trainer.gradients.scaler is not None and not trainer.optimizer._has_stepped:
+                return detached(run.function(*args))  # what is made in the first step is there when one is recorded
+            made = run(*args)
         except CaptureError as error:
             if run.before is not None:
                 run.before.put_back()
@@ -112,47 +117,17 @@ class CapturedStep:
         return made
 
     def _stand_down(self, reason: str) -> None:
-        self._run, self.reason = None, reason.splitlines()[0]
+        self._step = self._end = None
+        self.reason = reason.splitlines()[0]
         if self.wanted is True:
             raise CaptureError(f"Trainer: the steps cannot be captured: {self.reason}")
         _log.info("fit: steps are taken without capture: %s", self.reason)
 
 
-class _Before:
-    """Everything a step changes, as it was, in case that it turns out that it cannot be recorded."""
-
-    def __init__(self, step: Step) -> None:
-        self.optimizer = step.trainer.optimizer
-        tensors = Reached(step, (), {}).tensors
-        self.saved = [(t, t.array.version, t.detach().clone()) for t in tensors]
-        state = self.optimizer.state_dict()
-        entries = {n: {k: _copy(v) for k, v in held.items()} for n, held in state["state"].items()}
-        self.state = {"state": entries, "param_groups": state["param_groups"]}
-        self.rng = rng_state()
-
-    def put_back(self) -> None:
-        """The tensors, the optimizer's state and the random numbers."""
-        with no_grad():
-            for t, version, value in self.saved:
-                if t.array.version != version:
-                    t.copy_(value)
-        self.optimizer.load_state_dict(self.state)
-        set_rng(self.rng)
-
-
-def _copy(value: Any) -> Any:
-    return value.detach().clone() if isinstance(value, Tensor) else value
-
-
 def _obstacle(trainer: "Trainer") -> str | None:
     """What of the trainer's settings stands against capture."""
-    if trainer.closure:
-        return "the optimizer calls a closure"
-    if trainer.gradients.accumulate > 1:
-        return "gradients add up over several batches"
-    if trainer.gradients.scaler is not None:
-        return "a scaler decides by values whether a step is taken"
-    for event in ("on_batch_end", "on_gradients"):
+    adds_up = trainer.gradients.accumulate > 1
+    for event in ("on_gradients",) if adds_up else ("on_batch_end", "on_gradients"):
         for method in trainer.events[event]:
             if not method.__self__.late:
                 return f"{type(method.__self__).__name__}.{event} is called in the middle of a step"
@@ -160,7 +135,21 @@ def _obstacle(trainer: "Trainer") -> str | None:
         return f"steps of {type(trainer.optimizer).__name__} cannot be captured"
     if trainer.optimizer._pre_hooks or trainer.optimizer._post_hooks:
         return "the optimizer has hooks"
-    return _hooked([m for m in (trainer.model, trainer.loss) if hasattr(m, "modules")])
+    models = [m for m in (trainer.model, trainer.loss) if hasattr(m, "modules")]
+    return _hooked(models) or (_apart(trainer, models) if adds_up else None)
+
+
+def _apart(trainer: "Trainer", models: list[Any]) -> str | None:
+    """What keeps gradients from being added up in place."""
+    own = {id(p) for group in trainer.optimizer.param_groups for p in group["params"]}
+    for model in models:
+        for name, module in model.named_modules():
+            if getattr(module, "sparse", False):
+                return f"gradients of module {name!r} are sparse, and add up over several batches"
+        for name, p in model.named_parameters():
+            if p.requires_grad and id(p) not in own:
+                return f"gradients of {name!r}, which is not the optimizer's, add up over all batches"
+    return None
 
 
 def _hooked(models: list[Any]) -> str | None:

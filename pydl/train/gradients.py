@@ -52,12 +52,23 @@ class Gradients:
         """
         if self.pending == 0:
             self.optimizer.zero_grad()
+        self.weighed(loss, self.weight(size)).backward()
+        self.count(size)
+
+    def weight(self, size: int) -> float | None:
+        """What the loss of a batch is multiplied by; None for 1."""
+        return None if self.pending == 0 or size == self.first else size / self.first
+
+    def weighed(self, loss: Tensor, weight: float | None) -> Tensor:
+        """What is differentiated in place of a loss."""
+        if weight is not None:
+            loss = loss * weight
+        return loss if self.scaler is None else self.scaler.scale(loss)
+
+    def count(self, size: int) -> None:
+        """One batch more whose gradients wait."""
+        if self.pending == 0:
             self.first, self.examples = size, 0
-        elif size != self.first:
-            loss = loss * (size / self.first)
-        if self.scaler is not None:
-            loss = self.scaler.scale(loss)
-        loss.backward()
         self.pending += 1
         self.examples += size
 
@@ -66,21 +77,35 @@ class Gradients:
 
         Returns: whether the optimizer made one; a scaler leaves out those with infinite gradients.
         """
+        before, share = self.scale, self.share
+        self.pending = 0
+        self.take(share, look)
+        return self.scale >= before
+
+    @property
+    def share(self) -> float | None:
+        """What turns the sum of the gradients that wait into that of the mean; None for 1."""
+        return None if self.examples == self.first else self.first / self.examples
+
+    @property
+    def scale(self) -> float:
+        """That of the scaler, which falls with a step that is left out."""
+        return 1.0 if self.scaler is None else float(self.scaler.get_scale())
+
+    def take(self, share: float | None, look: Callable[[], None]) -> None:
+        """The step itself, with gradients that are there."""
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
-        if self.examples != self.first:
+        if share is not None:
             for p in self.model.parameters():
                 if p.grad is not None:
-                    p.grad = p.grad * (self.first / self.examples)
-        self.pending = 0
+                    p.grad.mul_(share)
         self._prepare(look)
         if self.scaler is None:
             self.optimizer.step()
-            return True
-        before = self.scaler.get_scale()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        return bool(self.scaler.get_scale() >= before)
+        else:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
 
     def finish_by_closure(self, loss: Callable[[], Tensor], look: Callable[[], None]) -> None:
         """Takes a step with an optimizer that computes losses itself, as often as it needs."""

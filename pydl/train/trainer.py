@@ -48,8 +48,9 @@ class Trainer:
         scaler: a `pydl.amp.GradScaler` that keeps gradients of float16 from vanishing.
         closure: the optimizer's step takes a function that computes loss and gradients, as L-BFGS and SAM do.
         capture: "auto" records a whole step (see `pydl.capture`) and replays it for later batches, where nothing stands
-            against it; the numbers are the same. What does: `closure`, `accumulate`, `scaler`, hooks, callbacks that
-            look into the middle of a step, and functions that cannot be captured. `capture.reason` says so after
+            against it; the numbers are the same. Where gradients add up over batches, the gradients of a batch and the
+            step are recorded apart. What stands against it: hooks, callbacks that look into the middle of a step,
+            optimizers that decide by values, and functions that cannot be captured. `capture.reason` says so after
             `fit` has begun, and the log "pydl.train". True raises CaptureError instead; False never captures.
     Attributes:
         history: one list per name, one number per epoch: "loss", the metrics; "val_loss", ... of the validation data.
@@ -104,6 +105,7 @@ class Trainer:
         self.finished = False
         self._began = 0
         self._stopped = self._exhausted = self._stepped = False
+        self._scale = 1.0  # of the losses, before the step under way
         self._loader: Iterable[Any] = ()
         self._callbacks: list[Callback] = []
         self.events = heard([])
@@ -205,6 +207,7 @@ class Trainer:
             raise ArgumentError(f"fit: epochs must be >= 0, got {epochs}")
         self.events = heard(callbacks)
         self._stopped = self.finished = False
+        self._scale = self.gradients.scale
         self._loader, self._callbacks = loader, callbacks
         self.evaluated, self.average = self.model, None
         self.batches = length(loader)
@@ -245,42 +248,49 @@ class Trainer:
     def _add_gradients(self) -> None:
         size = size_of(self.current)
         self.batch += 1
-        if self.closure:
+        whole, self._scale = self.capture.whole, self.gradients.scale
+        seen = self.capture(self.current, size)
+        if seen is not None:
+            found = [*seen, *seen[:1] * (3 - len(seen))]  # without metrics the loss alone is known, and asked for
+            self._stepped = whole
+        elif self.closure:
             self.gradients.pending = 1  # they come in the step
             return
-        seen = self.capture(self.current)
-        if seen is None:
+        else:
             objective, *found = self.objective(self.current)
             self.gradients.add(objective, size)
-        else:
-            found = [*seen, *seen[:1] * (3 - len(seen))]  # without metrics the loss alone is known, and asked for
-            self._stepped = True
         _update(self.running, size, *found)
 
     def _take_step(self) -> None:
         """A step of the optimizer and what belongs to it: the schedule, saving."""
-        if self._stepped:  # by a replay, together with its gradients
-            stepped, self._stepped = True, False
+        if self._stepped or self.capture.finish():  # by a replay, together with its gradients or behind them
+            stepped, self._stepped = self.gradients.scale >= self._scale, False
+            self._look()
+        elif self.closure:
+            stepped = True
+            _update(self.running, size_of(self.current), *self.step_by_closure(self.current, self._look))
         else:
-            stepped = self._step_by_closure() if self.closure else self.gradients.finish(self._look)
+            stepped = self.gradients.finish(self._look)
         self.step += 1
         if stepped and self.schedule == "step" and self.scheduler is not None:
             self.scheduler.step()
         self._call("on_step_end")
         self._call("on_save")
 
-    def _step_by_closure(self) -> bool:
-        """The optimizer computes losses itself; the first one, from before the step, counts."""
-        found: list[Any] = []
+    def step_by_closure(self, batch: Any, look: Callable[[], None]) -> list[Tensor]:
+        """A step of an optimizer that computes losses itself: loss, predictions and targets of its first look.
+
+        Args: look: called whenever there are gradients, before they are clipped.
+        """
+        found: list[Tensor] = []
 
         def objective() -> Tensor:
-            value, *seen = self.objective(self.current)
+            value, *seen = self.objective(batch)
             found.extend(() if found else seen)
             return value
 
-        self.gradients.finish_by_closure(objective, self._look)
-        _update(self.running, size_of(self.current), *found)
-        return True
+        self.gradients.finish_by_closure(objective, look)
+        return found
 
     def _look(self) -> None:
         self._call("on_gradients")

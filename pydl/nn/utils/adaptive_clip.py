@@ -30,7 +30,7 @@ def adaptive_clip_grad_(
                 continue
             most = _unit_norm(p.detach(), norm_type).clamp(min=eps) * clip_factor
             found = _unit_norm(p.grad.detach(), norm_type)
-            p.grad = p.grad.detach() * (most / found.clamp(min=1e-6)).clamp(max=1.0)
+            p.grad.detach().mul_((most / found.clamp(min=1e-6)).clamp(max=1.0))
 
 
 def _unit_norm(x: Tensor, p: float) -> Tensor:
