@@ -3,6 +3,7 @@
 import logging
 from typing import TYPE_CHECKING, Any
 
+from pydl.amp import GradScaler
 from pydl.errors import ArgumentError, CaptureError
 from pydl.nn.hooks import GLOBAL
 from pydl.replay.plan import detached
@@ -131,6 +132,9 @@ def _obstacle(trainer: "Trainer") -> str | None:
         for method in trainer.events[event]:
             if not method.__self__.late:
                 return f"{type(method.__self__).__name__}.{event} is called in the middle of a step"
+    scaler = trainer.gradients.scaler
+    if scaler is not None and type(scaler) is not GradScaler:
+        return f"{type(scaler).__name__} is not pydl's GradScaler: it decides in Python whether a step is taken"
     if not trainer.optimizer.captures:
         return f"steps of {type(trainer.optimizer).__name__} cannot be captured"
     if trainer.optimizer._pre_hooks or trainer.optimizer._post_hooks:
