@@ -1,35 +1,12 @@
 // Elements of any dtype as a kernel sees them: what they are computed in, and the order that NaN leads.
 #pragma once
 
-#include <type_traits>
-
+#include "kernels/types.h"
 #include "simd/scalar.h"
 #include "simd/vec.h"
 
 namespace pydl::PYDL_ISA {
 namespace {
-
-template <class T>
-constexpr bool kHalf = std::is_same_v<T, f16> || std::is_same_v<T, bf16>;
-template <class T>
-constexpr bool kFloating = kHalf<T> || std::is_floating_point_v<T>;
-template <class T>
-using Wide = std::conditional_t<kHalf<T>, float, T>;
-
-// Calls f with a value of the C++ type of a floating dtype: its type is what counts.
-template <class F>
-void with_floating(Dtype dtype, const F& f) {
-  switch (dtype) {
-    case Dtype::f64:
-      return f(double{});
-    case Dtype::f16:
-      return f(f16{});
-    case Dtype::bf16:
-      return f(bf16{});
-    default:
-      return f(float{});
-  }
-}
 
 template <class Y, class A>
 inline Y narrow(A a) {
@@ -63,7 +40,7 @@ inline A element(const View& x, int64_t i) {
   }
 }
 
-// The larger and the smaller of two; NaN if either is.
+// As those of one number in kernels/types.h.
 template <class T>
 inline Vec<T> larger(Vec<T> a, Vec<T> b) {
   return max(a, b);
@@ -71,16 +48,6 @@ inline Vec<T> larger(Vec<T> a, Vec<T> b) {
 template <class T>
 inline Vec<T> smaller(Vec<T> a, Vec<T> b) {
   return min(a, b);
-}
-template <class A>
-inline A larger(A a, A b) {
-  if constexpr (std::is_floating_point_v<A>) return a > b || a != a ? a : b;
-  return a > b ? a : b;
-}
-template <class A>
-inline A smaller(A a, A b) {
-  if constexpr (std::is_floating_point_v<A>) return a < b || a != a ? a : b;
-  return a < b ? a : b;
 }
 
 }  // namespace

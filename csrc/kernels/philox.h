@@ -13,11 +13,7 @@
 #include <cstdint>
 #include <cstring>
 
-#ifdef __CUDACC__
-#define PYDL_HD __host__ __device__
-#else
-#define PYDL_HD
-#endif
+#include "kernels/host_device.h"
 
 namespace pydl {
 namespace {

@@ -1,17 +1,10 @@
-// Types of elements for the GPU's kernels and those that they share with the CPU's: what a dtype is in C++, and what it
-// is computed in. (kernels/element.h has the same for the rest.)
+// Types of elements, for the kernels of the CPU and the GPU: what a dtype is in C++, and what it is computed in.
 #pragma once
 
 #include <type_traits>
 
 #include "array/view.h"
-
-// Before a function that the GPU's compiler builds for both sides.
-#ifdef __CUDACC__
-#define PYDL_HD __host__ __device__
-#else
-#define PYDL_HD
-#endif
+#include "kernels/host_device.h"
 
 namespace pydl::PYDL_ISA {
 namespace {
