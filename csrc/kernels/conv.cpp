@@ -105,6 +105,7 @@ void input_gradient(const View& y, const View& w, const View& bias, const ConvSp
 
 void conv(View x, View w, View bias, ConvSpec spec, Activation activation, View y) {
   if (y.numel() == 0) return;
+  leave_out_unread(x, w, spec, y);
   flatten(x, w, spec, y);
   with_types(y.dtype, [&](auto stored, auto computed) {
     using S = decltype(stored);
@@ -121,6 +122,7 @@ void conv_input_grad(View y, View w, View bias, ConvSpec spec, Activation activa
 }
 
 void conv_path(ConvProduct product, View x, View w, ConvSpec spec, View y, ConvPath* path) {
+  if (product != ConvProduct::input_grad) leave_out_unread(x, w, spec, y);
   flatten(x, w, spec, y);
   const int64_t taps = w.shape[2] * w.shape[3] * w.shape[4], rows = y.shape[1] / spec.groups;
   const bool forward_like = product != ConvProduct::input_grad;

@@ -27,6 +27,7 @@ WeightGrad<S> weight_product(const View& x, const View& y, const ConvSpec& s, co
 
 void conv_weight_grad(View x, View y, ConvSpec spec, View w) {
   if (w.numel() == 0) return;
+  leave_out_unread(x, w, spec, y);
   flatten(x, w, spec, y);
   with_types(w.dtype, [&](auto stored, auto computed) {
     using S = decltype(stored);

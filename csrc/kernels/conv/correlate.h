@@ -111,6 +111,27 @@ void make_tables(Job<S, T>& q) {
   q.bias_t = q.bias ? bias : nullptr;
 }
 
+// Memory that is about to be read: runs of it, equally far apart.
+template <class T>
+struct Ahead {
+  const T* p = nullptr;
+  int64_t runs = 0, length = 0, apart = 0;  // in elements
+  int64_t run = 0, at = 0;
+
+  // Lets a tile of k steps fetch what comes next.
+  void share(Steps<T>& steps) {
+    steps.ahead = steps.a;
+    steps.ahead_step = 0;
+    if (run == runs) return;
+    steps.ahead = p + run * apart + at;
+    steps.ahead_step = Steps<T>::kLine;
+    at += steps.k / Steps<T>::kFetchSteps * Steps<T>::kLine;
+    if (at < length) return;
+    at = 0;
+    ++run;
+  }
+};
+
 // What a task works on.
 template <class T>
 struct Task {
@@ -118,8 +139,9 @@ struct Task {
   Piece piece;
   Strips strips;
   const T* image;
-  T* panel;   // where vectors are packed
-  T* buffer;  // where sums are kept if they are scattered at the end: (rows, strips * N)
+  T* panel;        // where vectors are packed
+  T* buffer;       // where sums are kept if they are scattered at the end: (rows, strips * N)
+  Ahead<T> ahead;  // the image of the next
 };
 
 template <class S, class T>
@@ -145,11 +167,11 @@ void pack_panel(const Job<S, T>& q, const Task<T>& k, int64_t strip, int64_t vec
 
 // One panel of strips, one block of channels, and `count` rows of the task from `first_row` on.
 template <class S, class T>
-void correlate_panel(const Job<S, T>& q, const Task<T>& k, int64_t block, int64_t strip, int64_t vectors,
-                     int64_t first_row, int64_t count) {
+void correlate_panel(const Job<S, T>& q, Task<T>& k, int64_t block, int64_t strip, int64_t vectors, int64_t first_row,
+                     int64_t count) {
   constexpr int64_t N = Vec<T>::N;
   const T* image = k.image + block * q.plan.channels * q.layout.channel;
-  Steps<T> steps{q.depth(block), nullptr, {}, q.plan.direct ? q.reads : q.packed};
+  Steps<T> steps{q.depth(block), nullptr, {}, q.plan.direct ? q.reads : q.packed, nullptr, 0};
   if (!q.plan.direct) pack_panel(q, k, strip, vectors, image, steps.k);
   Target<T> to{{}, {}, q.y_channel, block > 0, block + 1 == q.blocks, nullptr, q.activation};
   T* y = reinterpret_cast<T*>(q.y) + (k.group * q.rows + k.row + first_row) * q.y_channel + k.piece.b * q.y_image +
@@ -166,6 +188,7 @@ void correlate_panel(const Job<S, T>& q, const Task<T>& k, int64_t block, int64_
     const int64_t rows = least(q.plan.tile, first_row + count - i);
     steps.a = q.weights_of(k.group, block, k.row + i);
     to.bias = q.bias_t ? q.bias_t + k.group * q.rows + k.row + i : nullptr;
+    k.ahead.share(steps);
     correlate_kernel<T>(rows, vectors)(steps, to);
     for (int64_t j = 0; j < vectors; ++j) to.c[j] += rows * to.rs;
   }
@@ -265,6 +288,24 @@ Job<S, T> make_job(const Correlation<S>& c) {
   return q;
 }
 
+// What image_of reads for a piece, in runs: a channel's rows each, or images where they are in one piece.
+template <class S, class T>
+Ahead<T> image_ahead(const Job<S, T>& q, const Piece& p, int64_t group) {
+  Ahead<T> a;
+  if constexpr (std::is_same_v<S, T>) {
+    const Axis& y = q.axis[1];
+    if (q.plan.in_place || p.deep > 1 || q.x.channel <= 0 || q.x.y <= 0) return a;
+    const int64_t y0 = p.y * y.step + y.lowest, first = most(0, y0), last = least(y.size, y0 + y.reach(p.high));
+    a.p = q.x.p + p.b * q.x.image + group * q.channels * q.x.channel + first * q.x.y;
+    a.length = (last - first) * q.x.y;
+    const bool whole = a.length == q.x.channel;
+    a.runs = whole ? p.images : q.channels;
+    a.apart = whole ? q.x.image : q.x.channel;
+    if (whole) a.length *= q.channels;
+  }
+  return a;
+}
+
 template <class S, class T>
 void correlate(const Correlation<S>& c) {
   if (c.axis[0].count <= 0 || c.axis[1].count <= 0 || c.axis[2].count <= 0) return;
@@ -278,7 +319,8 @@ void correlate(const Correlation<S>& c) {
   const double macs = outputs * c.rows * c.channels * c.taps() / (count * blocks);
   parallel_for(count * blocks * c.groups, static_cast<int64_t>(macs / 8) + 64, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
-      Task<T> k{t / count / blocks, t / count % blocks * q.plan.rows, 0, pieces.at(t % count), {}, {}, {}, {}};
+      Task<T> k{t / count / blocks, t / count % blocks * q.plan.rows, 0, pieces.at(t % count), {}, {}, {}, {}, {}};
+      if (t + 1 < end) k.ahead = image_ahead(q, pieces.at((t + 1) % count), (t + 1) / count / blocks);
       k.rows = least(q.plan.rows, c.rows - k.row);
       run_task(q, k);
     }

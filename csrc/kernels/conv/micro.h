@@ -64,6 +64,10 @@ struct Steps {
   const T* a;
   const T* b[4];
   const int64_t* at;
+  const T* ahead;  // memory to fetch meanwhile, a line in kFetchSteps steps; never null
+  int64_t ahead_step;
+
+  static constexpr int64_t kFetchSteps = 8, kLine = 64 / static_cast<int64_t>(sizeof(T));
 };
 
 template <class T>
@@ -84,16 +88,22 @@ void correlate_tile(const Steps<T>& s, const Target<T>& to) {
   const T* b[V];
 #pragma GCC unroll 4
   for (int j = 0; j < V; ++j) b[j] = s.b[j];
-  for (; at != end; ++at, a += R) {
-    __builtin_prefetch(a + 24 * R);  // weights come from the second level
-    Vec<T> bv[V];
+  const T* ahead = s.ahead;
+  while (at != end) {
+    __builtin_prefetch(ahead, 0, 2);
+    ahead += s.ahead_step;
+    const int64_t* pause = end - at > Steps<T>::kFetchSteps ? at + Steps<T>::kFetchSteps : end;
+    for (; at != pause; ++at, a += R) {
+      __builtin_prefetch(a + 24 * R);  // weights come from the second level
+      Vec<T> bv[V];
 #pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) bv[j] = load<T>(b[j] + *at);
+      for (int j = 0; j < V; ++j) bv[j] = load<T>(b[j] + *at);
 #pragma GCC unroll 16
-    for (int i = 0; i < R; ++i) {
-      const Vec<T> av(a[i]);
+      for (int i = 0; i < R; ++i) {
+        const Vec<T> av(a[i]);
 #pragma GCC unroll 4
-      for (int j = 0; j < V; ++j) acc[i][j] = fma(av, bv[j], Vec<T>(acc[i][j])).v;
+        for (int j = 0; j < V; ++j) acc[i][j] = fma(av, bv[j], Vec<T>(acc[i][j])).v;
+      }
     }
   }
   put<T, R, V>(acc, to);

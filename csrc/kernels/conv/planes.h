@@ -37,33 +37,42 @@ struct PlaneJob {
       *reads;  // of each tap, in the weights and in the staged image
 };
 
-// The vectors of a row, n <= V N numbers, to where they belong: plain ones stay in registers.
-template <int V, class S, class T>
-inline __attribute__((always_inline)) void put_vectors(const Correlation<S>& c, const Register<T> (&acc)[V], int64_t n,
-                                                       S* y) {
-  constexpr int64_t N = Vec<T>::N;
-  const int64_t pitch = c.axis[2].pitch;
-  const bool relu = c.activation == Activation::relu;
-  if (pitch == 1 && (relu || c.activation == Activation::none)) {
-#pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) {
-      const Vec<T> v = relu ? max(Vec<T>(acc[j]), Vec<T>()) : Vec<T>(acc[j]);
-      n - j* N >= N ? store(y + j * N, v) : store(y + j * N, v, n - j * N);
-    }
-    return;
-  }
-  T lanes[V * N];
-  for (int j = 0; j < V; ++j) store(lanes + j * N, Vec<T>(acc[j]));
-  activate(lanes, 0, 1, V * N, c.activation);
-  for (int64_t l = 0; l < n; ++l) y[l * pitch] = narrow<S>(lanes[l]);
+// Whether outputs may go from registers to memory as they are.
+template <class S, class T>
+inline bool stores_vectors(const Correlation<S>& c) {
+  const bool plain = c.activation == Activation::relu || c.activation == Activation::none;
+  return std::is_same_v<S, T> && c.axis[2].pitch == 1 && plain;
+}
+
+// A vector of outputs, n <= N numbers, to where it belongs.
+template <class S, class T>
+inline __attribute__((always_inline)) void put_vector(Vec<T> v, bool relu, int64_t n, S* y) {
+  if (relu) v = max(v, Vec<T>());
+  n >= Vec<T>::N ? store(y, v) : store(y, v, n);
+}
+
+// The same for n numbers that are not plain.
+template <class S, class T>
+__attribute__((noinline)) void put_apart(const Correlation<S>& c, T* lanes, int64_t n, S* y) {
+  activate(lanes, 0, 1, n, c.activation);
+  for (int64_t l = 0; l < n; ++l) y[l * c.axis[2].pitch] = narrow<S>(lanes[l]);
 }
 
 template <int V, class S, class T>
 inline void write_vectors(const Correlation<S>& c, const T* image, const T* w, const int64_t* reads, T bias, int64_t n,
                           S* y) {
+  constexpr int64_t N = Vec<T>::N;
   Register<T> acc[V];
   sum_taps<T, V>(image, w, reads, c.taps(), bias, acc);
-  put_vectors<V, S, T>(c, acc, n, y);
+  if (stores_vectors<S, T>(c)) {
+#pragma GCC unroll 4
+    for (int j = 0; j < V; ++j) put_vector(Vec<T>(acc[j]), c.activation == Activation::relu, n - j * N, y + j * N);
+    return;
+  }
+  T lanes[V * N];
+#pragma GCC unroll 4
+  for (int j = 0; j < V; ++j) store(lanes + j * N, Vec<T>(acc[j]));
+  put_apart(c, lanes, n, y);
 }
 
 // Whether the taps are 3 rows of 3, one row of the image after the other: then each vector read serves 3 outputs.
@@ -77,7 +86,8 @@ inline bool is_three_by_three(const Correlation<S>& c) {
 // H rows of outputs, a vector wide; w: by row of the image, then tap. step: of an image's row.
 template <class T, int H>
 inline __attribute__((always_inline)) void sum_three_by_three(const T* image, int64_t step, const int64_t (&at)[3],
-                                                              const Vec<T> (&w)[9], T bias, Register<T> (&acc)[H]) {
+                                                              const Register<T> (&w)[9], T bias,
+                                                              Register<T> (&acc)[H]) {
 #pragma GCC unroll 8
   for (int h = 0; h < H; ++h) acc[h] = Vec<T>(bias).v;
 #pragma GCC unroll 10
@@ -88,7 +98,7 @@ inline __attribute__((always_inline)) void sum_three_by_three(const T* image, in
       const Vec<T> v = load<T>(row + at[k]);
 #pragma GCC unroll 8
       for (int h = 0; h < H; ++h)
-        if (r - h >= 0 && r - h < 3) acc[h] = fma(w[3 * (r - h) + k], v, Vec<T>(acc[h])).v;
+        if (r - h >= 0 && r - h < 3) acc[h] = fma(Vec<T>(w[3 * (r - h) + k]), v, Vec<T>(acc[h])).v;
     }
   }
 }
@@ -101,17 +111,26 @@ int64_t write_three_by_three(const Correlation<S>& c, const Layout& l, const T* 
   const bool down = c.axis[1].shift[0] > c.axis[1].shift[2];  // the gradient reads its rows backwards
   const int64_t first = down ? 6 : 0;
   const int64_t at[3] = {reads[first], reads[first + 1], reads[first + 2]};
-  Vec<T> wv[9];
-  for (int t = 0; t < 9; ++t) wv[t] = Vec<T>(w[down ? 3 * (2 - t / 3) + t % 3 : t]);
+  Register<T> wv[9];
+#pragma GCC unroll 9
+  for (int t = 0; t < 9; ++t) wv[t] = Vec<T>(w[down ? 3 * (2 - t / 3) + t % 3 : t]).v;
+  const int64_t count = c.axis[2].count, y_step = c.axis[1].pitch * c.y_y;
+  const bool plain = stores_vectors<S, T>(c), relu = c.activation == Activation::relu;
   for (; from + H <= rows; from += H)
-    for (int64_t x = 0; x < c.axis[2].count; x += N) {
+    for (int64_t x = 0; x < count; x += N) {
       Register<T> acc[H];
       sum_three_by_three<T, H>(image + from * l.y + x, l.y, at, wv, bias, acc);
-      for (int h = 0; h < H; ++h) {
-        const Register<T> one[1] = {acc[h]};
-        put_vectors<1, S, T>(c, one, least(N, c.axis[2].count - x),
-                             y + (from + h) * c.axis[1].pitch * c.y_y + x * c.axis[2].pitch);
+      const int64_t n = least(N, count - x);
+      S* to = y + from * y_step + x * c.axis[2].pitch;
+      if (plain) {
+#pragma GCC unroll 8
+        for (int h = 0; h < H; ++h, to += y_step) put_vector(Vec<T>(acc[h]), relu, n, to);
+        continue;
       }
+      T lanes[H][N];
+#pragma GCC unroll 8
+      for (int h = 0; h < H; ++h) store(lanes[h], Vec<T>(acc[h]));
+      for (int h = 0; h < H; ++h, to += y_step) put_apart(c, lanes[h], n, to);
     }
   return from;
 }
@@ -138,25 +157,26 @@ void write_row(const Correlation<S>& c, const T* image, const T* w, const int64_
   }
 }
 
-// The piece of plane `channel` of the image that p reads, staged.
+// The piece of plane `channel` of the image that p reads, staged. inner: see stage_rest.
 template <class S, class T>
-const T* stage_plane(const Image<S>& x, const Axis (&axis)[kAxes], const Piece& p, int64_t channel, const Layout& l) {
+const T* stage_plane(const Image<S>& x, const Axis (&axis)[kAxes], const Piece& p, int64_t channel, const Layout& l,
+                     bool inner) {
   T* image = static_cast<T*>(scratch(kImageSlot, sizeof(T) * static_cast<size_t>(l.image + 5 * Vec<T>::N)));
-  stage(x, axis, p, channel, 1, l, image);
-  clear(image + l.image,
-        5 * Vec<T>::N);  // vectors that begin in the last row end here
+  stage(x, axis, p, channel, 1, l, image, inner);
+  if (!inner) clear(image + l.image, 5 * Vec<T>::N);  // vectors that begin in the last row end here
   return image;
 }
 
+// again: this thread has just staged another plane.
 template <class S, class T>
-void correlate_plane(const PlaneJob<S, T>& q, int64_t b, int64_t group) {
+void correlate_plane(const PlaneJob<S, T>& q, int64_t b, int64_t group, bool again) {
   const Correlation<S>& c = *q.c;
   const int64_t taps = c.taps();
   T* w = static_cast<T*>(scratch(kPanelSlot, sizeof(T) * static_cast<size_t>(taps + 1)));
   for (int64_t i = 0; i < q.pieces.count(); ++i) {
     Piece p = q.pieces.at(i);
     p.b = b;
-    const T* image = stage_plane<S, T>(c.x, c.axis, p, group, q.layout);
+    const T* image = stage_plane<S, T>(c.x, c.axis, p, group, q.layout, again && q.pieces.count() == 1);
     for (int64_t r = 0; r < c.rows; ++r) {
       const int64_t m = group * c.rows + r;
       const T bias = c.bias ? widen<T>(c.bias[m * c.bias_stride]) : T(0);
@@ -167,6 +187,7 @@ void correlate_plane(const PlaneJob<S, T>& q, int64_t b, int64_t group) {
         const T* plane = image + z * c.axis[0].step * q.layout.z;
         int64_t y = 0;
         if (is_three_by_three(c)) {
+          y = write_three_by_three<8>(c, q.layout, plane, w, q.reads, bias, y, p.high, to);
           y = write_three_by_three<4>(c, q.layout, plane, w, q.reads, bias, y, p.high, to);
           y = write_three_by_three<1>(c, q.layout, plane, w, q.reads, bias, y, p.high, to);
         }
@@ -183,7 +204,7 @@ PlaneJob<S, T> plane_job(const Correlation<S>& c, int64_t split) {
   PlaneJob<S, T> q{&c, {}, {}, nullptr, nullptr};
   const int64_t row_bytes = axis_bytes<T>(c.axis[2]), taps = c.taps();
   q.pieces = cut(c.axis, 1, row_bytes, kPlaneRoom, 1, 1);
-  q.layout = layout<T>(c.axis, q.pieces.full, 1, split);
+  q.layout = layout<T>(c.axis, q.pieces.full, 1, split, Vec<T>::N);
   int64_t* places = static_cast<int64_t*>(scratch(kTableSlot, sizeof(int64_t) * static_cast<size_t>(2 * taps + 1)));
   int64_t *reads = places + taps, t = 0;
   for (int64_t z = 0; z < c.axis[0].taps; ++z)
@@ -204,7 +225,7 @@ void correlate_planes(const Correlation<S>& c) {
   const PlaneJob<S, T> q = plane_job<S, T>(c, c.axis[2].step);
   const int64_t outputs = c.axis[0].count * c.axis[1].count * c.axis[2].count;
   parallel_for(c.images * c.groups, outputs * c.rows * (c.taps() / 8 + 2), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) correlate_plane(q, i / c.groups, i % c.groups);
+    for (int64_t i = begin; i < end; ++i) correlate_plane(q, i / c.groups, i % c.groups, i > begin);
   });
 }
 
@@ -235,6 +256,44 @@ void sum_products(const Axis (&axis)[kAxes], const Layout& l, const Piece& p, co
     }
 #pragma GCC unroll 9
   for (int t = 0; t < P; ++t) sums[t] = Vec<T>(acc[t]);
+}
+
+// acc[t] += for 3 by 3 taps, down one column of vectors: each vector of the image serves 3 rows of g. n: the lanes that
+// count.
+template <class T, bool Full>
+inline void sum_column(const T* image, int64_t step, const int64_t* reads, const T* g, int64_t g_step, int64_t high,
+                       int64_t n, Register<T> (&acc)[9]) {
+  const auto fetch = [n](const T* p) { return Full ? load<T>(p) : load<T>(p, n); };
+  Vec<T> above, over, here;  // the rows of g that the last, the middle and the first row of taps meet
+  for (int64_t y = 0; y < high + 2; ++y, image += step) {
+    const Register<T> v[3] = {fetch(image + reads[0]).v, fetch(image + reads[1]).v, fetch(image + reads[2]).v};
+    above = over;
+    over = here;
+    const auto add = [&](Vec<T> row, int tap) __attribute__((always_inline)) {
+#pragma GCC unroll 3
+      for (int t = 0; t < 3; ++t) acc[tap + t] = fma(row, Vec<T>(v[t]), Vec<T>(acc[tap + t])).v;
+    };
+    if (y < high) add(here = fetch(g + y * g_step), 0);
+    if (y > 0 && y <= high) add(over, 3);
+    if (y > 1) add(above, 6);
+  }
+}
+
+template <class T>
+void sum_three_by_three(const Axis (&axis)[kAxes], const Layout& l, const Piece& p, const T* image, const T* g,
+                        const int64_t* reads, Vec<T>* sums) {
+  constexpr int64_t N = Vec<T>::N;
+  const int64_t count = axis[2].count;
+  Register<T> acc[9];
+#pragma GCC unroll 9
+  for (int t = 0; t < 9; ++t) acc[t] = sums[t].v;
+  for (int64_t z = 0; z < p.deep; ++z, g += p.high * count, image += axis[0].step * l.z) {
+    int64_t x = 0;
+    for (; x + N <= count; x += N) sum_column<T, true>(image + x, l.y, reads, g + x, count, p.high, N, acc);
+    if (x < count) sum_column<T, false>(image + x, l.y, reads, g + x, count, p.high, count - x, acc);
+  }
+#pragma GCC unroll 9
+  for (int t = 0; t < 9; ++t) sums[t] = Vec<T>(acc[t]);
 }
 
 template <class S, class T, int... I>
@@ -277,10 +336,18 @@ void sum_images(const WeightGrad<S>& w, const PlaneJob<S, T>& q, int64_t group, 
     Piece p = q.pieces.at(i % q.pieces.count());
     p.b = i / q.pieces.count();
     for (int64_t c = 0; c < w.channels; ++c) {
-      const T* image = stage_plane<S, T>(w.x, w.axis, p, group * w.channels + c, q.layout);
-      for (int64_t r = 0; r < w.rows; ++r)
-        sum_products<S, T>(taps, w.axis, q.layout, p, image, gradient_of(w.g, w.axis, p, group * w.rows + r, rows),
-                           q.reads, sums + (r * w.channels + c) * taps, std::make_integer_sequence<int, kMostTaps>{});
+      const bool again = q.pieces.count() == 1 && (i > first || c > 0);
+      const T* image = stage_plane<S, T>(w.x, w.axis, p, group * w.channels + c, q.layout, again);
+      for (int64_t r = 0; r < w.rows; ++r) {
+        const T* g = gradient_of(w.g, w.axis, p, group * w.rows + r, rows);
+        Vec<T>* to = sums + (r * w.channels + c) * taps;
+        if (is_three_by_three(*q.c)) {
+          sum_three_by_three(w.axis, q.layout, p, image, g, q.reads, to);
+          continue;
+        }
+        sum_products<S, T>(taps, w.axis, q.layout, p, image, g, q.reads, to,
+                           std::make_integer_sequence<int, kMostTaps>{});
+      }
     }
   }
 }

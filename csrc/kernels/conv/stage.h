@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernels/conv/axis.h"
+#include "simd/interleave.h"
 
 namespace pydl::PYDL_ISA {
 namespace {
@@ -15,11 +16,12 @@ struct Layout {
   int64_t split;                       // remainders: the step along x, or 1 where rows are kept whole
 };
 
+// unit: of the length of a row.
 template <class T>
-inline Layout layout(const Axis (&axis)[kAxes], const Piece& p, int64_t channels, int64_t split) {
+inline Layout layout(const Axis (&axis)[kAxes], const Piece& p, int64_t channels, int64_t split, int64_t unit = 1) {
   Layout l;
   l.split = split;
-  l.rest = ceil_div(axis[2].reach(axis[2].count), split);
+  l.rest = round_up(ceil_div(axis[2].reach(axis[2].count), split), unit);
   l.y = l.rest * split;
   l.z = l.y * axis[1].reach(p.high);
   l.channel = l.z * axis[0].reach(p.deep);
@@ -51,12 +53,20 @@ inline void copy_row(const S* from, int64_t step, int64_t n, T* to) {
     if (i < n) store(to + i, load<T>(from + i, n - i), n - i);
     return;
   }
+  if (step == 2) {
+    for (; i < n; i += N) {
+      const int64_t kept = least(N, n - i);
+      store(to + i, load_apart<T>(from + 2 * i, 2, kept), kept);
+    }
+    return;
+  }
   for (; i < n; ++i) to[i] = widen<T>(from[i * step]);
 }
 
 template <class T>
 inline void clear(T* to, int64_t n) {
   constexpr int64_t N = Vec<T>::N;
+  if (n < N) return store(to, Vec<T>(), n);
   int64_t i = 0;
   for (; i + N <= n; i += N) store(to + i, Vec<T>());
   if (i < n) store(to + i, Vec<T>(), n - i);
@@ -68,6 +78,13 @@ inline bool is_read(const Axis& a, int64_t at) {
   for (int64_t t = 0; t < a.taps; ++t)
     if ((at - (a.shift[t] - a.lowest)) % a.step == 0) return true;
   return false;
+}
+
+// Whether some tap reads each.
+inline bool all_read(const Axis& a) {
+  for (int64_t r = 0; r < a.step; ++r)
+    if (!is_read(a, r)) return false;
+  return true;
 }
 
 // Which elements of a row with remainder r come from the image; the others are its border.
@@ -82,40 +99,82 @@ inline Inside inside(const Axis& x, const Layout& l, int64_t r) {
   return {first + begin * l.split, begin, end};
 }
 
-// The rows of channels [c0, c0 + channels) that a piece reads, those elements whose index along x leaves r.
-template <class S, class T>
-void stage_rest(const Image<S>& x, const Axis (&axis)[kAxes], const Piece& p, int64_t c0, int64_t channels,
-                const Layout& l, int64_t r, T* to) {
-  const int64_t deep = axis[0].reach(p.deep), high = axis[1].reach(p.high);
-  const int64_t z0 = p.z * axis[0].step + axis[0].lowest, y0 = p.y * axis[1].step + axis[1].lowest;
-  const Inside in = inside(axis[2], l, r);
-  const S* from = x.p + p.b * x.image + c0 * x.channel + in.first * x.x;
-  for (int64_t y = 0; y < high; ++y) {
-    if (!is_read(axis[1], y)) continue;
-    for (int64_t z = 0; z < deep; ++z) {
-      if (!is_read(axis[0], z)) continue;
-      const bool outside = z0 + z < 0 || z0 + z >= axis[0].size || y0 + y < 0 || y0 + y >= axis[1].size;
-      for (int64_t b = 0; b < p.images; ++b)
-        for (int64_t c = 0; c < channels; ++c) {
-          T* row = to + b * l.image + c * l.channel + z * l.z + y * l.y + r * l.rest;
-          if (outside) {
-            clear(row, l.rest);
-            continue;
-          }
-          const S* source = from + b * x.image + c * x.channel + (z0 + z) * x.z + (y0 + y) * x.y;
-          if (in.begin > 0) clear(row, in.begin);
-          copy_row(source, l.split * x.x, in.end - in.begin, row + in.begin);
-          if (in.end < l.rest) clear(row + in.end, l.rest - in.end);
-        }
+// The elements of a row of `size`, in turn to two rows.
+template <class T>
+inline void copy_halves(const T* from, int64_t size, T* first, T* second) {
+  constexpr int64_t N = Vec<T>::N;
+  for (int64_t i = 0; 2 * i < size; i += N, from += 2 * N) {
+    const int64_t left = size - 2 * i;
+    if (left >= 2 * N) {
+      const Vec<T> a = load<T>(from), b = load<T>(from + N);
+      store(first + i, evens(a, b));
+      store(second + i, odds(a, b));
+    } else {
+      const Vec<T> a = load<T>(from, least(left, N)), b = load<T>(from + N, most(left - N, 0));
+      store(first + i, evens(a, b), (left + 1) / 2);
+      store(second + i, odds(a, b), left / 2);
     }
   }
 }
 
+// Calls f(from, to) for the rows of channels [c0, c0 + channels) that a piece reads; from is null in the border.
+template <class S, class T, class F>
+void each_row(const Image<S>& x, const Axis (&axis)[kAxes], const Piece& p, int64_t c0, int64_t channels,
+              const Layout& l, T* to, const F& f) {
+  const int64_t deep = axis[0].reach(p.deep), high = axis[1].reach(p.high);
+  const int64_t z0 = p.z * axis[0].step + axis[0].lowest, y0 = p.y * axis[1].step + axis[1].lowest;
+  const bool all_z = all_read(axis[0]), all_y = all_read(axis[1]);
+  for (int64_t b = 0; b < p.images; ++b)
+    for (int64_t c = 0; c < channels; ++c) {
+      const S* from = x.p + (p.b + b) * x.image + (c0 + c) * x.channel;
+      for (int64_t z = 0; z < deep; ++z) {
+        if (!all_z && !is_read(axis[0], z)) continue;
+        const bool outside = z0 + z < 0 || z0 + z >= axis[0].size;
+        for (int64_t y = 0; y < high; ++y) {
+          if (!all_y && !is_read(axis[1], y)) continue;
+          const bool border = outside || y0 + y < 0 || y0 + y >= axis[1].size;
+          f(border ? nullptr : from + (z0 + z) * x.z + (y0 + y) * x.y,
+            to + b * l.image + c * l.channel + z * l.z + y * l.y);
+        }
+      }
+    }
+}
+
+template <class T>
+inline void clear_border(const Inside& in, int64_t n, T* row) {
+  if (in.begin > 0) clear(row, in.begin);
+  if (in.end < n) clear(row + in.end, n - in.end);
+}
+
+// What a piece reads of the channels from c0 on. inner: the border is there already, from a piece that lay alike.
 template <class S, class T>
 void stage(const Image<S>& x, const Axis (&axis)[kAxes], const Piece& p, int64_t c0, int64_t channels, const Layout& l,
-           T* to) {
-  for (int64_t r = 0; r < l.split; ++r)
-    if (l.split == 1 || is_read(axis[2], r)) stage_rest(x, axis, p, c0, channels, l, r, to);
+           T* to, bool inner = false) {
+  if constexpr (std::is_same_v<S, T>) {
+    if (l.split == 2 && x.x == 1 && is_read(axis[2], 0) && is_read(axis[2], 1)) {
+      const Inside in[2] = {inside(axis[2], l, 0), inside(axis[2], l, 1)};
+      const int first = in[0].first < in[1].first ? 0 : 1;
+      const int64_t size = in[0].end - in[0].begin + in[1].end - in[1].begin;
+      return each_row(x, axis, p, c0, channels, l, to, [&](const S* from, T* row) {
+        if (!from && !inner) clear(row, l.y);
+        if (!from) return;
+        T* const half[2] = {row + in[0].begin, row + l.rest + in[1].begin};
+        if (!inner) clear_border(in[0], l.rest, row);
+        if (!inner) clear_border(in[1], l.rest, row + l.rest);
+        copy_halves(from + in[first].first, size, half[first], half[1 - first]);
+      });
+    }
+  }
+  for (int64_t r = 0; r < l.split; ++r) {
+    if (l.split > 1 && !is_read(axis[2], r)) continue;
+    const Inside in = inside(axis[2], l, r);
+    each_row(x, axis, p, c0, channels, l, to + r * l.rest, [&](const S* from, T* row) {
+      if (!from && !inner) clear(row, l.rest);
+      if (!from) return;
+      if (!inner) clear_border(in, l.rest, row);
+      copy_row(from + in.first * x.x, l.split * x.x, in.end - in.begin, row + in.begin);
+    });
+  }
 }
 
 }  // namespace

@@ -27,10 +27,27 @@ inline void set_rows(View& v, int64_t n, int64_t row) {
   v.strides[2] = n * v.strides[4];
 }
 
+inline bool is_pointwise(const View& w, const ConvSpec& s) {
+  for (int i = 0; i < kAxes; ++i)
+    if (w.shape[2 + i] != 1 || s.padding[i] != 0) return false;
+  return true;
+}
+
+// A 1 by 1 convolution with a stride is one without, of the pixels that it reads.
+inline void leave_out_unread(View& x, const View& w, ConvSpec& s, const View& y) {
+  if (!is_pointwise(w, s)) return;
+  for (int i = 0; i < kAxes; ++i) {
+    x.shape[2 + i] = y.shape[2 + i];
+    x.strides[2 + i] *= s.stride[i];
+    s.stride[i] = 1;
+  }
+}
+
 // A 1 by 1 convolution knows no neighbours: its rows are cut anew, where all views allow it.
 inline void flatten(View& x, const View& w, const ConvSpec& s, View& y) {
+  if (!is_pointwise(w, s)) return;
   for (int i = 0; i < kAxes; ++i)
-    if (w.shape[2 + i] != 1 || s.stride[i] != 1 || s.padding[i] != 0 || x.shape[2 + i] != y.shape[2 + i]) return;
+    if (s.stride[i] != 1 || x.shape[2 + i] != y.shape[2 + i]) return;
   const int64_t n = x.shape[2] * x.shape[3] * x.shape[4], row = even_row(n);
   if (row == 0 || !mergeable(x) || !mergeable(y)) return;
   set_rows(x, n, row);

@@ -208,8 +208,8 @@ void multiply_tiles(const WinogradJob<T>& q, int64_t product, int64_t count) {
       Target<T> to{{sums, sums + N}, {N, N}, q.step(), false, false, nullptr, Activation::none};
       for (int64_t p = 0; p < c.channels; p += WinogradPlan::kDepth, to.adds = true) {
         const T* tiles = q.tiles_of(product, p) + j;
-        const Steps<T> steps{
-            least(WinogradPlan::kDepth, c.channels - p), weights + i * c.channels + p * rows, {tiles, tiles + N}, q.at};
+        const int64_t k = least(WinogradPlan::kDepth, c.channels - p);
+        const Steps<T> steps{k, weights + i * c.channels + p * rows, {tiles, tiles + N}, q.at, tiles, 0};
         correlate_kernel<T>(rows, vectors)(steps, to);
       }
     }
