@@ -1,9 +1,9 @@
 // Images read at free places. A thread finds the taps of its place once and uses them for every channel. The transpose
 // gathers: each element of the image has a list of the taps that meet it (lists.cuh).
-// Cubic weights: Keys 1981, with a = -0.75. Coordinates that are not a number count as -1.
 #include <cmath>
 
 #include "floats.cuh"
+#include "kernels/sampling.h"
 #include "lists.cuh"
 #include "runtime/table/resample.h"
 
@@ -14,78 +14,12 @@ constexpr int kThreads = 256;
 constexpr int kChannels = 16;                       // that a thread works on before another could
 constexpr int64_t kMostEntries = int64_t{1} << 26;  // taps that are kept at a time for a transpose
 
-// A coordinate in pixels and its derivative.
-template <class C>
-struct Point {
-  C at, slope;
-};
-
-template <class C>
-__device__ __forceinline__ Point<C> clipped(Point<C> p, int64_t n) {
-  const C last = static_cast<C>(n - 1);
-  if (p.at <= 0) return {0, 0};
-  return p.at >= last ? Point<C>{last, 0} : p;
-}
-
-// Mirrored at the middles (align_corners) or the edges of the outer pixels, as often as needed.
-template <class C>
-__device__ __forceinline__ Point<C> reflected(Point<C> p, int64_t n, bool align) {
-  const C low = align ? C(0) : C(-0.5), span = static_cast<C>(align ? n - 1 : n);
-  if (span == 0) return {0, 0};
-  C at = p.at - low;
-  const C sign = at < 0 ? C(-1) : C(1);
-  at *= sign;
-  const C turns = std::floor(at / span), rest = at - turns * span;
-  const bool even = turns - 2 * std::floor(turns / 2) == 0;
-  return {(even ? rest : span - rest) + low, p.slope * (even ? sign : -sign)};
-}
-
-template <class C>
-__device__ __forceinline__ Point<C> padded(Point<C> p, int64_t n, const GridSampling& s) {
-  if (s.padding == kGridReflection) p = reflected(p, n, s.align_corners);
-  if (s.padding != kGridZeros) p = clipped(p, n);
-  return p;
-}
-
-template <class C>
-__device__ __forceinline__ Point<C> pixels(C g, int64_t n, bool align) {
-  const C size = static_cast<C>(n);
-  const C v = g == g ? g : C(-1);
-  return align ? Point<C>{(v + 1) / 2 * (size - 1), (size - 1) / 2} : Point<C>{((v + 1) * size - 1) / 2, size / 2};
-}
-
-// Coordinates that no image reaches are all alike.
-template <class C>
-__device__ __forceinline__ C near(C at) {
-  const C far = 1 << 30;
-  return at > -far && at < far ? at : C(-100);
-}
-
-template <class C>
-__device__ __forceinline__ int32_t pixel(C at, int64_t n) {
-  const int64_t i = static_cast<int64_t>(near(at));
-  return i >= 0 && i < n ? static_cast<int32_t>(i) : -1;
-}
-
 // K taps along an axis; slope is d weight / d grid.
 template <class C, int K>
 struct Taps {
   int32_t place[K];
   C weight[K], slope[K];
 };
-
-template <class C>
-__device__ __forceinline__ void cubic(C t, C* w, C* slope) {
-  const C a = C(-0.75), u = 1 - t, far = 1 + t, far_u = 1 + u;
-  w[0] = ((a * far - 5 * a) * far + 8 * a) * far - 4 * a;
-  w[1] = ((a + 2) * t - (a + 3)) * t * t + 1;
-  w[2] = ((a + 2) * u - (a + 3)) * u * u + 1;
-  w[3] = ((a * far_u - 5 * a) * far_u + 8 * a) * far_u - 4 * a;
-  slope[0] = (3 * a * far - 10 * a) * far + 8 * a;
-  slope[1] = (3 * (a + 2) * t - 2 * (a + 3)) * t;
-  slope[2] = -(3 * (a + 2) * u - 2 * (a + 3)) * u;
-  slope[3] = -((3 * a * far_u - 10 * a) * far_u + 8 * a);
-}
 
 template <class C, int K>
 __device__ __forceinline__ void make_taps(const GridSampling& s, C g, int64_t n, Taps<C, K>& taps) {

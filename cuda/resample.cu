@@ -2,6 +2,7 @@
 // sums them for its output; else the axes go one after the other, those that shrink first. All is gathered: an element
 // that many windows share asks them in turn.
 #include "floats.cuh"
+#include "kernels/sampling.h"
 #include "runtime/table/resample.h"
 
 namespace pydl::cuda {
@@ -89,16 +90,6 @@ void resample_pass(const ResampleAxis (&axis)[3], int64_t planes, const Source<C
            Divisor(axis[0].out),
            planes * axis[0].out * axis[1].out * axis[2].out};
   start(resample_kernel<C>, {blocks_for(m.count, kThreads), kThreads}, m, Pixels<C>{x}, MadePixels<C>{y});
-}
-
-// The order of the axes: those that shrink first, and those that grow last, the innermost first.
-int order_of(const ResampleMap& map, int* order) {
-  int count = 0;
-  for (int i = 0; i < 3; ++i)
-    if (map.axis[i].taps && map.axis[i].out < map.axis[i].n) order[count++] = i;
-  for (int i = 2; i >= 0; --i)
-    if (map.axis[i].taps && map.axis[i].out >= map.axis[i].n) order[count++] = i;
-  return count;
 }
 
 template <class C>

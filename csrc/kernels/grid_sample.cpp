@@ -1,8 +1,8 @@
 // Images read at free places, in blocks of outputs: places, weights and their derivatives are made once for a block,
 // axis by axis, and serve every channel.
-// Cubic weights: Keys 1981, with a = -0.75. Coordinates that are not a number count as -1.
 #include <cmath>
 
+#include "kernels/sampling.h"
 #include "kernels/taps.h"
 #include "runtime/parallel.h"
 #include "runtime/table/resample.h"
@@ -12,57 +12,8 @@ namespace {
 
 enum ScratchSlot { kTapSlot, kAxisSlot, kPlaneSlot };
 
-constexpr int64_t kBlock = 64;    // outputs; the taps of a block stay in the first-level cache
-constexpr int64_t kGroup = 16;    // channels that share the taps of a transpose
-constexpr double kFar = 1 << 30;  // coordinates beyond are outside of every image
-constexpr double kOutside = -100;
-
-// A coordinate in pixels and its derivative.
-template <class C>
-struct Point {
-  C at, slope;
-};
-
-template <class C>
-inline Point<C> clipped(Point<C> p, int64_t n) {
-  const C last = static_cast<C>(n - 1);
-  if (p.at <= 0) return {0, 0};
-  return p.at >= last ? Point<C>{last, 0} : p;
-}
-
-// Mirrored at the middles (align_corners) or the edges of the outer pixels, as often as needed.
-template <class C>
-inline Point<C> reflected(Point<C> p, int64_t n, bool align) {
-  const C low = align ? C(0) : C(-0.5), span = static_cast<C>(align ? n - 1 : n);
-  if (span == 0) return {0, 0};
-  C at = p.at - low;
-  const C sign = at < 0 ? C(-1) : C(1);
-  at *= sign;
-  const C turns = std::floor(at / span), rest = at - turns * span;
-  const bool even = turns - 2 * std::floor(turns / 2) == 0;
-  return {(even ? rest : span - rest) + low, p.slope * (even ? sign : -sign)};
-}
-
-template <class C>
-inline Point<C> padded(Point<C> p, int64_t n, const GridSampling& s) {
-  if (s.padding == kGridReflection) p = reflected(p, n, s.align_corners);
-  if (s.padding != kGridZeros) p = clipped(p, n);
-  return p;
-}
-
-template <class C>
-inline Point<C> pixels(C g, int64_t n, bool align) {
-  const C size = static_cast<C>(n);
-  const C v = g == g ? g : C(-1);
-  return align ? Point<C>{(v + 1) / 2 * (size - 1), (size - 1) / 2} : Point<C>{((v + 1) * size - 1) / 2, size / 2};
-}
-
-template <class C>
-inline C near(C at) {
-  return at > -kFar && at < kFar ? at : C(kOutside);
-}
-
-inline int32_t within(int64_t i, int64_t n) { return i >= 0 && i < n ? static_cast<int32_t>(i) : -1; }
+constexpr int64_t kBlock = 64;  // outputs; the taps of a block stay in the first-level cache
+constexpr int64_t kGroup = 16;  // channels that share the taps of a transpose
 
 // The taps of a block along one axis: [tap][output].
 template <class C>
@@ -70,19 +21,6 @@ struct AxisTaps {
   int32_t place[4][kBlock];
   C weight[4][kBlock], slope[4][kBlock];  // slope: d weight / d grid
 };
-
-template <class C>
-inline void cubic(C t, C* w, C* slope) {
-  const C a = C(-0.75), u = 1 - t, far = 1 + t, far_u = 1 + u;
-  w[0] = ((a * far - 5 * a) * far + 8 * a) * far - 4 * a;
-  w[1] = ((a + 2) * t - (a + 3)) * t * t + 1;
-  w[2] = ((a + 2) * u - (a + 3)) * u * u + 1;
-  w[3] = ((a * far_u - 5 * a) * far_u + 8 * a) * far_u - 4 * a;
-  slope[0] = (3 * a * far - 10 * a) * far + 8 * a;
-  slope[1] = (3 * (a + 2) * t - 2 * (a + 3)) * t;
-  slope[2] = -(3 * (a + 2) * u - 2 * (a + 3)) * u;
-  slope[3] = -((3 * a * far_u - 10 * a) * far_u + 8 * a);
-}
 
 template <class C>
 void cubic_taps(const GridSampling& s, const C* grid, int64_t n, int64_t count, AxisTaps<C>& taps) {
@@ -93,7 +31,7 @@ void cubic_taps(const GridSampling& s, const C* grid, int64_t n, int64_t count, 
     cubic(at - first, w, slope);
     for (int k = 0; k < 4; ++k) {
       const Point<C> tap = padded<C>({first + static_cast<C>(k - 1), 1}, n, s);
-      taps.place[k][i] = within(static_cast<int64_t>(near(tap.at)), n);
+      taps.place[k][i] = pixel(tap.at, n);
       taps.weight[k][i] = w[k];
       taps.slope[k][i] = slope[k] * p.slope;
     }
@@ -117,7 +55,7 @@ template <class C>
 void nearest_taps(const GridSampling& s, const C* grid, int64_t n, int64_t count, AxisTaps<C>& taps) {
   for (int64_t i = 0; i < count; ++i) {
     const Point<C> p = padded(pixels(grid[i], n, s.align_corners), n, s);
-    taps.place[0][i] = within(static_cast<int64_t>(std::nearbyint(near(p.at))), n);
+    taps.place[0][i] = pixel(std::nearbyint(near(p.at)), n);
     taps.weight[0][i] = 1, taps.slope[0][i] = 0;
   }
 }

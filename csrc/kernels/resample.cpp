@@ -6,6 +6,7 @@
 
 #include <cstring>
 
+#include "kernels/sampling.h"
 #include "kernels/taps.h"
 #include "runtime/parallel.h"
 
@@ -117,16 +118,6 @@ void pick_plane(const ResampleMap& map, const C* x, C* y) {
         last = row;
       }
     }
-}
-
-// The order of the passes: 0, 1, 2 for depth, height, width; how many there are.
-int order_of(const ResampleMap& map, int* order) {
-  int count = 0;
-  for (int i = 0; i < 3; ++i)
-    if (map.axis[i].taps && map.axis[i].out < map.axis[i].n) order[count++] = i;
-  for (int i = 2; i >= 0; --i)
-    if (map.axis[i].taps && map.axis[i].out >= map.axis[i].n) order[count++] = i;
-  return count;
 }
 
 template <class C>
