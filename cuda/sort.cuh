@@ -3,20 +3,10 @@
 #pragma once
 
 #include "device.cuh"
+#include "kernels/float_key.h"
 #include "runtime/table/sort.h"
 
 namespace pydl::cuda {
-
-template <class K>
-constexpr K kNanKey = static_cast<K>(~K(0));
-
-// u: the bits of a float whose exponent field ends at `infinity`.
-template <class K, class U>
-__device__ __forceinline__ K float_key(U u, U infinity) {
-  constexpr U sign = static_cast<U>(U(1) << (8 * sizeof(U) - 1));
-  const U magnitude = static_cast<U>(u & ~sign), key = static_cast<U>(u & sign ? ~u : u | sign);
-  return magnitude > infinity ? kNanKey<K> : static_cast<K>(magnitude == 0 ? sign : key);
-}
 
 // The elements of an array as keys. K: uint64_t for 64-bit elements, else uint32_t.
 template <class K>
@@ -29,15 +19,15 @@ struct Keys {
   __device__ __forceinline__ K operator[](int64_t i) const {
     if constexpr (sizeof(K) == 8) {
       const uint64_t u = static_cast<const uint64_t*>(data)[i];
-      return dtype == Dtype::f64 ? float_key<K, uint64_t>(u, 0x7ff0000000000000ull) : u ^ 0x8000000000000000ull;
+      return dtype == Dtype::f64 ? float_key<K, uint64_t>(u, kInfinity64) : u ^ 0x8000000000000000ull;
     } else {
       switch (dtype) {
         case Dtype::f16:
-          return float_key<K, uint16_t>(static_cast<const uint16_t*>(data)[i], 0x7c00);
+          return float_key<K, uint16_t>(static_cast<const uint16_t*>(data)[i], kInfinity16);
         case Dtype::bf16:
-          return float_key<K, uint16_t>(static_cast<const uint16_t*>(data)[i], 0x7f80);
+          return float_key<K, uint16_t>(static_cast<const uint16_t*>(data)[i], kInfinityBrain);
         case Dtype::f32:
-          return float_key<K, uint32_t>(static_cast<const uint32_t*>(data)[i], 0x7f800000u);
+          return float_key<K, uint32_t>(static_cast<const uint32_t*>(data)[i], kInfinity32);
         case Dtype::i32:
           return static_cast<const uint32_t*>(data)[i] ^ 0x80000000u;
         default:

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "kernels/element.h"
+#include "kernels/float_key.h"
 #include "runtime/parallel.h"
 #include "runtime/table/sort.h"
 #include "simd/integer.h"
@@ -35,23 +36,13 @@ inline U bits_of(T x) {
   return u;
 }
 
-// u: the bits of a float whose exponent field ends at `infinity`. -0 has the key of 0, NaN the largest of all.
-template <class K, class U>
-inline K float_key(U u, U infinity) {
-  constexpr U sign = static_cast<U>(U(1) << (8 * sizeof(U) - 1));
-  const U magnitude = static_cast<U>(u & ~sign);
-  const U key = u & sign ? static_cast<U>(~u) : static_cast<U>(u | sign);
-  const K plain = magnitude == 0 ? sign : key;
-  return magnitude > infinity ? static_cast<K>(~K(0)) : plain;
-}
-
 template <class T>
 inline Key<T> key_of(T x) {
   using K = Key<T>;
-  if constexpr (std::is_same_v<T, f16>) return float_key<K, uint16_t>(x.bits, 0x7c00);
-  if constexpr (std::is_same_v<T, bf16>) return float_key<K, uint16_t>(x.bits, 0x7f80);
-  if constexpr (std::is_same_v<T, float>) return float_key<K, uint32_t>(bits_of<uint32_t>(x), 0x7f800000u);
-  if constexpr (std::is_same_v<T, double>) return float_key<K, uint64_t>(bits_of<uint64_t>(x), 0x7ff0000000000000ull);
+  if constexpr (std::is_same_v<T, f16>) return float_key<K, uint16_t>(x.bits, kInfinity16);
+  if constexpr (std::is_same_v<T, bf16>) return float_key<K, uint16_t>(x.bits, kInfinityBrain);
+  if constexpr (std::is_same_v<T, float>) return float_key<K, uint32_t>(bits_of<uint32_t>(x), kInfinity32);
+  if constexpr (std::is_same_v<T, double>) return float_key<K, uint64_t>(bits_of<uint64_t>(x), kInfinity64);
   if constexpr (std::is_same_v<T, int32_t>) return static_cast<uint32_t>(x) ^ 0x80000000u;
   if constexpr (std::is_same_v<T, int64_t>) return static_cast<uint64_t>(x) ^ 0x8000000000000000ull;
   if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, uint8_t>) return static_cast<uint32_t>(x);
@@ -69,9 +60,6 @@ inline T value_of(Key<T> key) {
     return static_cast<T>(kBits >= 32 ? key ^ Key<T>(1) << (kBits - 1) : key);
   }
 }
-
-template <class K>
-constexpr K kNanKey = static_cast<K>(~K(0));
 
 // The keys of a row in ascending or descending order; flip is 0 or all ones.
 template <class T>
