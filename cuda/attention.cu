@@ -215,9 +215,9 @@ void run_forward(Forward<S> c) {
 }
 
 __global__ void __launch_bounds__(256)
-    kept_kernel(const uint64_t* rng, uint32_t last_dropped, int64_t keys, int64_t n, bool* to) {
+    kept_kernel(philox::Chance dropped, const uint64_t* rng, int64_t keys, int64_t n, bool* to) {
   for (int64_t i = int64_t{blockIdx.x} * 256 + threadIdx.x; i < n; i += int64_t{gridDim.x} * 256)
-    to[i] = !rng || kept(rng, last_dropped, i / keys, i % keys, keys);
+    to[i] = !dropped.some || kept(dropped, rng, i / keys, i % keys, keys);
 }
 
 }  // namespace
@@ -237,7 +237,7 @@ void attention(AttentionSpec spec, View q, View k, View v, View mask, View lengt
 void attention_kept(double p, View rng, View kept) {
   if (kept.numel() == 0) return;
   const Call c = call_of({1, 0, 0, p}, kept, kept, kept, View{}, View{}, rng);
-  start(kept_kernel, {blocks_for(kept.numel(), 256), 256}, c.rng, c.last_dropped, kept.shape[3], kept.numel(),
+  start(kept_kernel, {blocks_for(kept.numel(), 256), 256}, c.dropped, c.rng, kept.shape[3], kept.numel(),
         kept.as<bool>());
 }
 

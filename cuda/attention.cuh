@@ -45,8 +45,8 @@ struct Call {
   int width, value_width;
   View mask;
   const int64_t* lengths;
-  const uint64_t* rng;  // null: no dropout
-  uint32_t last_dropped;
+  philox::Chance dropped{0};
+  const uint64_t* rng;
   double kept_scale;
 
   __device__ __forceinline__ int64_t row(int64_t b, int64_t h, int64_t t) const {
@@ -64,18 +64,18 @@ inline Call call_of(const AttentionSpec& spec, const View& q, const View& k, con
   c.width = static_cast<int>(q.shape[3]), c.value_width = static_cast<int>(v.shape[3]);
   c.mask = mask, c.lengths = lengths.as<const int64_t>();
   const double p = spec.dropout;
-  if (p * 0x1p32 >= 0.5) c.rng = rng.as<const uint64_t>();
-  c.last_dropped = p >= 1 ? ~0u : static_cast<uint32_t>(p * 0x1p32 - 0.5);
+  c.dropped = philox::Chance(p), c.rng = rng.as<const uint64_t>();
   c.kept_scale = p < 1 ? 1 / (1 - p) : 0;
   return c;
 }
 
 // Whether dropout leaves weight (row, s): word s of the row's words, which begin at a whole counter.
-__device__ __forceinline__ bool kept(const uint64_t* rng, uint32_t last_dropped, int64_t row, int64_t s, int64_t keys) {
+__device__ __forceinline__ bool kept(const philox::Chance& dropped, const uint64_t* rng, int64_t row, int64_t s,
+                                     int64_t keys) {
   uint32_t w[4];
   philox::words(rng[0], rng[1] + static_cast<uint64_t>(row * ((keys + 3) / 4) + s / 4), w);
   const int64_t at = s % 4;
-  return (at == 0 ? w[0] : at == 1 ? w[1] : at == 2 ? w[2] : w[3]) > last_dropped;
+  return !dropped(at == 0 ? w[0] : at == 1 ? w[1] : at == 2 ? w[2] : w[3]);
 }
 
 template <class T>
@@ -233,12 +233,12 @@ __device__ __forceinline__ void finish_scores(const Call& c, const Places<kKeysD
 // What dropout leaves of w becomes `by` times that, the rest 0.
 template <bool kKeysDown, class T, int kBlocks>
 __device__ __forceinline__ void drop(const Call& c, const Places<kKeysDown>& at, T by, T (&w)[kBlocks][4]) {
-  if (!c.rng) return;
+  if (!c.dropped.some) return;
 #pragma unroll
   for (int j = 0; j < kBlocks; ++j)
 #pragma unroll
     for (int r = 0; r < 4; ++r) {
-      const bool left = kept(c.rng, c.last_dropped, c.row(at.b, at.h, at.query(j, r)), at.key(j, r), c.keys);
+      const bool left = kept(c.dropped, c.rng, c.row(at.b, at.h, at.query(j, r)), at.key(j, r), c.keys);
       w[j][r] = left ? w[j][r] * by : T(0);
     }
 }

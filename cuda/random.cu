@@ -12,6 +12,8 @@
 namespace pydl::cuda {
 namespace {
 
+using philox::Chance;
+
 constexpr int kThreads = 256;
 
 struct Stream {
@@ -74,14 +76,6 @@ struct Normal {
       philox::normal(w[k / 2 * 2], w[k / 2 * 2 + 1], z, z + 1);
     y[i] = narrowed<T>(z[k % 2] * deviation + mean);
   }
-};
-
-// Events of a probability p, decided by 32-bit draws: word < p 2^32.
-struct Chance {
-  explicit Chance(double p) : some(p * 0x1p32 >= 0.5), last(p >= 1 ? ~0u : static_cast<uint32_t>(p * 0x1p32 - 0.5)) {}
-  bool some;
-  uint32_t last;
-  __device__ bool operator()(uint32_t w) const { return some && w <= last; }
 };
 
 template <class T>

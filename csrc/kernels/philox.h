@@ -72,6 +72,15 @@ PYDL_HD inline uint64_t below(uint64_t draw, uint64_t n) {
   return d1 * n1 + ((d1 * n0) >> 32) + (middle >> 32) + (cross >> 32);
 }
 
+// Events of a probability p, decided by 32-bit draws: word < p 2^32.
+struct Chance {
+  PYDL_HD explicit Chance(double p)
+      : some(p * 0x1p32 >= 0.5), last(p >= 1 ? ~0u : static_cast<uint32_t>(p * 0x1p32 - 0.5)) {}
+  PYDL_HD bool operator()(uint32_t w) const { return some & (w <= last); }
+  bool some;
+  uint32_t last;
+};
+
 // Minimax polynomials (Remez in 50 digits). With z = s^2, log((1 + s) / (1 - s)) = 2 s + s z P(z) for |s| <= 0.1716
 // (relative error 2.7e-9, 4.5e-18); with t = f^2, sin(pi f / 2) = f S(t) (3.2e-9, 3.3e-18) and
 // cos(pi f / 2) = 1 + t C(t) (1.9e-10, 1.2e-19) for |f| <= 1 / 2.

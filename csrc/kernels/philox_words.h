@@ -1,4 +1,4 @@
-// The words of Philox4x32-10 in bulk, several counters in flight, and events decided by them.
+// The words of Philox4x32-10 in bulk, several counters in flight.
 #pragma once
 
 #include <cstring>
@@ -9,6 +9,8 @@
 
 namespace pydl::PYDL_ISA {
 namespace {
+
+using philox::Chance;
 
 constexpr int kGroup = 4 * kU64Lanes;  // counters in flight: four independent chains hide the products' latency
 
@@ -62,14 +64,6 @@ inline void fill_group(Stream stream, uint64_t counter, uint32_t* w) {
 __attribute__((noinline)) void fill(Stream stream, uint64_t counter, int64_t counters, uint32_t* w) {
   for (int64_t c = 0; c < counters; c += kGroup) fill_group(stream, counter + static_cast<uint64_t>(c), w + 4 * c);
 }
-
-// Events of a probability p, decided by 32-bit draws: word < p 2^32.
-struct Chance {
-  explicit Chance(double p) : some(p * 0x1p32 >= 0.5), last(p >= 1 ? ~0u : static_cast<uint32_t>(p * 0x1p32 - 0.5)) {}
-  bool operator()(uint32_t w) const { return some & (w <= last); }
-  bool some;
-  uint32_t last;
-};
 
 }  // namespace
 }  // namespace pydl::PYDL_ISA
