@@ -198,7 +198,7 @@ void run_forward(Forward<S> c) {
   c.chunk = chunk_of<S>(c.value_width);
   c.chunks = c.value_width > c.chunk ? static_cast<int>(ceil_div(c.value_width, c.chunk)) : 1;
   c.warps = warps_for(c.queries, [&](int warps) { return Room<S>(c.width, c.chunk, warps).bytes; });
-  if (c.warps == 0) return missing("attention: heads this wide have no CUDA kernel");
+  if (c.warps == 0) return missing("heads this wide have no CUDA kernel");
   c.blocks = ceil_div(c.queries, c.warps * kWarpRows);
   cut_keys(c);
   const int64_t rows = c.batch * c.heads * c.queries;

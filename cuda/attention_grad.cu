@@ -194,7 +194,7 @@ template <class S>
 void run_backward(Backward<S> c) {
   const int64_t rows = c.batch * c.heads * c.queries, heads = c.heads / c.group;
   c.warps = warps_for(c.queries < c.keys ? c.keys : c.queries, [&](int warps) { return Room<S>(c, warps).bytes; });
-  if (c.warps == 0) return missing("attention: the gradient of heads this wide has no CUDA kernel");
+  if (c.warps == 0) return missing("the gradient of heads this wide has no CUDA kernel");
   const Scratch room(static_cast<size_t>(rows) * sizeof(Wide<S>));
   c.delta = room.template as<Wide<S>>();
   const auto run = [&](const Grid& grid, auto few, auto many) {

@@ -133,7 +133,7 @@ template <class T>
 size_t room(const View& targets, int rows) {
   const size_t bytes = static_cast<size_t>(rows * (2 * targets.shape[1] + 1)) * sizeof(T);
   if (bytes <= size_t{160} << 10) return bytes;
-  missing("ctc_loss: targets this long have no CUDA kernel");
+  missing("targets this long have no CUDA kernel");
   return 0;
 }
 
