@@ -33,23 +33,6 @@ __device__ __forceinline__ void load_side(const CodedWalk& w, int input, int64_t
   for (int k = 1; k < N; ++k) v[k] = v[0];
 }
 
-// Where element i of y and of the inputs is.
-__device__ __forceinline__ void places_of(const Walk& w, int64_t i, int64_t (&at)[4]) {
-#pragma unroll
-  for (int k = 0; k < 4; ++k) at[k] = 0;
-#pragma unroll 1
-  for (int axis = w.ndim - 1; axis >= 0; --axis) {
-    // 64-bit division takes several times as long as that of 32 bits
-    const int64_t size = w.shape[axis];
-    const bool narrow = (i | size) >> 32 == 0;
-    const int64_t rest = narrow ? static_cast<uint32_t>(i) / static_cast<uint32_t>(size) : i / size;
-    const int64_t place = i - rest * size;
-#pragma unroll
-    for (int k = 0; k < 4; ++k) at[k] += place * w.strides[k][axis];
-    i = rest;
-  }
-}
-
 template <int kInputs, class F, class C>
 __device__ __forceinline__ auto of_inputs(const F& f, const C (&v)[kInputs]) {
   if constexpr (kInputs == 1)

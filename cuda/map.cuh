@@ -25,6 +25,23 @@ struct Walk {
   int64_t strides[4][kMaxAxes];
 };
 
+// Where element i of y and of the inputs is.
+__device__ __forceinline__ void places_of(const Walk& w, int64_t i, int64_t (&at)[4]) {
+#pragma unroll
+  for (int k = 0; k < 4; ++k) at[k] = 0;
+#pragma unroll 1
+  for (int axis = w.ndim - 1; axis >= 0; --axis) {
+    // 64-bit division takes several times as long as that of 32 bits
+    const int64_t size = w.shape[axis];
+    const bool narrow = (i | size) >> 32 == 0;
+    const int64_t rest = narrow ? static_cast<uint32_t>(i) / static_cast<uint32_t>(size) : i / size;
+    const int64_t place = i - rest * size;
+#pragma unroll
+    for (int k = 0; k < 4; ++k) at[k] += place * w.strides[k][axis];
+    i = rest;
+  }
+}
+
 template <class F, class A, class B, class C>
 __device__ __forceinline__ auto applied(const F& f, A a, B b, C c) {
   if constexpr (std::is_same_v<B, None>)
@@ -91,17 +108,8 @@ __global__ void __launch_bounds__(kMapThreads)
 template <class F, class Y, class A, class B, class C>
 __global__ void __launch_bounds__(kMapThreads) map_strided(F f, Walk w, Y* y, const A* a, const B* b, const C* c) {
   for (int64_t i = int64_t{blockIdx.x} * kMapThreads + threadIdx.x; i < w.n; i += int64_t{gridDim.x} * kMapThreads) {
-    int64_t left = i, at[4] = {0, 0, 0, 0};
-    for (int axis = w.ndim - 1; axis >= 0; --axis) {
-      // 64-bit division takes several times as long as that of 32 bits
-      const int64_t size = w.shape[axis];
-      const bool narrow = (left | size) >> 32 == 0;
-      const int64_t rest = narrow ? static_cast<uint32_t>(left) / static_cast<uint32_t>(size) : left / size;
-      const int64_t place = left - rest * size;
-#pragma unroll
-      for (int k = 0; k < 4; ++k) at[k] += place * w.strides[k][axis];
-      left = rest;
-    }
+    int64_t at[4];
+    places_of(w, i, at);
     y[at[0]] = narrowed<Y>(applied(f, load_one(a, at[1]), load_one(b, at[2]), load_one(c, at[3])));
   }
 }
