@@ -13,9 +13,13 @@ constexpr int64_t kWeightsPad = 8;  // rows of weights are whole multiples of it
 // The product of a correlation, of each group.
 struct Product {
   int64_t m, n, k;
-  int64_t pitch;        // of rows of weights
-  bool vector, runs;    // how weights are read; whether neighbouring outputs are neighbours in memory
-  int64_t parts, part;  // of a sum, and the terms of each
+  int64_t pitch;      // of rows of weights
+  bool vector, runs;  // how weights are read; whether neighbouring outputs are neighbours in memory
+  Parts parts;        // of a sum
+
+  Grid grid(int64_t groups, int64_t tile, int threads, size_t shared) const {
+    return tile_grid(m, n, groups * parts.count, tile, threads, shared);
+  }
 };
 
 template <class S>
@@ -24,13 +28,6 @@ struct Operands {
   S* y;
   Wide<S>* parts;  // (parts, groups, m, n): sums without what follows them; null: there is one part
 };
-
-template <class T>
-__device__ __forceinline__ T activated(T x, Activation f) {
-  if (f == Activation::relu) return x <= T(0) ? T(0) : x;
-  if (f == Activation::tanh) return std::tanh(x);
-  return f == Activation::sigmoid ? sigmoid(x) : x;
-}
 
 template <class S, class T>
 __device__ __forceinline__ S finished(const Correlation& c, const Operands<S>& p, int64_t row, T sum) {
@@ -63,15 +60,6 @@ __device__ __forceinline__ void emit(const Correlation& c, const Product& d, con
   }
 }
 
-// f(item, group, where its sums begin and end) for each that is the block's.
-template <class F>
-__device__ __forceinline__ void each_product(const Correlation& c, const Product& d, const F& f) {
-  for (int64_t item = blockIdx.z; item < c.groups * d.parts; item += gridDim.z) {
-    const int64_t begin = item / c.groups * d.part, end = begin + d.part;
-    f(item, item % c.groups, begin, end < d.k ? end : d.k);
-  }
-}
-
 template <class S, class Shape>
 __global__ void __launch_bounds__(Shape::kThreads) wide_kernel(Correlation c, Product d, Operands<S> p) {
   constexpr int kRun = Chunk<S>::kCount;
@@ -79,7 +67,7 @@ __global__ void __launch_bounds__(Shape::kThreads) wide_kernel(Correlation c, Pr
   const int own = static_cast<int>(threadIdx.x) % (Shape::kTile / kRun) * kRun;
   const int64_t first = column + own;
   const Spot spot(c, first < d.n ? first : 0);
-  each_product(c, d, [&](int64_t item, int64_t g, int64_t begin, int64_t end) {
+  each_product(c.groups, d.k, d.parts, [&](int64_t item, int64_t g, int64_t begin, int64_t end) {
     WideMatrix<S, S, Shape> w{p.w + (g * d.m + row) * d.pitch, d.pitch, 1,        d.k,
                               within(d.m - row, Shape::kTile), true,    d.vector, {}};
     auto x = wide_gather<S, Shape, false>(
@@ -96,7 +84,7 @@ __global__ void __launch_bounds__(kHalfThreads, 2) half_kernel(Correlation c, Pr
   const int64_t row = int64_t{blockIdx.y} * kTile, column = int64_t{blockIdx.x} * kTile;
   const int64_t first = column + static_cast<int>(threadIdx.x) % (kTile / 8) * 8;
   const Spot spot(c, first < d.n ? first : 0);
-  each_product(c, d, [&](int64_t item, int64_t g, int64_t begin, int64_t end) {
+  each_product(c.groups, d.k, d.parts, [&](int64_t item, int64_t g, int64_t begin, int64_t end) {
     const HalfMatrix<S, kTile> w{p.w + (g * d.m + row) * d.pitch, d.pitch, 1,       d.k,
                                  within(d.m - row, kTile),        true,    d.vector};
     const auto x = half_gather<S, kTile, false>(
@@ -114,7 +102,7 @@ __global__ void __launch_bounds__(kThreads) join_kernel(Correlation c, Product d
   const int64_t all = c.groups * d.m * d.n, step = int64_t{gridDim.x} * kThreads;
   for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < all; i += step) {
     Wide<S> sum = p.parts[i];
-    for (int64_t part = 1; part < d.parts; ++part) sum += p.parts[part * all + i];
+    for (int64_t part = 1; part < d.parts.count; ++part) sum += p.parts[part * all + i];
     const int64_t row = i / d.n;
     p.y[Spot(c, i - row * d.n).output(c, row)] = finished<S>(c, p, row, sum);
   }
@@ -174,24 +162,17 @@ int64_t tiles(const Correlation& c, const Product& d, int64_t tile) {
   return ceil_div(d.m, tile) * ceil_div(d.n, tile) * c.groups;
 }
 
-Grid grid_of(const Correlation& c, const Product& d, int64_t tile, int threads, size_t shared) {
-  const int64_t deep = c.groups * d.parts < 65535 ? c.groups * d.parts : 65535;
-  const dim3 blocks(static_cast<unsigned>(ceil_div(d.n, tile)), static_cast<unsigned>(ceil_div(d.m, tile)),
-                    static_cast<unsigned>(deep));
-  return {blocks, static_cast<unsigned>(threads), shared};
-}
-
 template <class S>
 void start_product(const Correlation& c, const Product& d, const Operands<S>& p, bool large) {
   const auto wide = [&](auto shape) {
     using Shape = decltype(shape);
-    start(wide_kernel<S, Shape>, grid_of(c, d, Shape::kTile, Shape::kThreads, Shape::kShared), c, d, p);
+    start(wide_kernel<S, Shape>, d.grid(c.groups, Shape::kTile, Shape::kThreads, Shape::kShared), c, d, p);
   };
   if constexpr (kHalf<S>) {
     if (large)
-      start(half_kernel<S, kLarge>, grid_of(c, d, kLarge, kHalfThreads, kHalfShared<kLarge>), c, d, p);
+      start(half_kernel<S, kLarge>, d.grid(c.groups, kLarge, kHalfThreads, kHalfShared<kLarge>), c, d, p);
     else
-      start(half_kernel<S, kSmall>, grid_of(c, d, kSmall, kHalfThreads, kHalfShared<kSmall>), c, d, p);
+      start(half_kernel<S, kSmall>, d.grid(c.groups, kSmall, kHalfThreads, kHalfShared<kSmall>), c, d, p);
   } else if constexpr (std::is_same_v<S, float>) {
     large ? wide(WideTile<float, kLarge>()) : wide(WideTile<float, kSmall>());
   } else {
@@ -224,7 +205,7 @@ bool writes_runs(const Correlation& c, const View& y, int64_t run) {
 
 template <class S>
 void run_product(const Correlation& c, const View& x, const View& w, const View& bias, const View& y) {
-  Product d{c.rows, c.images * c.pixels, c.channels * c.taps, 0, true, writes_runs(c, y, Chunk<S>::kCount), 1, 0};
+  Product d{c.rows, c.images * c.pixels, c.channels * c.taps, 0, true, writes_runs(c, y, Chunk<S>::kCount), {1, 0}};
   const bool packed = lies_packed(c, w, sizeof(S));
   d.pitch = packed ? d.k : ceil_div(d.k, kWeightsPad) * kWeightsPad;
   const Scratch weights(packed ? 0 : static_cast<size_t>(c.groups * c.rows * d.pitch) * sizeof(S));
@@ -235,15 +216,13 @@ void run_product(const Correlation& c, const View& x, const View& w, const View&
       start(pack_kernel<U>, {blocks_for(all, kThreads), kThreads}, c, d.k, d.pitch, w.as<const U>(), weights.as<U>());
     });
   const bool large = tiles(c, d, kLarge) >= kWantedBlocks / 2;
-  const int64_t wanted = large ? 1 : kWantedBlocks / tiles(c, d, kSmall), most = d.k / kLeastPart;
-  d.parts = wanted < most ? wanted : most;
-  d.part = d.parts < 2 ? d.k : ceil_div(ceil_div(d.k, d.parts), kHalfDepth) * kHalfDepth;
-  d.parts = d.parts < 2 ? 1 : ceil_div(d.k, d.part);
-  const Scratch sums(d.parts > 1 ? static_cast<size_t>(d.parts * c.groups * d.m * d.n) * sizeof(Wide<S>) : 0);
+  d.parts = parts_of(d.k, tiles(c, d, kSmall), large ? 1 : kWantedBlocks, kLeastPart);
+  const Scratch sums(d.parts.count > 1 ? static_cast<size_t>(d.parts.count * c.groups * d.m * d.n) * sizeof(Wide<S>)
+                                       : 0);
   const Operands<S> p{x.as<const S>(), packed ? w.as<const S>() : weights.as<const S>(), bias.as<const S>(), y.as<S>(),
                       sums.as<Wide<S>>()};
   start_product(c, d, p, large);
-  if (d.parts > 1) start(join_kernel<S>, {blocks_for(c.groups * d.m * d.n, kThreads), kThreads}, c, d, p);
+  if (d.parts.count > 1) start(join_kernel<S>, {blocks_for(c.groups * d.m * d.n, kThreads), kThreads}, c, d, p);
 }
 
 void correlate(Correlation& c, const View& x, const View& w, const View& bias, const View& y) {

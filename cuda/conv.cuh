@@ -9,6 +9,7 @@
 #include "runtime/table/conv.h"
 #include "tile_half.cuh"
 #include "tile_wide.cuh"
+#include "tile_work.cuh"
 
 namespace pydl::cuda {
 
@@ -178,26 +179,6 @@ template <class S, int kTile, bool kDeep, class F>
 __device__ __forceinline__ HalfGather<S, kTile, kDeep, F> half_gather(const F& f) {
   return HalfGather<S, kTile, kDeep, F>(f);
 }
-
-// ---- what a tile of sums becomes
-
-// Calls f(row, column, sums) for every run of kRun neighbours of a tile, by way of shared memory: neighbouring threads
-// have neighbouring runs.
-template <class T, int kTile, int kThreads, int kRun, class Sums, class F>
-__device__ __forceinline__ void each_run(const Sums& sums, const F& f) {
-  using Row = T[kTile + kTilePad];
-  Row* tile = shared_memory<Row>();
-  sums.put(tile);
-  __syncthreads();
-#pragma unroll 1
-  for (int at = static_cast<int>(threadIdx.x); at < kTile * kTile / kRun; at += kThreads) {
-    const int i = at / (kTile / kRun), j = at % (kTile / kRun) * kRun;
-    f(i, j, &tile[i][j]);
-  }
-  __syncthreads();
-}
-
-__device__ __forceinline__ int within(int64_t left, int tile) { return static_cast<int>(left < tile ? left : tile); }
 
 // ---- from views to the geometry
 

@@ -10,8 +10,8 @@ namespace {
 constexpr int kThreads = 256, kTile = 64;
 
 struct Product {
-  int64_t m, n, k;      // of each group
-  int64_t parts, part;  // of a sum, and the terms of each
+  int64_t m, n, k;  // of each group
+  Parts parts;      // of a sum
 };
 
 template <class S>
@@ -34,19 +34,11 @@ __device__ __forceinline__ void emit(const Correlation& c, const Product& d, con
   }
 }
 
-template <class F>
-__device__ __forceinline__ void each_product(const Correlation& c, const Product& d, const F& f) {
-  for (int64_t item = blockIdx.z; item < c.groups * d.parts; item += gridDim.z) {
-    const int64_t begin = item / c.groups * d.part, end = begin + d.part;
-    f(item, item % c.groups, begin, end < d.k ? end : d.k);
-  }
-}
-
 template <class S, class Shape>
 __global__ void __launch_bounds__(Shape::kThreads) wide_kernel(Correlation c, Product d, Operands<S> p) {
   constexpr int kRun = Chunk<S>::kCount;
   const int64_t row = int64_t{blockIdx.y} * Shape::kTile, column = int64_t{blockIdx.x} * Shape::kTile;
-  each_product(c, d, [&](int64_t item, int64_t g, int64_t begin, int64_t end) {
+  each_product(c.groups, d.k, d.parts, [&](int64_t item, int64_t g, int64_t begin, int64_t end) {
     auto y = wide_gather<S, Shape, true>(
         [&](int o, int64_t k, S* to) { read_row<S, kRun>(c, p.y, g * d.m + row + o, row + o < d.m, k, end, to); });
     auto x = wide_gather<S, Shape, true>([&](int o, int64_t k, S* to) {
@@ -62,7 +54,7 @@ __global__ void __launch_bounds__(Shape::kThreads) wide_kernel(Correlation c, Pr
 template <class S>
 __global__ void __launch_bounds__(kHalfThreads, 2) half_kernel(Correlation c, Product d, Operands<S> p) {
   const int64_t row = int64_t{blockIdx.y} * kTile, column = int64_t{blockIdx.x} * kTile;
-  each_product(c, d, [&](int64_t item, int64_t g, int64_t begin, int64_t end) {
+  each_product(c.groups, d.k, d.parts, [&](int64_t item, int64_t g, int64_t begin, int64_t end) {
     const auto y = half_gather<S, kTile, true>(
         [&](int o, int64_t k, S* to) { read_row<S, 8>(c, p.y, g * d.m + row + o, row + o < d.m, k, end, to); });
     const auto x = half_gather<S, kTile, true>([&](int o, int64_t k, S* to) {
@@ -104,31 +96,27 @@ __global__ void __launch_bounds__(kRowThreads) thin_kernel(Correlation c, Source
 }
 
 Product product_of(const Correlation& c) {
-  Product d{c.rows, c.channels * c.taps, c.images * c.pixels, 1, 0};
-  const int64_t tiles = ceil_div(d.m, kTile) * ceil_div(d.n, kTile) * c.groups;
-  const int64_t wanted = kWantedBlocks / tiles, most = d.k / kLeastPart;
-  d.parts = wanted < most ? wanted : most;
-  d.part = d.parts < 2 ? d.k : ceil_div(ceil_div(d.k, d.parts), kHalfDepth) * kHalfDepth;
-  d.parts = d.parts < 2 ? 1 : ceil_div(d.k, d.part);
-  return d;
+  const int64_t m = c.rows, n = c.channels * c.taps, k = c.images * c.pixels;
+  return {m, n, k, parts_of(k, ceil_div(m, kTile) * ceil_div(n, kTile) * c.groups, kWantedBlocks, kLeastPart)};
 }
 
 template <class S>
 void run_product(const Correlation& c, const View& x, const View& y, const View& w) {
   const Product d = product_of(c);
-  const int64_t all = c.groups * d.m * d.n, deep = c.groups * d.parts < 65535 ? c.groups * d.parts : 65535;
-  const Scratch sums(d.parts > 1 ? static_cast<size_t>(d.parts * all) * sizeof(Wide<S>) : 0);
+  const int64_t all = c.groups * d.m * d.n;
+  const Scratch sums(d.parts.count > 1 ? static_cast<size_t>(d.parts.count * all) * sizeof(Wide<S>) : 0);
   const Operands<S> p{x.as<const S>(), y.as<const S>(), w.as<S>(), sums.as<Wide<S>>()};
-  const dim3 blocks(static_cast<unsigned>(ceil_div(d.n, kTile)), static_cast<unsigned>(ceil_div(d.m, kTile)),
-                    static_cast<unsigned>(deep));
+  const auto grid = [&](int threads, size_t shared) {
+    return tile_grid(d.m, d.n, c.groups * d.parts.count, kTile, threads, shared);
+  };
   if constexpr (kHalf<S>) {
-    start(half_kernel<S>, {blocks, kHalfThreads, kHalfShared<kTile>}, c, d, p);
+    start(half_kernel<S>, grid(kHalfThreads, kHalfShared<kTile>), c, d, p);
   } else {
     using Shape = WideTile<S, kTile>;
-    start(wide_kernel<S, Shape>, {blocks, Shape::kThreads, Shape::kShared}, c, d, p);
+    start(wide_kernel<S, Shape>, grid(Shape::kThreads, Shape::kShared), c, d, p);
   }
-  if (d.parts > 1)
-    start(join_kernel<S>, {blocks_for(all, kThreads), kThreads}, all, d.parts, sums.as<const Wide<S>>(), p.w);
+  if (d.parts.count > 1)
+    start(join_kernel<S>, {blocks_for(all, kThreads), kThreads}, all, d.parts.count, sums.as<const Wide<S>>(), p.w);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "device.cuh"
+#include "runtime/table/gemm.h"
 
 namespace pydl::cuda {
 
@@ -56,6 +57,32 @@ __device__ __forceinline__ T gelu(T x) {
 template <class T>
 __device__ __forceinline__ T gelu_tanh(T x) {
   return times_vanishing(x, T(0.5) * (T(1) + std::tanh(gelu_inner(x))));
+}
+
+// What products end with. Those that take a while: code that is there once for all elements of a thread.
+template <class T>
+__device__ __attribute__((noinline)) T slow_activation(T x, Activation f) {
+  switch (f) {
+    case Activation::tanh:
+      return std::tanh(x);
+    case Activation::sigmoid:
+      return sigmoid(x);
+    case Activation::gelu:
+      return gelu(x);
+    case Activation::gelu_tanh:
+      return gelu_tanh(x);
+    default:
+      return silu(x);
+  }
+}
+// Integers have relu alone.
+template <class T>
+__device__ __forceinline__ T activated(T x, Activation f) {
+  if (f == Activation::relu) return x <= T(0) ? T(0) : x;
+  if constexpr (std::is_floating_point_v<T>) {
+    if (f != Activation::none) return slow_activation(x, f);
+  }
+  return x;
 }
 
 }  // namespace pydl::cuda

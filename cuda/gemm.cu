@@ -6,6 +6,7 @@
 #include "runtime/table/gemm.h"
 #include "tile_half.cuh"
 #include "tile_wide.cuh"
+#include "tile_work.cuh"
 
 namespace pydl::cuda {
 namespace {
@@ -29,7 +30,11 @@ struct Problem {
   double alpha, beta;
   Activation activation;
   bool a_deep, b_deep, a_vector, b_vector, c_runs;  // how factors are read; whether runs of c are written at once
-  int64_t parts, part;                              // of a sum, and the terms of each
+  Parts parts;                                      // of a sum
+
+  Grid grid(int64_t tile, int threads, size_t shared) const {
+    return tile_grid(m, n, batches * parts.count, tile, threads, shared);
+  }
 };
 
 // Where the matrices of one product of a batch begin.
@@ -49,23 +54,6 @@ __device__ __forceinline__ Starts starts_of(const Problem& p, int64_t index) {
     index = rest;
   }
   return s;
-}
-
-// Those that take a while, once for all elements.
-template <class T>
-__device__ __attribute__((noinline)) T activated(T x, Activation f) {
-  switch (f) {
-    case Activation::tanh:
-      return std::tanh(x);
-    case Activation::sigmoid:
-      return sigmoid(x);
-    case Activation::gelu:
-      return gelu(x);
-    case Activation::gelu_tanh:
-      return gelu_tanh(x);
-    default:
-      return silu(x);
-  }
 }
 
 template <class T>
@@ -101,18 +89,18 @@ __device__ __forceinline__ S finished(const Problem& p, const Arrays<S>& to, con
   T y = as_factor<T>(p.alpha) * sum;
   if (to.add) y += as_factor<T>(p.beta) * static_cast<T>(widened(to.add[s.add + r * p.add.rows + q * p.add.columns]));
   if (to.bias) y += static_cast<T>(widened(to.bias[s.bias + r * p.bias.rows + q * p.bias.columns]));
-  const auto x = static_cast<Wide<S>>(y);
-  if (p.activation == Activation::relu) return narrowed<S>(x <= 0 ? Wide<S>(0) : x);
-  if constexpr (kFloating<S>) {
-    if (p.activation != Activation::none) return narrowed<S>(activated(x, p.activation));
-  }
-  return narrowed<S>(x);
+  return narrowed<S>(activated(static_cast<Wide<S>>(y), p.activation));
 }
 
 // A run of sums of row r from column q on, to where they belong.
 template <class S, class T>
-__device__ __forceinline__ void emit(const Problem& p, const Arrays<S>& to, const Starts& s, int64_t r, int64_t q,
-                                     const T* sums) {
+__device__ __forceinline__ void emit(const Problem& p, const Arrays<S>& to, const Starts& s, int64_t item, int64_t r,
+                                     int64_t q, const T* sums) {
+  if (r >= p.m || q >= p.n) return;
+  if (to.parts) {
+    for (int i = 0; i < kRun<S> && q + i < p.n; ++i) to.parts[(item * p.m + r) * p.n + q + i] = sums[i];
+    return;
+  }
   S* c = to.c + s.c + r * p.c.rows + q * p.c.columns;
   Run<S> run;
 #pragma unroll
@@ -127,31 +115,6 @@ __device__ __forceinline__ void emit(const Problem& p, const Arrays<S>& to, cons
   }
 }
 
-// Writes a tile of sums that begins at (row, column) of c, by way of shared memory: neighbouring threads write
-// neighbouring runs.
-template <int kTile, int kThreads, class S, class Sums>
-__device__ __forceinline__ void emit_tile(const Problem& p, const Arrays<S>& to, const Starts& s, int64_t item,
-                                          int64_t row, int64_t column, const Sums& sums) {
-  using T = SumOf<S>;
-  using Row = T[kTile + kTilePad];
-  Row* tile = shared_memory<Row>();
-  sums.put(tile);
-  __syncthreads();
-  constexpr int kAcross = kTile / kRun<S>;
-#pragma unroll 1
-  for (int at = static_cast<int>(threadIdx.x); at < kTile * kAcross; at += kThreads) {
-    const int i = at / kAcross, j = at % kAcross * kRun<S>;
-    const int64_t r = row + i, q = column + j;
-    if (r >= p.m || q >= p.n) continue;
-    if (to.parts) {
-      for (int e = 0; e < kRun<S> && q + e < p.n; ++e) to.parts[(item * p.m + r) * p.n + q + e] = tile[i][j + e];
-    } else {
-      emit(p, to, s, r, q, &tile[i][j]);
-    }
-  }
-  __syncthreads();
-}
-
 // The tile of a block: those that run at a time share columns of b and rows of a.
 __device__ __forceinline__ void tile_of(int64_t& down, int64_t& across) {
   const int64_t index = int64_t{blockIdx.y} * gridDim.x + blockIdx.x, group = index / (kRowsTogether * gridDim.x);
@@ -161,30 +124,21 @@ __device__ __forceinline__ void tile_of(int64_t& down, int64_t& across) {
   across = within / tall;
 }
 
-// f(product of the batch, part, where a sum begins and ends) for each that is the block's.
-template <class F>
-__device__ __forceinline__ void each_product(const Problem& p, const F& f) {
-  for (int64_t item = blockIdx.z; item < p.batches * p.parts; item += gridDim.z) {
-    const int64_t begin = item / p.batches * p.part, end = begin + p.part;
-    f(item, starts_of(p, item % p.batches), begin, end < p.k ? end : p.k);
-  }
-}
-
-__device__ __forceinline__ int within(int64_t left, int tile) { return static_cast<int>(left < tile ? left : tile); }
-
 template <class S, int kTile>
 __global__ void __launch_bounds__(kHalfThreads, 2) half_kernel(Problem p, Arrays<S> x) {
   int64_t row, column;
   tile_of(row, column);
   row *= kTile, column *= kTile;
-  each_product(p, [&](int64_t item, const Starts& s, int64_t begin, int64_t end) {
+  each_product(p.batches, p.k, p.parts, [&](int64_t item, int64_t index, int64_t begin, int64_t end) {
+    const Starts s = starts_of(p, index);
     const HalfMatrix<S, kTile> a{x.a + s.a + row * p.a.rows, p.a.rows, p.a.columns, p.k,
                                  within(p.m - row, kTile),   p.a_deep, p.a_vector};
     const HalfMatrix<S, kTile> b{x.b + s.b + column * p.b.columns, p.b.columns, p.b.rows,  p.k,
                                  within(p.n - column, kTile),      p.b_deep,    p.b_vector};
     HalfSums<kTile> sums;
     half_product<S, kTile>(a, b, begin, end, shared_memory<S>(), sums);
-    emit_tile<kTile, kHalfThreads>(p, x, s, item, row, column, sums);
+    each_run<float, kTile, kHalfThreads, kRun<S>>(
+        sums, [&](int i, int j, const float* run) { emit(p, x, s, item, row + i, column + j, run); });
   });
 }
 
@@ -194,14 +148,16 @@ __global__ void __launch_bounds__(Shape::kThreads, 2) wide_kernel(Problem p, Arr
   int64_t row, column;
   tile_of(row, column);
   row *= Shape::kTile, column *= Shape::kTile;
-  each_product(p, [&](int64_t item, const Starts& s, int64_t begin, int64_t end) {
+  each_product(p.batches, p.k, p.parts, [&](int64_t item, int64_t index, int64_t begin, int64_t end) {
+    const Starts s = starts_of(p, index);
     WideMatrix<S, T, Shape> a{x.a + s.a + row * p.a.rows,      p.a.rows, p.a.columns, p.k,
                               within(p.m - row, Shape::kTile), p.a_deep, p.a_vector,  {}};
     WideMatrix<S, T, Shape> b{x.b + s.b + column * p.b.columns,   p.b.columns, p.b.rows,   p.k,
                               within(p.n - column, Shape::kTile), p.b_deep,    p.b_vector, {}};
     WideSums<T, Shape> sums;
     wide_product<T, Shape>(a, b, begin, end, shared_memory<T>(), sums);
-    emit_tile<Shape::kTile, Shape::kThreads>(p, x, s, item, row, column, sums);
+    each_run<T, Shape::kTile, Shape::kThreads, kRun<S>>(
+        sums, [&](int i, int j, const T* run) { emit(p, x, s, item, row + i, column + j, run); });
   });
 }
 
@@ -210,7 +166,7 @@ __global__ void __launch_bounds__(kJoinThreads) join_kernel(Problem p, Arrays<S>
   const int64_t all = p.batches * p.m * p.n, step = int64_t{gridDim.x} * kJoinThreads;
   for (int64_t i = int64_t{blockIdx.x} * kJoinThreads + threadIdx.x; i < all; i += step) {
     SumOf<S> sum = x.parts[i];
-    for (int64_t part = 1; part < p.parts; ++part) sum += x.parts[part * all + i];
+    for (int64_t part = 1; part < p.parts.count; ++part) sum += x.parts[part * all + i];
     const int64_t item = i / (p.m * p.n), r = i / p.n % p.m, q = i % p.n;
     const Starts s = starts_of(p, item);
     x.c[s.c + r * p.c.rows + q * p.c.columns] = finished<S>(p, x, s, r, q, sum);
@@ -247,27 +203,11 @@ Problem problem_of(const View& a, const View& b, const View& add, const View& bi
   p.a_vector = aligned(p.a, a.data, p.batch_axes, p.a_deep, chunk, static_cast<size_t>(size));
   p.b_vector = aligned(p.b, b.data, p.batch_axes, !p.b_deep, chunk, static_cast<size_t>(size));
   p.c_runs = aligned(p.c, c.data, p.batch_axes, true, run, static_cast<size_t>(size));
-  p.parts = 1, p.part = p.k;
+  p.parts = {1, p.k};
   return p;
 }
 
 int64_t tiles(const Problem& p, int64_t tile) { return ceil_div(p.m, tile) * ceil_div(p.n, tile) * p.batches; }
-
-// Few tiles and long sums: parts that are whole slices.
-void cut_sums(Problem& p) {
-  const int64_t wanted = kFewBlocks / tiles(p, kSmall), most = p.k / kLeastPart;
-  const int64_t parts = wanted < most ? wanted : most;
-  if (parts < 2) return;
-  p.part = ceil_div(ceil_div(p.k, parts), kHalfDepth) * kHalfDepth;
-  p.parts = ceil_div(p.k, p.part);
-}
-
-Grid grid_of(const Problem& p, int64_t tile, int threads, size_t shared) {
-  const int64_t depth = p.batches * p.parts < 65535 ? p.batches * p.parts : 65535;
-  const dim3 blocks(static_cast<unsigned>(ceil_div(p.n, tile)), static_cast<unsigned>(ceil_div(p.m, tile)),
-                    static_cast<unsigned>(depth));
-  return {blocks, static_cast<unsigned>(threads), shared};
-}
 
 // The kernel of a problem whose tiles are large or small. Kernels that use what only one architecture has (wgmma of
 // sm_90a) join here, before those that all have.
@@ -275,13 +215,13 @@ template <class S>
 void start_product(const Problem& p, const Arrays<S>& x, bool large) {
   const auto wide = [&](auto shape) {
     using Shape = decltype(shape);
-    start(wide_kernel<S, Shape>, grid_of(p, Shape::kTile, Shape::kThreads, Shape::kShared), p, x);
+    start(wide_kernel<S, Shape>, p.grid(Shape::kTile, Shape::kThreads, Shape::kShared), p, x);
   };
   if constexpr (kHalf<S>) {
     if (large)
-      start(half_kernel<S, kLarge>, grid_of(p, kLarge, kHalfThreads, kHalfShared<kLarge>), p, x);
+      start(half_kernel<S, kLarge>, p.grid(kLarge, kHalfThreads, kHalfShared<kLarge>), p, x);
     else
-      start(half_kernel<S, kSmall>, grid_of(p, kSmall, kHalfThreads, kHalfShared<kSmall>), p, x);
+      start(half_kernel<S, kSmall>, p.grid(kSmall, kHalfThreads, kHalfShared<kSmall>), p, x);
   } else if constexpr (std::is_same_v<S, float>) {
     large ? wide(WideTile<float, kLarge>()) : wide(WideTile<float, kSmall>());
   } else {
@@ -293,14 +233,14 @@ template <class S>
 void product(Problem p, Arrays<S> x) {
   const bool large = tiles(p, kLarge) >= kFewBlocks;
   if constexpr (kFloating<S>) {
-    if (!large) cut_sums(p);
+    if (!large) p.parts = parts_of(p.k, tiles(p, kSmall), kFewBlocks, kLeastPart);
   }
   const int64_t all = p.batches * p.m * p.n;
-  const Scratch room(p.parts > 1 ? static_cast<size_t>(p.parts * all) * sizeof(SumOf<S>) : 0);
+  const Scratch room(p.parts.count > 1 ? static_cast<size_t>(p.parts.count * all) * sizeof(SumOf<S>) : 0);
   x.parts = room.template as<SumOf<S>>();
   start_product(p, x, large);
   if constexpr (kFloating<S>) {
-    if (p.parts > 1) start(join_kernel<S>, {blocks_for(all, kJoinThreads), kJoinThreads}, p, x);
+    if (p.parts.count > 1) start(join_kernel<S>, {blocks_for(all, kJoinThreads), kJoinThreads}, p, x);
   }
 }
 
