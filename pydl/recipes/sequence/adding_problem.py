@@ -5,7 +5,7 @@ RNN 0.162, LSTM 0.0012, GRU 0.0012 and TCN 0.0013, in 1500, 1500, 800 and 1200 u
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -39,6 +39,15 @@ class Settings:
     seed: int = setting(0, "of weights and examples")
 
 
+class Task(Protocol):
+    """Settings that all recipes on this problem have."""
+
+    steps: int
+    batch: int
+    updates: int
+    lr: float
+
+
 class LastState(nn.Module):
     """A recurrent layer and a linear readout of its last output."""
 
@@ -66,12 +75,43 @@ class LastColumn(nn.Module):
         return sums.squeeze(-1)
 
 
+def train(model: nn.Module, task: Task, seed: int, below: float, every: int = 1) -> list[float]:
+    """The error at each update. Ends where the mean of the last 50 is below the one given; looks at it `every` so many
+    updates."""
+    rng = np.random.default_rng(seed)
+    optimizer = optim.Adam(model.parameters(), lr=task.lr)
+    errors: list[float] = []
+    while len(errors) < task.updates and not (len(errors) % every == 0 and reached(errors, below)):
+        x, y = adding_problem(task.batch, task.steps, rng)
+        loss = F.mse_loss(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        errors.append(loss.item())
+    return errors
+
+
+def reached(errors: list[float], below: float) -> bool:
+    """Whether the mean of the last 50 errors is below the one given."""
+    return len(errors) >= 50 and float(np.mean(errors[-50:])) < below
+
+
+def error_on(model: nn.Module, x: pydl.Tensor, y: pydl.Tensor) -> float:
+    """The mean squared error on examples x (b, t, 2) with sums y (b,)."""
+    with pydl.no_grad():
+        error: float = F.mse_loss(model(x), y).item()
+    return error
+
+
 def run(settings: Settings, report: Report) -> None:
     """Trains all four and compares their errors on new examples."""
     curves = {}
+    x, y = adding_problem(1000, settings.steps, np.random.default_rng(settings.seed + 1))
     for name in ("RNN", "LSTM", "GRU", "TCN"):
         pydl.manual_seed(settings.seed)
-        curves[name], error = _train(_model(name, settings), settings)
+        model = _model(name, settings)
+        curves[name], error = train(model, settings, settings.seed, below=0.002, every=50), error_on(model, x, y)
         report.say(f"{name}: {len(curves[name])} updates, test error {error:.5f}")
         if name == "RNN":
             report.check(f"error of the {name}; 1/6 is that of a constant", error, at_least=0.05)
@@ -86,26 +126,6 @@ def _model(name: str, settings: Settings) -> nn.Module:
         return LastColumn(nn.TCN(2, [24] * 6, kernel_size=5, convs=1), 24)
     options = {"forget_bias": 1.0} if name == "LSTM" else {}
     return LastState(getattr(nn, name)(2, h, batch_first=True, **options))
-
-
-def _train(model: nn.Module, settings: Settings) -> tuple[list[float], float]:
-    """The error at each update, and that on examples that were not trained on."""
-    rng = np.random.default_rng(settings.seed)
-    test = adding_problem(1000, settings.steps, np.random.default_rng(settings.seed + 1))
-    optimizer = optim.Adam(model.parameters(), lr=settings.lr)
-    errors: list[float] = []
-    for _ in range(settings.updates):
-        x, y = adding_problem(settings.batch, settings.steps, rng)
-        loss = F.mse_loss(model(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        errors.append(loss.item())
-        if len(errors) % 50 == 0 and np.mean(errors[-50:]) < 0.002:
-            break
-    with pydl.no_grad():
-        return errors, F.mse_loss(model(test[0]), test[1]).item()
 
 
 def _draw(figure: "Figure", curves: dict[str, list[float]]) -> None:

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 import pydl
-from pydl import nn, optim
+from pydl import nn
 from pydl.data.memory_tasks import adding_problem
-from pydl.nn import functional as F
 from pydl.recipes.recipe import Recipe, Report, setting
-from pydl.recipes.sequence.adding_problem import LastState
+from pydl.recipes.sequence.adding_problem import LastState, error_on, train
 
 RECIPE = Recipe(
     name="relu-rnn",
@@ -51,21 +50,10 @@ def run(settings: Settings, report: Report) -> None:
 def _train(seed: int, s: Settings) -> tuple[int, float, int]:
     """Updates made, the error on new examples, and dead units."""
     pydl.manual_seed(seed)
-    rng = np.random.default_rng(seed)
     layer = nn.RNN(2, s.units, nonlinearity="relu", batch_first=True, identity=True)
     model = LastState(layer)
-    optimizer = optim.Adam(model.parameters(), lr=s.lr)
-    errors: list[float] = []
-    while len(errors) < s.updates and not (len(errors) >= 50 and np.mean(errors[-50:]) < 0.03):
-        x, y = adding_problem(s.batch, s.steps, rng)
-        loss = F.mse_loss(model(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        errors.append(loss.item())
+    updates = len(train(model, s, seed, below=0.03))
     x, y = adding_problem(1000, s.steps, np.random.default_rng(seed + 1000))
     with pydl.no_grad():
-        error = F.mse_loss(model(x), y).item()
         active = (layer(x)[0].numpy() > 0).any((0, 1))
-    return len(errors), error, int((~active).sum())
+    return updates, error_on(model, x, y), int((~active).sum())
