@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     Gradient = Tensor | Callable[[], Tensor | None] | None
 
 
+# What calling a kernel may raise before it runs: `recovered` knows what else to do.
+REFUSALS = (TypeError, AttributeError, DeviceError)
+
+
 class Op:
     """A kernel and its gradient rule.
 
@@ -44,7 +48,7 @@ class Op:
     def apply(cls, *inputs: Tensor | None, **attrs: Any) -> Tensor:
         try:
             made = cls.kernel(*[None if t is None else t.array for t in inputs], **attrs)
-        except (TypeError, AttributeError, DeviceError) as error:
+        except REFUSALS as error:
             return recovered(error, cls, inputs, attrs)
         residuals: tuple[Any, ...] = ()
         if made.__class__ is tuple:
@@ -82,7 +86,7 @@ class Unary(Op):
     def apply(cls, x: Tensor) -> Tensor:  # type: ignore[override]
         try:
             y = cls.kernel(x.array)
-        except (TypeError, AttributeError, DeviceError) as error:
+        except REFUSALS as error:
             return recovered(error, cls, (x,), {})
         if x.requires_grad and mode.enabled:
             return cls.record(y, (x,), (), {})
@@ -96,7 +100,7 @@ class Binary(Op):
     def apply(cls, a: Tensor, b: Tensor) -> Tensor:  # type: ignore[override]
         try:
             y = cls.kernel(a.array, b.array)
-        except (TypeError, AttributeError, DeviceError) as error:
+        except REFUSALS as error:
             return recovered(error, cls, (a, b), {})
         if (a.requires_grad or b.requires_grad) and mode.enabled:
             return cls.record(y, (a, b), (), {})

@@ -5,8 +5,7 @@ from typing import Any
 from pydl.autograd.leaves import Parts
 from pydl.autograd.mode import mode
 from pydl.autograd.node import Node
-from pydl.autograd.op import Op, recovered, shell
-from pydl.errors import DeviceError
+from pydl.autograd.op import REFUSALS, Op, recovered, shell
 from pydl.tensor import Tensor
 
 __all__ = ["Several", "part_of"]
@@ -46,7 +45,7 @@ class Several(Op):
     def apply(cls, *inputs: Tensor, **attrs: Any) -> tuple[Tensor, ...]:  # type: ignore[override]
         try:
             made = cls.kernel(*[t.array for t in inputs], **attrs)
-        except (TypeError, AttributeError, DeviceError) as error:
+        except REFUSALS as error:
             return recovered(error, cls, inputs, attrs)  # type: ignore[return-value]
         if not mode.enabled or not any(t.requires_grad for t in inputs):
             return tuple([Tensor(a) for a in made])

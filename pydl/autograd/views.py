@@ -13,7 +13,7 @@ from weakref import ref
 from pydl import _C
 from pydl.autograd.mode import mode
 from pydl.autograd.node import Change, Node
-from pydl.autograd.op import Op, recovered, shell
+from pydl.autograd.op import REFUSALS, Op, recovered, shell
 from pydl.errors import AutogradError, DtypeError
 from pydl.tensor import Tensor
 
@@ -35,7 +35,7 @@ class ViewOp(Op):
     def apply(cls, x: Tensor, **attrs: Any) -> Tensor:  # type: ignore[override]
         try:
             y = cls.kernel(x.array, **attrs)
-        except (TypeError, AttributeError) as error:
+        except REFUSALS as error:
             return recovered(error, cls, (x,), attrs)
         if not mode.enabled:
             made = Tensor(y)

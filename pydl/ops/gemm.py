@@ -6,7 +6,7 @@ from functools import partial
 
 from pydl import _C
 from pydl.autograd.mode import mode
-from pydl.autograd.op import Op, recovered
+from pydl.autograd.op import REFUSALS, Op, recovered
 from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.ops.activation import ReluGrad, SigmoidGrad, gelu, silu
 from pydl.ops.elementary import TanhGrad
@@ -65,7 +65,7 @@ class Linear(Op):
                 None if residual is None else residual.array,
                 activation,
             )
-        except (TypeError, AttributeError) as error:
+        except REFUSALS as error:
             return recovered(error, cls, (x, weight, bias, residual), {"activation": activation})
         if mode.enabled and (
             x.requires_grad

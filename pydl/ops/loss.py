@@ -5,7 +5,7 @@ from typing import Any
 
 from pydl import _C
 from pydl.autograd.mode import mode
-from pydl.autograd.op import Op, recovered
+from pydl.autograd.op import REFUSALS, Op, recovered
 from pydl.ops.activation import SoftplusUnit, sigmoid
 from pydl.ops.arithmetic import square
 from pydl.ops.compare import clamp, where
@@ -103,7 +103,7 @@ class PairLoss(Op):
     def apply(cls, x: Tensor, target: Tensor, kind: int, parameter: float, reduction: int) -> Tensor:  # type: ignore[override]
         try:
             y = cls.kernel(x.array, target.array, kind, parameter, reduction)
-        except (TypeError, AttributeError) as error:
+        except REFUSALS as error:
             options = {"kind": kind, "parameter": parameter, "reduction": reduction}
             return recovered(error, cls, (x, target), options)
         if (x.requires_grad or target.requires_grad) and mode.enabled:

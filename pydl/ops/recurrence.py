@@ -12,9 +12,9 @@ import numpy as np
 
 from pydl import _C
 from pydl.autograd.mode import mode
-from pydl.autograd.op import recovered
+from pydl.autograd.op import REFUSALS, recovered
 from pydl.autograd.several import Several, part_of
-from pydl.errors import DeviceError, DtypeError
+from pydl.errors import DtypeError
 from pydl.ops.activation import relu, sigmoid
 from pydl.ops.create import zeros
 from pydl.ops.elementary import tanh
@@ -195,7 +195,7 @@ class Recurrent(Several):
         """Some inputs may be None; what the rule alone needs is not returned."""
         try:
             made = cls.kernel(*[None if t is None else t.array for t in inputs], **attrs)  # type: ignore[misc]
-        except (TypeError, AttributeError, DeviceError) as error:
+        except REFUSALS as error:
             return recovered(error, cls, inputs, attrs)  # type: ignore[return-value]
         kept = made[: 3 if attrs["cell"] == "lstm" else 2]
         if not mode.enabled or not any(t is not None and t.requires_grad for t in inputs):

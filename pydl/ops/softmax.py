@@ -4,7 +4,7 @@ from typing import Any
 
 from pydl import _C
 from pydl.autograd.mode import mode
-from pydl.autograd.op import Op, recovered
+from pydl.autograd.op import REFUSALS, Op, recovered
 from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.ops.compare import where
 from pydl.ops.elementary import exp, log
@@ -166,7 +166,7 @@ class CrossEntropy(Op):
                 label_smoothing,
                 reduction,
             )
-        except (TypeError, AttributeError) as error:
+        except REFUSALS as error:
             options = {"ignore_index": ignore_index, "label_smoothing": label_smoothing, "reduction": reduction}
             return recovered(error, cls, (x, target, weight), options)
         if mode.enabled and (x.requires_grad or (weight is not None and weight.requires_grad)):
