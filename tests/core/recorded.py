@@ -1,5 +1,7 @@
-"""What the tests of recorded functions share: tensors, and results as bits."""
+"""What the tests of recorded functions share: tensors, results as bits, and memory that stays as it is."""
 
+import gc
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,3 +21,14 @@ def bits(tree: Any) -> Any:
     if isinstance(tree, pydl.Tensor):
         return tree.detach().contiguous().numpy().tobytes()
     return [bits(x) for x in tree] if isinstance(tree, (tuple, list)) else tree
+
+
+def check_flat_memory(run: Callable[[], Any], warm: int, calls: int) -> None:
+    """After some calls to warm up, further ones leave no memory behind."""
+    for _ in range(warm):
+        run()
+    gc.collect()  # what other tests left
+    before = pydl.memory_stats()["active"]
+    for _ in range(calls):
+        run()
+    assert pydl.memory_stats()["active"] == before

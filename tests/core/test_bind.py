@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recorded import bits, normal
+from recorded import bits, check_flat_memory, normal
 
 import pydl
 from pydl import nn, optim
@@ -179,10 +179,4 @@ def test_memory_stays_as_it_is() -> None:
         return y
 
     x = normal(300, 300)
-    for _ in range(4):
-        step(x)
-    gc.collect()  # what other tests left
-    before = pydl.memory_stats()["active"]
-    for _ in range(50):
-        step(x)
-    assert pydl.memory_stats()["active"] == before
+    check_flat_memory(lambda: step(x), warm=4, calls=50)

@@ -5,7 +5,7 @@ import threading
 from typing import Any
 
 import pytest
-from recorded import bits, normal
+from recorded import bits, check_flat_memory, normal
 
 import pydl
 from pydl import nn, optim
@@ -24,13 +24,7 @@ def test_flat_memory() -> None:
         return loss
 
     x = normal(8, 4)
-    for _ in range(5):
-        step(x)
-    gc.collect()  # what other tests left
-    before = pydl.memory_stats()["active"]
-    for _ in range(2000):
-        step(x)
-    assert pydl.memory_stats()["active"] == before
+    check_flat_memory(lambda: step(x), warm=5, calls=2000)
     (plan,) = step.plans
     assert plan.plan.bytes < plan.plan.asked
 
@@ -84,13 +78,7 @@ def test_ten_thousand_replays() -> None:
         return loss, {"y": y}
 
     x = normal(8, 4)
-    for _ in range(5):
-        step(x)
-    gc.collect()  # what other tests left
-    before = pydl.memory_stats()["active"]
-    for _ in range(10_000):
-        step(x)
-    assert pydl.memory_stats()["active"] == before
+    check_flat_memory(lambda: step(x), warm=5, calls=10_000)
     assert opt.state[model[0].weight]["step"].item() == 10_005
 
 
