@@ -4,10 +4,11 @@ import argparse
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from bench import coverage, driver, memory, peers, report, startup
+from bench import coverage, device, driver, memory, peers, report, startup
 from bench.registry import WORKLOADS, select
 
 
@@ -15,6 +16,11 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("pattern", nargs="*", help="words or globs on workload names; default: all")
     parser.add_argument("--json", metavar="FILE", help="also write everything there")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
+    parser.add_argument(
+        "--smoke", action="store_true", help="with --device cuda: tiny sizes, to see that all of it runs"
+    )
+    parser.add_argument("--seconds", type=float, default=1e9, help="begin no workload later than that")
     parser.add_argument("--peers", default=",".join(peers.PEERS), help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: %(default)s")
     parser.add_argument("--repeats", type=int, default=15, help="rounds per workload; default: %(default)s")
@@ -32,24 +38,29 @@ def show_list(names: list[str]) -> None:
         print(f"pydl cannot be imported, so its operations are not compared: {error}")
 
 
-def run(names: list[str], chosen: list[str], threads: int, repeats: int) -> tuple[dict[str, Any], list[str]]:
+def run(names: list[str], chosen: list[str], options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """Measures and prints; returns everything measured, and the errors."""
     results: dict[str, Any] = {}
     failures: list[str] = []
-    with driver.Bench(chosen, threads, repeats) as bench:
+    threads, end = options.threads, time.monotonic() + options.seconds
+    with driver.Bench(chosen, threads, options.repeats, options.device) as bench:
         facts = report.facts(threads, bench.facts)
         print("\n".join(f"{key}: {value}" for key, value in facts.items()))
-        ceilings = dict(driver.machine(bench.ceilings, threads))
+        cpu = options.device == "cpu"
+        ceilings = dict(driver.machine(bench.ceilings, threads) if cpu else device.machine(bench.ceilings.ask))
         print("\n".join(f"{label:24}" + "".join(f"{v:10.4g}" for v in row) for label, row in ceilings.items()))
         print("\n".join(f"without {peer}: {why}" for peer, why in bench.missing.items()))
         failures += [f"pydl: {bench.missing['pydl']}"] if "pydl" in bench.missing else []
         shown = list(bench.children)
         print(report.header(shown), flush=True)
         for name in names:
+            if time.monotonic() > end:
+                print("no time is left for", *names[names.index(name) :])
+                break
             results[name] = report.judge(bench.measure(name))
             failures += report.errors(name, results[name])
             print(report.line(name, results[name], shown), flush=True)
-            if WORKLOADS[name].memory:
+            if WORKLOADS[name].memory and cpu:
                 results[name]["memory"] = memory.measure(name, threads, shown)
                 print(report.memory_line(results[name]["memory"]), flush=True)
     means = report.geometric_means(results)
@@ -59,7 +70,9 @@ def run(names: list[str], chosen: list[str], threads: int, repeats: int) -> tupl
 
 def main() -> int:
     options = arguments()
-    names = select(options.pattern)
+    if options.smoke and not device.small():  # the list of workloads depends on it
+        os.execve(sys.executable, [sys.executable, "-m", "bench", *sys.argv[1:]], {**os.environ, device.SMALL: "1"})
+    names = select(options.pattern, options.device)
     unknown = set(options.peers.split(",")) - set(peers.PEERS)
     if unknown or not names:
         print(f"unknown peers: {' '.join(unknown)}" if unknown else "no workload matches", file=sys.stderr)
@@ -74,8 +87,8 @@ def main() -> int:
         measured: dict[str, Any] = {"startup": startup.measure(options.repeats)}
         print(startup.render(measured["startup"]))
     else:
-        chosen = [p for p in peers.available() if p in options.peers.split(",")]
-        measured, failures = run(names, chosen, options.threads, options.repeats)
+        chosen = [p for p in peers.available(options.device) if p in options.peers.split(",")]
+        measured, failures = run(names, chosen, options)
     if options.json:
         Path(options.json).write_text(json.dumps(measured, indent=1))
     print("\n".join(failures), file=sys.stderr)

@@ -14,7 +14,7 @@ _CHAIN = normals(*[(10_000_000,)] * 4)
 def _fill(lib: Library, net: Any) -> Any:
     rng = seeded()
     with lib.ns.no_grad():
-        for p in net.parameters():
+        for p in net.to(lib.device).parameters():
             p.copy_(lib.tensor(rng.standard_normal(tuple(p.shape), dtype=np.float32) / np.float32(p.shape[-1] ** 0.5)))
     return net
 

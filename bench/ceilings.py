@@ -1,4 +1,7 @@
-"""The ceilings: builds bench/ceilings.cpp at first use; without a compiler, numpy stands in (see `serve`)."""
+"""The ceilings: builds bench/ceilings.cpp at first use; without a compiler, numpy stands in (see `serve`).
+
+Those of a GPU are bench/ceilings.cu, built by nvcc; where the device is the tests' emulation, upon that.
+"""
 
 import hashlib
 import json
@@ -12,30 +15,53 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.device import displaced
+
 _SOURCE = Path(__file__).with_name("ceilings.cpp")
 _FLAGS = ("-O3", "-march=native", "-fopenmp")
 _MIB = 1 << 20
 
 
-def command() -> list[str]:
+def command(device: str = "cpu") -> list[str]:
     """The command that serves ceilings: the compiled program, or this module where it cannot be built."""
+    if device == "cuda":
+        compiler, sources = _gpu_compiler()
+        program = _built(compiler, sources) if shutil.which(compiler[0]) else ""
+        if not program:
+            raise SystemExit(f"bench: the ceilings of a GPU are built by {compiler[0]}, which cannot")
+        return [program, str(displaced() >> 10)]
     compiler = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("c++")
-    fallback = [sys.executable, "-m", "bench.ceilings"]
-    if not compiler:
-        return fallback
-    version = subprocess.run([compiler, *_FLAGS, "-v", "-E", "-xc++", os.devnull], capture_output=True).stderr
-    key = hashlib.sha256(_SOURCE.read_bytes() + version).hexdigest()[:16]  # the -v output names the CPU's features
+    program = _built([compiler, *_FLAGS], [_SOURCE]) if compiler else ""
+    return [program] if program else [sys.executable, "-m", "bench.ceilings"]
+
+
+def _gpu_compiler() -> tuple[list[str], list[Path]]:
+    """The compiler's command and the sources: for the GPU that is there, or for the emulation of one."""
+    root = _SOURCE.parent.parent
+    source, emulator = _SOURCE.with_suffix(".cu"), root / "tests" / "cuda_emulator"
+    include = [f"-I{root / 'cuda'}", f"-I{root / 'csrc'}", "-std=c++17"]
+    if "emulated" in os.environ.get("PYDL_CUDA_LIBRARY", ""):
+        parts = [emulator / f"{name}.cpp" for name in ("emulator", "races", "runtime")]
+        return ["g++", "-O1", "-fno-strict-aliasing", "-xc++", f"-I{emulator}", *include], [source, *parts]
+    return ["nvcc", "-O3", "-arch=native", "--expt-relaxed-constexpr", *include], [source]
+
+
+def _built(compiler: list[str], sources: list[Path]) -> str:
+    """The program, from the cache where it was built before; empty, and why is printed, where it cannot be built."""
+    version = subprocess.run([*compiler, "-E", "-v", "-xc++", os.devnull], capture_output=True).stderr  # and the CPU
+    text = b"".join(p.read_bytes() for p in sources)
+    key = hashlib.sha256(text + version + " ".join(compiler).encode()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pydl"
     program = cache / f"ceilings-{key}"
     if not program.exists():
         cache.mkdir(parents=True, exist_ok=True)
         fresh = program.with_suffix(f".{os.getpid()}")
-        built = subprocess.run([compiler, *_FLAGS, str(_SOURCE), "-o", str(fresh)], capture_output=True, text=True)
+        built = subprocess.run([*compiler, *map(str, sources), "-o", str(fresh)], capture_output=True, text=True)
         if built.returncode:
-            print(f"bench: {compiler} cannot build the ceilings, numpy stands in\n{built.stderr}", file=sys.stderr)
-            return fallback
+            print(f"bench: {compiler[0]} cannot build the ceilings\n{built.stderr}", file=sys.stderr)
+            return ""
         fresh.rename(program)
-    return [str(program)]
+    return str(program)
 
 
 def teams(threads: int) -> list[int]:

@@ -85,16 +85,16 @@ class Child:
 class Bench:
     """The children of one run: the peers and the ceilings. Use as a context manager."""
 
-    def __init__(self, names: list[str], threads: int, repeats: int) -> None:
+    def __init__(self, names: list[str], threads: int, repeats: int, device: str = "cpu") -> None:
         self.threads, self.repeats = threads, repeats
         self.children: dict[str, Child] = {}
         self.missing: dict[str, str] = {}
         self.facts: dict[str, Row] = {}
         # threads stay apart, and spin about 0.1 ms: long enough to time a region, harmless on busy cores
         steady = {"OMP_PROC_BIND": "true", "GOMP_SPINCOUNT": "2000"}
-        self.ceilings = Child(ceilings.command(), {**os.environ, **steady})
+        self.ceilings = Child(ceilings.command(device), {**os.environ, **steady})
         for name in names:
-            command = [sys.executable, "-m", "bench.child", name, str(threads)]
+            command = [sys.executable, "-m", "bench.child", name, str(threads), device]
             child = Child(command, peers.environment(name, threads))
             self.facts[name] = child.ask("facts")
             if "error" in self.facts[name]:
@@ -114,7 +114,8 @@ class Bench:
         """Seconds below which this machine cannot do the work, as of now: the slower of arithmetic and memory."""
         seconds = 0.0
         if w.flop:
-            seconds = w.flop / self.ceilings.ask(f"fma f32 {self.threads}")["value"] * 1e-9
+            rate = self.ceilings.ask(f"fma {w.unit} {self.threads}")["value"]
+            seconds = w.flop / rate * 1e-9 if rate else 0.0
         if w.moved:
             rate = self.ceilings.ask(f"{w.traffic} {int(w.held or w.moved)} {self.threads}")["value"]
             seconds = max(seconds, w.moved / rate * 1e-9)

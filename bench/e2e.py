@@ -17,7 +17,7 @@ def _weights(sizes: tuple[int, ...], rng: np.random.Generator) -> list[Array]:
 
 def _fill(lib: Library, net: Any, arrays: list[Array]) -> Any:
     with lib.ns.no_grad():
-        for p, a in zip(net.parameters(), arrays, strict=True):
+        for p, a in zip(net.to(lib.device).parameters(), arrays, strict=True):
             p.copy_(lib.tensor(a))
     return net
 
@@ -40,7 +40,7 @@ def _mlp_flop(batch: int, sizes: tuple[int, ...], train: bool = True) -> float:
 
 
 def _step(lib: Library, loss: Callable[[], Any], optimizer: Any) -> Callable[[], Any]:
-    loss = lib.fuse(loss)
+    loss, optimizer = lib.fuse(loss), lib.ready(optimizer)
 
     def step() -> Any:
         optimizer.zero_grad()

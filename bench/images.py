@@ -11,7 +11,7 @@ from bench.workload import Job, Library, Workload, seeded
 def _drawn(lib: Library, net: Any, rng: np.random.Generator) -> Any:
     """Weights drawn by their number of inputs; scales 1 and shifts 0, as they are made."""
     with lib.ns.no_grad():
-        for p in net.parameters():
+        for p in net.to(lib.device).parameters():
             if p.ndim > 1:
                 shape = tuple(p.shape)
                 drawn = rng.standard_normal(shape, dtype=np.float32)

@@ -13,7 +13,7 @@ _VOCABULARY = 65
 def _drawn(lib: Library, net: Any, rng: np.random.Generator) -> Any:
     """Every parameter of two axes drawn, the others as they are made where that is fixed, else 0."""
     with lib.ns.no_grad():
-        for name, p in net.named_parameters():
+        for name, p in net.to(lib.device).named_parameters():
             if p.ndim == 2:
                 p.copy_(lib.tensor(rng.standard_normal(tuple(p.shape), dtype=np.float32) * np.float32(0.04)))
             elif "bias" in name:

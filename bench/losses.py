@@ -71,7 +71,7 @@ def _layer(name: str, inputs: Inputs) -> Callable[[Library], Job]:
 
 def _linear(lib: Library) -> Job:
     """Forward and backward of a small layer."""
-    module = lib.ns.nn.Linear(64, 64)
+    module = lib.ns.nn.Linear(64, 64).to(lib.device)
     rng = np.random.default_rng(0)
     x = lib.tensor(rng.standard_normal((32, 64), dtype=np.float32))
     with lib.ns.no_grad():

@@ -18,7 +18,7 @@ def _step(kind: str, tensors: int, size: int, variant: str) -> Maker:
         options = {"momentum": 0.9} if kind == "sgdm" else {}
         if variant == "fused" and lib.ns.__name__ == "torch":
             options["fused"] = True
-        run = lib.capture(getattr(lib.ns.optim, _CLASSES[kind])(parameters, lr=1e-3, **options).step)
+        run = lib.capture(lib.ready(getattr(lib.ns.optim, _CLASSES[kind])(parameters, lr=1e-3, **options)).step)
 
         def change_of_two_steps() -> Array:
             run()

@@ -3,11 +3,13 @@
 import importlib
 import importlib.util
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from bench.graphs import Graphed
 from bench.workload import ChannelsLast, Library
 
 _KEEP = "4000000000"  # malloc gives nothing back to the kernel: what a caching allocator would do for torch
+_BOTH = ("cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -18,15 +20,17 @@ class Peer:
     kind: str  # which maker of a workload it uses
     environment: dict[str, str] = field(default_factory=dict)
     needs: str = ""  # a CPU feature without which this peer is the same as another
+    devices: tuple[str, ...] = ("cpu",)
 
 
 PEERS = {
-    "pydl": Peer("pydl", "torch"),
-    "replay": Peer("pydl", "replay"),
-    "torch": Peer("torch", "torch"),
+    "pydl": Peer("pydl", "torch", devices=_BOTH),
+    "replay": Peer("pydl", "replay", devices=_BOTH),
+    "torch": Peer("torch", "torch", devices=_BOTH),
+    "graph": Peer("torch", "graph", devices=("cuda",)),
     "torch_keep": Peer("torch", "torch", {"MALLOC_TRIM_THRESHOLD_": _KEEP, "MALLOC_MMAP_THRESHOLD_": _KEEP}),
-    "torch_cl": Peer("torch", "channels_last"),
-    "compile": Peer("torch", "compile", {"TORCHINDUCTOR_COMPILE_THREADS": "1"}),
+    "torch_cl": Peer("torch", "channels_last", devices=_BOTH),
+    "compile": Peer("torch", "compile", {"TORCHINDUCTOR_COMPILE_THREADS": "1"}, devices=_BOTH),
     "jax": Peer("jax", "jax", {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}),
     "numpy": Peer("numpy", "numpy"),
     "numpy_skx": Peer("numpy", "blas", {"OPENBLAS_CORETYPE": "SkylakeX"}, needs="avx512f"),
@@ -44,12 +48,13 @@ def cpu_flags() -> set[str]:
         return set()
 
 
-def available() -> list[str]:
-    """The peers whose library is installed."""
+def available(device: str = "cpu") -> list[str]:
+    """The peers of a device whose library is installed."""
     flags = cpu_flags()
     found = {p.module: importlib.util.find_spec(p.module) is not None for p in PEERS.values()}
     found["onnxruntime"] = found["onnxruntime"] and importlib.util.find_spec("onnx") is not None
-    return [name for name, p in PEERS.items() if found[p.module] and (not p.needs or p.needs in flags)]
+    able = {name: p for name, p in PEERS.items() if device in p.devices and found[p.module]}
+    return [name for name, p in able.items() if not p.needs or p.needs in flags]
 
 
 def environment(name: str, threads: int) -> dict[str, str]:
@@ -58,16 +63,19 @@ def environment(name: str, threads: int) -> dict[str, str]:
     return {**os.environ, **dict.fromkeys(pools, str(threads)), **PEERS[name].environment}
 
 
-def load(name: str, threads: int) -> Library:
+def load(name: str, threads: int, device: str = "cpu") -> Library:
     """Imports the peer's library; AttributeError if it lacks what this peer is about."""
     peer = PEERS[name]
     ns = importlib.import_module(peer.module)
     if hasattr(ns, "set_num_threads"):
         ns.set_num_threads(threads)
+    plain = Library(ns, threads, device=device)
     if peer.kind == "replay":
-        return Library(ns, threads, capture=ns.capture)
+        return replace(plain, capture=ns.capture)
+    if peer.kind == "graph":
+        return replace(plain, capture=lambda f: Graphed(ns.cuda, f), capturable=True)
     if peer.kind == "channels_last":
-        return ChannelsLast(ns, threads, channels_last=True)
+        return ChannelsLast(ns, threads, channels_last=True, device=device)
     if peer.kind == "compile":
-        return Library(ns, threads, fuse=lambda f: ns.compile(f, dynamic=False))
-    return Library(ns, threads)
+        return replace(plain, fuse=lambda f: ns.compile(f, dynamic=False))
+    return plain

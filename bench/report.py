@@ -113,6 +113,7 @@ def facts(threads: int, libraries: dict[str, Row]) -> dict[str, Any]:
         "cpus": len(os.sched_getaffinity(0)),
         "threads": threads,
         "isa": libraries.get("pydl", {}).get("isa", ""),
+        "device": libraries.get("pydl", {}).get("device", ""),
         "python": platform.python_version(),
         "system": platform.platform(),
         "versions": {name: row["version"] for name, row in libraries.items()},

@@ -25,10 +25,15 @@ def _function(kind: str, b: int, h: int, layers: int) -> Any:
     """For torch and pydl, which share the call."""
 
     def function(ns: Any) -> Any:
-        zeros = ns.zeros(layers, b, h)
-        hx = (zeros, zeros) if kind == "lstm" else zeros
-        run = getattr(ns, kind)
-        return lambda x, *w: run(x, hx, list(w), True, layers, 0.0, True, False, False)[0]
+        run, first = getattr(ns, kind), []
+
+        def call(x: Any, *w: Any) -> Any:
+            if not first:
+                first.append(ns.zeros(layers, b, h, dtype=x.dtype, device=x.device))
+            hx = (first[0], first[0]) if kind == "lstm" else first[0]
+            return run(x, hx, list(w), True, layers, 0.0, True, False, False)[0]
+
+        return call
 
     return function
 

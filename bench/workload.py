@@ -31,11 +31,22 @@ class Library:
     fuse: Callable[[Any], Any] = lambda f: f  # compiles a function of tensors
     capture: Callable[[Any], Any] = lambda f: f  # records a whole step
     channels_last: bool = False
+    device: str = "cpu"
+    dtype: str = ""  # of floating-point tensors, if not that of their array
+    capturable: bool = False  # whether an optimizer must keep its counts on the device
 
     def tensor(self, array: Array, grad: bool = False) -> Any:
-        """A copy of `array`, in the library's own memory."""
-        made = self.ns.tensor(array)
+        """A copy of `array`, in the library's own memory, on the device."""
+        made = self.ns.tensor(array, device=self.device)
+        if self.dtype and array.dtype.kind == "f":
+            made = made.to(getattr(self.ns, self.dtype))
         return made.requires_grad_(True) if grad else made
+
+    def ready(self, optimizer: Any) -> Any:
+        """The optimizer, as this peer records it."""
+        for group in optimizer.param_groups if self.capturable else ():
+            group |= {"capturable": True} if "capturable" in group else {}
+        return optimizer
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,7 @@ class ChannelsLast(Library):
     """torch with images and kernels in channels_last memory, the faster layout for many convolutions."""
 
     def tensor(self, array: Array, grad: bool = False) -> Any:
-        made = self.ns.tensor(array)
+        made = super().tensor(array)
         made = made.contiguous(memory_format=self.ns.channels_last) if made.ndim == 4 else made
         return made.requires_grad_(True) if grad else made
 
@@ -62,6 +73,7 @@ class Workload:
     moved: float = 0.0  # bytes that one call must read and write
     held: float = 0.0  # distinct bytes touched, where that differs from `moved`
     traffic: str = "copy"  # read, copy, triad or update: the ceiling that fits
+    unit: str = "f32"  # whose rate of multiply-adds is the ceiling; f16, bf16 and tf32 are those of tensor cores
     rtol: float = 1e-4  # allowed difference between answers, relative to the largest value
     memory: bool = False  # whether the peak memory of pydl and torch is measured too (bench/memory.py)
     note: Callable[[], str] | None = None  # what pydl says of its way, e.g. the path that a convolution takes
@@ -85,7 +97,10 @@ def floats(arrays: Sequence[Array]) -> int:
 
 
 def to_numpy(x: Any) -> Array:
-    return np.asarray(x.detach().numpy() if hasattr(x, "detach") else x)
+    if not hasattr(x, "detach"):
+        return np.asarray(x)
+    x = x.detach().cpu()
+    return np.asarray((x.float() if str(x.dtype).endswith("float16") else x).numpy())
 
 
 def torch_function(function: Callable[[Any], Callable[..., Any]], inputs: Inputs, train: bool) -> Maker:
