@@ -14,9 +14,14 @@
 namespace pydl {
 namespace {
 
+// A library that looks at what kernels touch has this function: from now on only so many bytes of a block are in use.
+using Lent = void (*)(void* block, size_t bytes);
+constexpr size_t kWhole = ~size_t{0};
+
 struct Opened {
   const CudaLibrary* door = nullptr;
   std::string why_not;
+  Lent lent = nullptr;
 };
 
 // It lies beside this library, in a package of its own. PYDL_CUDA_LIBRARY names another, such as the one for tests.
@@ -36,7 +41,7 @@ Opened open_library() {
   if (!entry) return {nullptr, "the CUDA library found is not one of pydl"};
   const char* why_not = "it gave no reason";
   const CudaLibrary* library = entry(kCudaVersion, sizeof(Kernels), &why_not);
-  return {library, library ? "" : why_not};
+  return {library, library ? "" : why_not, reinterpret_cast<Lent>(dlsym(handle, "pydl_cuda_lent"))};
 }
 
 const Opened& opened() {
@@ -136,8 +141,10 @@ Storage* cuda_storage(size_t bytes, Device device) {
   auto block = std::make_unique<Block>(Block{&pool_of(device), nullptr, bytes});
   block->data = block->pool->allocate(bytes);
   void* data = block->data;
+  if (opened().lent) opened().lent(data, bytes);
   return Storage::borrow(data, bytes, false, block.release(), [](void* owner) {
     const std::unique_ptr<Block> held(static_cast<Block*>(owner));
+    if (opened().lent) opened().lent(held->data, kWhole);
     held->pool->free(held->data, held->bytes);
   });
 }

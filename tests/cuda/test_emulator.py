@@ -7,8 +7,13 @@ import sys
 
 import pytest
 
+import pydl
+
 LIBRARY = os.environ.get("PYDL_CUDA_LIBRARY", "")
 pytestmark = pytest.mark.skipif("emulated" not in LIBRARY, reason="no emulated device")
+
+
+LAUNCH_FAILURE = 3
 
 
 def selftest(check: str) -> int:
@@ -29,9 +34,8 @@ def test_barriers() -> None:
 
 def test_races() -> None:
     """Threads that touch the same bytes between barriers end the launch with an error."""
-    launch_failure = 3
     assert selftest("no race") == 0
-    assert selftest("race") == launch_failure
+    assert selftest("race") == LAUNCH_FAILURE
 
 
 def test_asynchronous_copies() -> None:
@@ -46,8 +50,16 @@ def test_warps() -> None:
 
 def test_stuck_threads() -> None:
     """Lanes that wait for others in vain end the launch with an error; the next launch goes well."""
-    launch_failure = 3
-    assert selftest("stuck") == launch_failure
+    assert selftest("stuck") == LAUNCH_FAILURE
+
+
+def test_bytes_in_use() -> None:
+    """One element behind an array cannot be read, although the pool's block is longer."""
+    assert selftest("unused") == LAUNCH_FAILURE
+    read = ctypes.CDLL(os.path.abspath(LIBRARY)).emulator_read
+    x = pydl.ones(13, device="cuda")
+    place = x.data_ptr()
+    assert [read(ctypes.c_void_p(place), ctypes.c_int64(i)) for i in (0, 12, 13, -1)] == [0, 0, 3, 3]
 
 
 def test_memory() -> None:

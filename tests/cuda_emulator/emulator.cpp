@@ -264,8 +264,9 @@ const char* run(dim3 grid, dim3 threads, size_t shared, const std::function<void
   if (count < 1 || count > 1024 || grid.x < 1 || grid.y < 1 || grid.y > 65535 || grid.z < 1 || grid.z > 65535)
     return "invalid configuration argument";
   if (shared > (size_t{227} << 10)) return "too much shared memory";
-  std::vector<char> memory(shared + 128);
-  void* aligned = reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(memory.data()) + 127) / 128 * 128);
+  constexpr std::align_val_t kAligned{128};
+  const auto free = [=](void* p) { ::operator delete[](p, kAligned); };
+  const std::unique_ptr<void, decltype(free)> memory(::operator new[](shared, kAligned), free);
   std::vector<unsigned> blocks(size_t{grid.x} * grid.y * grid.z);
   for (size_t i = 0; i < blocks.size(); ++i) blocks[i] = static_cast<unsigned>(i);
   mix(blocks);
@@ -273,8 +274,8 @@ const char* run(dim3 grid, dim3 threads, size_t shared, const std::function<void
   shared_size = shared;
   wrong.clear();
   for (const unsigned b : blocks) {
-    std::memset(memory.data(), 0xff, memory.size());  // what no thread wrote is NaN
-    block = {{b % grid.x, b / grid.x % grid.y, b / grid.x / grid.y}, threads, grid, aligned};
+    std::memset(memory.get(), 0xff, shared);  // what no thread wrote is NaN
+    block = {{b % grid.x, b / grid.x % grid.y, b / grid.x / grid.y}, threads, grid, memory.get()};
     ++block_meetings;
     forget_accesses();
     if (run_block(count)) continue;

@@ -1,6 +1,7 @@
 // The runtime's functions. Each of the devices has a piece of one range of addresses, which is closed but while a
 // kernel or a copy runs: what reads device memory on the host by mistake is stopped as it would be on a machine with a
-// GPU. New memory holds NaNs, and every block has a margin on both sides that is looked at when it is given back.
+// GPU. New memory holds NaNs, and every block has a margin on both sides, and behind the bytes in use, that is looked
+// at when it is given back; under AddressSanitizer, margins and what is not in use are poisoned.
 #include <sys/mman.h>
 
 #include <chrono>
@@ -10,6 +11,10 @@
 #include <mutex>
 #include <string>
 #include <thread>
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
 
 #include "cuda_runtime.h"
 
@@ -38,10 +43,13 @@ cudaError_t fail(cudaError_t error, const char* what) {
   return last = error;
 }
 
+struct Block {
+  size_t bytes, used;
+};
 struct Memory {
   char* start = nullptr;
-  size_t used = 0;                // bytes from start on that were ever handed out
-  std::map<char*, size_t> taken;  // blocks and their sizes
+  size_t used = 0;  // bytes from start on that were ever handed out
+  std::map<char*, Block> taken;
   std::multimap<size_t, char*> idle;
 };
 Memory memories[kDevices];
@@ -76,22 +84,34 @@ Memory& memory_of(int device) {
 
 size_t padded(size_t bytes) { return (bytes + 2 * kMargin + kAlign - 1) / kAlign * kAlign; }
 
-void margins(char* block, size_t bytes) {
-  std::memset(block - kMargin, kMark, kMargin);
-  std::memset(block + bytes, kMark, padded(bytes) - kMargin - bytes);
-}
-
+#ifdef __SANITIZE_ADDRESS__
+void forbid(char* from, char* to) { ASAN_POISON_MEMORY_REGION(from, to - from); }
+void allow(char* from, size_t bytes) { ASAN_UNPOISON_MEMORY_REGION(from, bytes); }
+bool untouched(const char*, const char*) { return true; }
+#else
+void forbid(char* from, char* to) { std::memset(from, kMark, static_cast<size_t>(to - from)); }
+void allow(char*, size_t) {}
 bool untouched(const char* from, const char* to) {
   for (; from < to; ++from)
     if (static_cast<unsigned char>(*from) != kMark) return false;
   return true;
 }
+#endif
 
 // A kernel that writes outside its arrays is wrong in a way that no later result need show.
-void check_margins(const char* block, size_t bytes) {
-  if (untouched(block - kMargin, block) && untouched(block + bytes, block + padded(bytes) - kMargin)) return;
-  std::fprintf(stderr, "cuda emulator: a kernel wrote outside a block of %zu bytes\n", bytes);
+void check_margins(const char* block, Block b) {
+  if (untouched(block - kMargin, block) && untouched(block + b.used, block + padded(b.bytes) - kMargin)) return;
+  std::fprintf(stderr, "cuda emulator: a kernel wrote outside a block of %zu bytes\n", b.used);
   std::abort();
+}
+
+// The first bytes of a block are in use, and hold NaNs.
+void use(char* block, Block& b, size_t bytes) {
+  b.used = bytes;
+  ++changes;
+  allow(block, bytes);
+  std::memset(block, 0xff, bytes);
+  forbid(block + bytes, block + padded(b.bytes) - kMargin);
 }
 
 }  // namespace
@@ -131,7 +151,7 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   const std::lock_guard<std::recursive_mutex> held(lock);
   *total = kMemory;
   *free = kMemory;
-  for (const auto& [block, bytes] : memory_of(current).taken) *free -= padded(bytes);
+  for (const auto& [block, b] : memory_of(current).taken) *free -= padded(b.bytes);
   return cudaSuccess;
 }
 
@@ -150,12 +170,10 @@ cudaError_t cudaMalloc(void** block, size_t bytes) {
     made = m.start + m.used + kMargin;
     m.used += size;
   }
-  m.taken[made] = bytes;
-  ++changes;
   const Open open;
   if (opened == 1) protect(PROT_READ | PROT_WRITE);  // the memory that is new
-  std::memset(made, 0xff, bytes);
-  margins(made, bytes);
+  forbid(made - kMargin, made);
+  use(made, m.taken[made] = {bytes, bytes}, bytes);
   *block = made;
   return cudaSuccess;
 }
@@ -167,9 +185,9 @@ cudaError_t cudaFree(void* block) {
     const auto found = m.taken.find(static_cast<char*>(block));
     if (found == m.taken.end()) continue;
     check_margins(found->first, found->second);
-    m.idle.emplace(padded(found->second), found->first);
+    use(found->first, found->second, 0);
+    m.idle.emplace(padded(found->second.bytes), found->first);
     m.taken.erase(found);
-    ++changes;
     return cudaSuccess;
   }
   return fail(cudaErrorInvalidValue, "invalid argument");
@@ -189,12 +207,15 @@ cudaError_t cudaFreeHost(void* block) {
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+  if (!emulator::held(to, bytes) || !emulator::held(from, bytes))
+    return fail(cudaErrorInvalidValue, "invalid argument");
   const Open open;
   std::memmove(to, from, bytes);
   return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
+  if (!emulator::held(to, bytes)) return fail(cudaErrorInvalidValue, "invalid argument");
   const Open open;
   std::memset(to, value, bytes);
   return cudaSuccess;
@@ -254,7 +275,7 @@ bool held(const void* at, size_t bytes) {
     auto found = m.taken.upper_bound(const_cast<char*>(p));
     if (found == m.taken.begin()) return false;
     --found;
-    from = found->first, to = from + found->second, when = changes;
+    from = found->first, to = from + found->second.used, when = changes;
     return p >= from && p + bytes <= to;
   }
   return true;
@@ -266,3 +287,14 @@ void launch(dim3 grid, dim3 threads, size_t shared, const std::function<void()>&
 }
 
 }  // namespace emulator
+
+// Of a block, only so many bytes are in use from now on (csrc/runtime/cuda.cpp).
+extern "C" __attribute__((visibility("default"))) void pydl_cuda_lent(void* block, size_t bytes) {
+  const Open open;
+  for (Memory& m : memories) {
+    const auto found = m.taken.find(static_cast<char*>(block));
+    if (found == m.taken.end()) continue;
+    check_margins(found->first, found->second);
+    use(found->first, found->second, std::min(bytes, found->second.bytes));
+  }
+}

@@ -3,6 +3,8 @@
 
 #include "cuda_runtime.h"
 
+extern "C" void pydl_cuda_lent(void* block, size_t bytes);
+
 namespace {
 
 constexpr int kThreads = 128;
@@ -55,6 +57,12 @@ int run(const F& kernel, int* y) {
   return cudaGetLastError();
 }
 
+// What a kernel that reads one number ends with.
+int read(const int* x, int64_t i) {
+  emulator::launch(1, 1, 0, [&] { static_cast<void>(*static_cast<const volatile int*>(x + i)); });
+  return cudaGetLastError();
+}
+
 int value_of(const int* y) {
   int x = 0;
   cudaMemcpyAsync(&x, y, sizeof(x), cudaMemcpyDefault, nullptr);
@@ -92,7 +100,13 @@ extern "C" __attribute__((visibility("default"))) int emulator_selftest(const ch
     found += value_of(y);
   } else if (name == "outside") {
     run([](int* to) { to[8] = 7; }, y);
+  } else if (name == "unused") {
+    pydl_cuda_lent(y, 7 * sizeof(int));
+    found = read(y, 6) * 10 + read(y, 7);
   }
   cudaFree(block);
   return found;
 }
+
+// What becomes of a kernel that reads the i-th number from an address on.
+extern "C" __attribute__((visibility("default"))) int emulator_read(const int* x, int64_t i) { return read(x, i); }
