@@ -4,16 +4,10 @@
 #include <cmath>
 
 #include "device.cuh"
+#include "kernels/numbers.h"
 #include "runtime/table/gemm.h"
 
 namespace pydl::cuda {
-
-// By exp of a negative number alone: nothing overflows, and small results keep all their digits.
-template <class T>
-__device__ __forceinline__ T sigmoid(T x) {
-  const T e = std::exp(-std::abs(x));
-  return x < T(0) ? e / (T(1) + e) : T(1) / (T(1) + e);
-}
 
 template <class T>
 __device__ __forceinline__ T softplus(T x) {

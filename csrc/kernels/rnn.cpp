@@ -20,12 +20,12 @@ struct Forward {
 };
 
 // Steps and rows so few that packing the weight would take longer than its products.
-inline bool too_few(const Steps& s) { return s.count <= 2 && s.most() <= 4; }
+inline bool too_few(const Steps& s) { return s.count <= 2 && s.most <= 4; }
 
 template <class T>
 Forward<T> prepare(RecurrentSpec spec, const RecurrentState& x, View bias) {
-  Forward<T> f{spec, x, data<T>(bias), {x.sizes.as<int64_t>(), x.sizes.shape[0], spec.reverse}, 0, x.weight.shape[1]};
-  const int64_t groups = gates_of(spec.cell), b = f.steps.most();
+  Forward<T> f{spec, x, data<T>(bias), steps_of(x.sizes, x.y, spec.reverse), 0, x.weight.shape[1]};
+  const int64_t groups = gates_of(spec.cell), b = f.steps.most;
   f.h = x.weight.shape[0] / groups;
   f.packed = !too_few(f.steps);
   f.weight = panels<T>(groups, f.h, f.p, b, kWeightSlot);
@@ -107,8 +107,7 @@ void project(const Forward<T>& f, const Step& s) {
 // The states after a row's own last step.
 template <class T>
 void last_states(const Forward<T>& f, const Step& s, View hn, View cn) {
-  const int64_t later = f.steps.reverse && s.i + 1 < f.steps.count ? s.rows : f.steps.rows(s.i + 1);
-  for (int64_t r = later; r < s.rows; ++r) {
+  for (int64_t r = f.steps.kept(s); r < s.rows; ++r) {
     copy_row(data<T>(f.x.y) + (s.at + r) * f.p, data<T>(hn) + r * f.p, f.p);
     if (cn.present()) copy_row(data<T>(f.x.cells) + (s.at + r) * f.h, data<T>(cn) + r * f.h, f.h);
   }

@@ -21,9 +21,8 @@ struct Backward {
 
 template <class T>
 Backward<T> prepare(RecurrentSpec spec, const RecurrentState& x, const RecurrentGrads& g) {
-  Backward<T> f{
-      spec, x, g, {x.sizes.as<int64_t>(), x.sizes.shape[0], spec.reverse}, 0, x.weight.shape[1], x.weight.shape[0]};
-  const int64_t b = f.steps.most();
+  Backward<T> f{spec, x, g, steps_of(x.sizes, x.y, spec.reverse), 0, x.weight.shape[1], x.weight.shape[0]};
+  const int64_t b = f.steps.most;
   f.h = f.wide / gates_of(spec.cell);
   f.weight = panels<T>(1, f.p, f.wide, b, kWeightSlot);
   if (f.steps.count > 1 || g.first) pack_panels(f.weight, data<T>(x.weight), 1, f.p);

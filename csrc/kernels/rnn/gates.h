@@ -2,7 +2,7 @@
 // `units` apart. What is given twice (out and stage) is written twice: for the caller, and for the next product.
 #pragma once
 
-#include "runtime/table/rnn.h"
+#include "kernels/rnn/cells.h"
 #include "simd/math.h"
 
 namespace pydl::PYDL_ISA {
@@ -33,47 +33,39 @@ template <class T>
 void plain_row(Cell cell, const Row<T>& x, int64_t n) {
   each_vector<T>(
       n, [&](auto get, auto put) __attribute__((always_inline)) {
-        const Vec<T> pre = get(x.gates);
-        const Vec<T> y = cell == Cell::tanh      ? tanh(pre)
-                         : cell == Cell::relu    ? max(pre, Vec<T>())
-                         : cell == Cell::sigmoid ? sigmoid(pre)
-                                                 : pre;
+        const Vec<T> y = plain_cell(cell, get(x.gates));
         put(x.out, y);
         put(x.stage, y);
       });
 }
 
-// c = f c + i g, h = o tanh(c). Source: Hochreiter & Schmidhuber 1997; the forget gate: Gers et al. 2000.
 template <class T>
 void lstm_row(const Row<T>& x, int64_t n) {
   T *const i = x.gates, *const f = i + x.units, *const g = f + x.units, *const o = g + x.units;
   each_vector<T>(
       n, [&](auto get, auto put) __attribute__((always_inline)) {
-        const Vec<T> vi = sigmoid(get(i)), vf = sigmoid(get(f)), vg = tanh(get(g)), vo = sigmoid(get(o));
-        const Vec<T> c = fma(vf, get(x.before), vi * vg), h = vo * tanh(c);
-        put(i, vi);
-        put(f, vf);
-        put(g, vg);
-        put(o, vo);
-        put(x.cell, c);
-        put(x.out, h);
-        if (x.stage) put(x.stage, h);
+        const LstmUnit<Vec<T>> y = lstm_cell(get(i), get(f), get(g), get(o), get(x.before));
+        put(i, y.i);
+        put(f, y.f);
+        put(g, y.g);
+        put(o, y.o);
+        put(x.cell, y.c);
+        put(x.out, y.h);
+        if (x.stage) put(x.stage, y.h);
       });
 }
 
-// h = (1 - z) n + z h, n = tanh(pre + r inner). Source: Cho et al. 2014 (arXiv:1406.1078), with r after the product.
 template <class T>
 void gru_row(const Row<T>& x, int64_t n) {
   T *const r = x.gates, *const z = r + x.units, *const m = z + x.units;
   each_vector<T>(
       n, [&](auto get, auto put) __attribute__((always_inline)) {
-        const Vec<T> vr = sigmoid(get(r)), vz = sigmoid(get(z)), vm = tanh(fma(vr, get(x.inner), get(m)));
-        const Vec<T> h = fma(vz, get(x.before), (T(1) - vz) * vm);
-        put(r, vr);
-        put(z, vz);
-        put(m, vm);
-        put(x.out, h);
-        put(x.stage, h);
+        const GruUnit<Vec<T>> y = gru_cell(get(r), get(z), get(m), get(x.inner), get(x.before));
+        put(r, y.r);
+        put(z, y.z);
+        put(m, y.n);
+        put(x.out, y.h);
+        put(x.stage, y.h);
       });
 }
 
@@ -94,11 +86,8 @@ template <class T>
 void plain_row_grad(Cell cell, const RowGrad<T>& x, int64_t n) {
   each_vector<T>(
       n, [&](auto get, auto put) __attribute__((always_inline)) {
-        const Vec<T> y = get(x.cell), gh = x.gy ? get(x.gh) + get(x.gy) : get(x.gh);
-        const Vec<T> g = cell == Cell::tanh      ? gh * (T(1) - y * y)
-                         : cell == Cell::relu    ? select(y > Vec<T>(), gh, Vec<T>())
-                         : cell == Cell::sigmoid ? gh * y * (T(1) - y)
-                                                 : gh;
+        const Vec<T> gh = x.gy ? get(x.gh) + get(x.gy) : get(x.gh);
+        const Vec<T> g = plain_cell_grad(cell, get(x.cell), gh);
         put(x.to, g);
         put(x.stage, g);
       });
@@ -109,16 +98,14 @@ void lstm_row_grad(const RowGrad<T>& x, int64_t n) {
   const int64_t u = x.units;
   each_vector<T>(
       n, [&](auto get, auto put) __attribute__((always_inline)) {
-        const Vec<T> i = get(x.gates), f = get(x.gates + u), g = get(x.gates + 2 * u), o = get(x.gates + 3 * u);
-        const Vec<T> t = tanh(get(x.cell)), gh = x.gy ? get(x.gh) + get(x.gy) : get(x.gh);
-        const Vec<T> gc = fma(gh * o, T(1) - t * t, get(x.gc)), one(T(1));
-        const Vec<T> to[] = {gc * g * i * (one - i), gc * get(x.before) * f * (one - f), gc * i * (one - g * g),
-                             gh * t * o * (one - o)};
-        put(x.gc, gc * f);
+        const Vec<T> gh = x.gy ? get(x.gh) + get(x.gy) : get(x.gh);
+        const LstmGrad<Vec<T>> y = lstm_cell_grad(get(x.gates), get(x.gates + u), get(x.gates + 2 * u),
+                                                  get(x.gates + 3 * u), get(x.cell), get(x.before), gh, get(x.gc));
+        put(x.gc, y.gc);
 #pragma GCC unroll 4
         for (int k = 0; k < 4; ++k) {
-          put(x.to + k * u, to[k]);
-          put(x.stage + k * u, to[k]);
+          put(x.to + k * u, y.to[k]);
+          put(x.stage + k * u, y.to[k]);
         }
       });
 }
@@ -128,18 +115,15 @@ void gru_row_grad(const RowGrad<T>& x, int64_t n) {
   const int64_t u = x.units;
   each_vector<T>(
       n, [&](auto get, auto put) __attribute__((always_inline)) {
-        const Vec<T> r = get(x.gates), z = get(x.gates + u), m = get(x.gates + 2 * u), one(T(1));
-        const Vec<T> gh = x.gy ? get(x.gh) + get(x.gy) : get(x.gh), inner = get(x.inner);
-        const Vec<T> gm = gh * (one - z) * (one - m * m), gr = gm * inner * r * (one - r);
-        const Vec<T> gz = gh * (get(x.before) - m) * z * (one - z);
-        put(x.gh, gh * z);
-        put(x.to, gr);
-        put(x.to + u, gz);
-        put(x.to + 2 * u, gm);
-        for (T* both : {x.scaled, x.stage}) {
-          put(both, gr);
-          put(both + u, gz);
-          put(both + 2 * u, gm * r);
+        const Vec<T> gh = x.gy ? get(x.gh) + get(x.gy) : get(x.gh);
+        const GruGrad<Vec<T>> y =
+            gru_cell_grad(get(x.gates), get(x.gates + u), get(x.gates + 2 * u), get(x.inner), get(x.before), gh);
+        put(x.gh, y.gh);
+        put(x.to + 2 * u, y.n);
+        for (T* both : {x.scaled, x.stage}) put(both + 2 * u, y.inner);
+        for (T* all : {x.to, x.scaled, x.stage}) {
+          put(all, y.r);
+          put(all + u, y.z);
         }
       });
 }

@@ -3,6 +3,7 @@
 
 #include "kernels/rnn/gates.h"
 #include "kernels/rnn/panels.h"
+#include "kernels/rnn/walk.h"
 
 namespace pydl::PYDL_ISA {
 namespace {
@@ -14,29 +15,6 @@ template <class T>
 inline T* data(const View& x) {
   return x.as<T>();
 }
-
-// A step on the walk, the i-th taken: its rows begin at row `at` of the packed arrays.
-struct Step {
-  int64_t i, rows, at;
-};
-
-struct Steps {
-  const int64_t* sizes;
-  int64_t count;
-  bool reverse;
-
-  int64_t rows(int64_t i) const { return i < 0 || i >= count ? 0 : sizes[reverse ? count - 1 - i : i]; }
-  int64_t most() const { return count ? sizes[0] : 0; }
-  int64_t total() const {
-    int64_t n = 0;
-    for (int64_t t = 0; t < count; ++t) n += sizes[t];
-    return n;
-  }
-  Step first() const { return {0, rows(0), reverse ? total() - rows(0) : 0}; }
-  Step last() const { return {count - 1, rows(count - 1), reverse ? 0 : total() - rows(count - 1)}; }
-  Step next(const Step& s) const { return {s.i + 1, rows(s.i + 1), reverse ? s.at - rows(s.i + 1) : s.at + s.rows}; }
-  Step back(const Step& s) const { return {s.i - 1, rows(s.i - 1), reverse ? s.at + s.rows : s.at - rows(s.i - 1)}; }
-};
 
 // The state before a step: rows that were there in the step before have its result, new ones their initial state.
 template <class T>
