@@ -62,6 +62,15 @@ def test_bytes_in_use() -> None:
     assert [read(ctypes.c_void_p(place), ctypes.c_int64(i)) for i in (0, 12, 13, -1)] == [0, 0, 3, 3]
 
 
+def test_grids_that_wait() -> None:
+    """Blocks of a cooperative launch run at the same time; waiting in vain, or too many of them, is an error."""
+    launch_failure = 3
+    assert all(selftest("grid") == 0 for _ in range(5))
+    assert selftest("grid stuck") == launch_failure
+    assert selftest("grid too large") == launch_failure
+    assert selftest("grid") == 0
+
+
 def test_memory() -> None:
     """Fresh memory is no number; writes behind a block and reads on the host end the process."""
     assert selftest("fresh memory") == -1

@@ -101,6 +101,11 @@ T __ldg(const T* at) {
   return *at;
 }
 
+template <class T>
+T __ldcg(const T* at) {
+  return *at;
+}
+
 inline float rsqrtf(float x) { return 1 / std::sqrt(x); }
 inline double rsqrt(double x) { return 1 / std::sqrt(x); }
 
@@ -119,7 +124,7 @@ constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaEv
 
 struct cudaDeviceProp {
   char name[256];
-  size_t totalGlobalMem;
+  size_t totalGlobalMem, sharedMemPerBlockOptin;
   int major, minor, multiProcessorCount, maxThreadsPerMultiProcessor;
 };
 
@@ -155,5 +160,5 @@ namespace emulator {
 // Whether the bytes lie within one block that was handed out; true for addresses that are not the device's.
 bool held(const void* at, size_t bytes);
 // A launch: opens the memory of the device, runs the kernel, closes it again.
-void launch(dim3 grid, dim3 threads, size_t shared, const std::function<void()>& kernel);
+void launch(dim3 grid, dim3 threads, size_t shared, const std::function<void()>& kernel, bool together = false);
 }  // namespace emulator

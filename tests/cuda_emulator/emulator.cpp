@@ -1,5 +1,6 @@
 #include "emulator.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -41,7 +42,8 @@ struct Fiber {
   Context context;
   std::unique_ptr<char[]> stack;
   Thread thread;
-  bool busy = false;  // in the middle of a thread
+  struct Running* of = nullptr;  // its block
+  bool busy = false;             // in the middle of a thread
   std::vector<Copy> copies;
   int groups = 0;
 };
@@ -51,16 +53,33 @@ struct Warp {
   uint32_t meetings = 0;
 };
 
+// A block that runs.
+struct Running {
+  Block block;
+  std::vector<int> order;  // of the threads that have not begun
+  int live = 0;            // threads that have not ended
+  Barrier everyone;
+  std::vector<Warp> warps;
+  uint32_t meetings = 0;
+};
+
+// A thread that waits for a number in device memory.
+struct Watcher {
+  Fiber* fiber;
+  const unsigned* at;
+  unsigned least;
+};
+
 Context scheduler;
 std::vector<std::unique_ptr<Fiber>> fibers;
 std::vector<Fiber*> idle, ready;
+std::vector<Watcher> watchers;
 Fiber* running = nullptr;
 const std::function<void()>* kernel = nullptr;
-std::vector<int> order;  // of the threads that have not begun
-int live = 0;            // threads that have not ended
-Barrier everyone;
-std::vector<Warp> warps;
-uint32_t block_meetings = 0;
+std::vector<std::unique_ptr<Running>> blocks;  // the first `entered` run; the others are there to be used again
+size_t entered = 0;
+Running* here = nullptr;     // that of the running thread
+uint32_t meetings_ever = 0;  // of all blocks: a number is never given twice
 size_t shared_size = 0;
 std::string wrong;  // with the launch
 
@@ -83,26 +102,32 @@ void open(Barrier& b) {
   b.waiting.clear();
 }
 
-void wait_at(Barrier& b, int expected) {
+void met(Running& r) { r.meetings = ++meetings_ever; }
+
+// To the scheduler, until somebody makes the calling thread ready.
+void park() {
   Fiber* self = running;
-  b.waiting.push_back(self);
-  if (++b.arrived == expected) {
-    if (&b == &everyone) ++block_meetings;
-    open(b);
-  }
   self->context.change_to(scheduler);
-  running = self;
-  thread = &self->thread;
 }
 
-// Takes threads that have not begun as long as there are any; a thread that waits keeps its fiber.
+void wait_at(Barrier& b, int expected) {
+  b.waiting.push_back(running);
+  if (++b.arrived == expected) {
+    if (&b == &here->everyone) met(*here);
+    open(b);
+  }
+  park();
+}
+
+// Takes threads of its block that have not begun as long as there are any; a thread that waits keeps its fiber.
 void fiber_main() {
   for (;;) {
     Fiber* self = running;
-    while (!order.empty()) {
-      const int rank = order.back();
-      order.pop_back();
-      const dim3 n = block.threads;
+    Running& own = *self->of;
+    while (!own.order.empty()) {
+      const int rank = own.order.back();
+      own.order.pop_back();
+      const dim3 n = own.block.threads;
       const auto r = static_cast<unsigned>(rank);
       self->thread = {{r % n.x, r / n.x % n.y, r / n.x / n.y}, rank};
       self->busy = true;
@@ -110,15 +135,15 @@ void fiber_main() {
       self->groups = 0;
       thread = &self->thread;
       (*kernel)();
-      --live;  // those that have ended are not waited for
-      if (live > 0 && everyone.arrived == live) {
-        ++block_meetings;
-        open(everyone);
+      --own.live;  // those that have ended are not waited for
+      if (own.live > 0 && own.everyone.arrived == own.live) {
+        met(own);
+        open(own.everyone);
       }
     }
     self->busy = false;
     idle.push_back(self);
-    self->context.change_to(scheduler);
+    park();
   }
 }
 
@@ -135,51 +160,97 @@ Fiber* fresh() {
   return f;
 }
 
-void go(Fiber* f) {
+void go(Fiber* f, Running* of) {
   running = f;
   thread = &f->thread;
+  f->of = here = of;
+  block = of->block;
   scheduler.change_to(f->context);
 }
 
-// Whether all threads of the block came to their end.
-bool run_block(int threads) {
-  live = threads;
-  for (int i = 0; i < threads; ++i) order.push_back(i);
-  mix(order);
-  everyone = {};
-  const size_t count = static_cast<size_t>((threads + kWarp - 1) / kWarp);
-  if (warps.size() < count) warps.resize(count);
-  while (live > 0) {
-    if (!order.empty()) {
-      go(fresh());
-    } else if (!ready.empty()) {
+// Makes those ready whose number has come; whether there are any.
+bool look_around() {
+  size_t kept = 0;
+  for (const Watcher& w : watchers) {
+    if (*w.at >= w.least)
+      ready.push_back(w.fiber);
+    else
+      watchers[kept++] = w;
+  }
+  watchers.resize(kept);
+  return !ready.empty();
+}
+
+// Whether all threads of the blocks came to their end.
+bool run_blocks() {
+  std::vector<Running*> waiting;  // those with threads that have not begun
+  for (size_t i = 0; i < entered; ++i) waiting.push_back(blocks[i].get());
+  for (;;) {
+    while (!waiting.empty() && waiting.back()->order.empty()) waiting.pop_back();
+    if (!waiting.empty()) {
+      std::swap(waiting[draw(static_cast<unsigned>(waiting.size()))], waiting.back());
+      if (!waiting.back()->order.empty()) go(fresh(), waiting.back());
+    } else if (!ready.empty() || look_around()) {
       std::swap(ready[draw(static_cast<unsigned>(ready.size()))], ready.back());
       Fiber* next = ready.back();
       ready.pop_back();
-      go(next);
+      go(next, next->of);
     } else {
-      return false;
+      break;
     }
   }
+  for (size_t i = 0; i < entered; ++i)
+    if (blocks[i]->live > 0) return false;
   return true;
 }
 
-// After a block that got stuck: its fibers are given up as they are.
+// After blocks that got stuck: their fibers are given up as they are.
 void forget() {
   fibers.clear();
   idle.clear();
   ready.clear();
-  order.clear();
-  warps.clear();
+  watchers.clear();
+  blocks.clear();
+}
+
+void enter(dim3 grid, dim3 threads, unsigned index, void* shared) {
+  if (entered == blocks.size()) blocks.push_back(std::make_unique<Running>());
+  Running& r = *blocks[entered++];
+  r.block = {{index % grid.x, index / grid.x % grid.y, index / grid.x / grid.y}, threads, grid, shared};
+  r.live = static_cast<int>(threads.x * threads.y * threads.z);
+  for (int i = 0; i < r.live; ++i) r.order.push_back(i);
+  mix(r.order);
+  const auto warps = static_cast<size_t>((r.live + kWarp - 1) / kWarp);
+  if (r.warps.size() < warps) r.warps.resize(warps);
+  r.everyone = {};
+  met(r);
+}
+
+// What the device cannot run; or null.
+const char* unfit(dim3 grid, dim3 threads, size_t shared, bool together) {
+  const int count = static_cast<int>(threads.x * threads.y * threads.z);
+  if (count < 1 || count > 1024 || grid.x < 1 || grid.y < 1 || grid.y > 65535 || grid.z < 1 || grid.z > 65535)
+    return "invalid configuration argument";
+  if (shared > kMostShared) return "too much shared memory";
+  const size_t by_threads = kMostThreads / static_cast<size_t>(count), by_shared = kMostShared / (shared ? shared : 1);
+  if (together && size_t{grid.x} * grid.y * grid.z > kMultiprocessors * std::min(by_threads, by_shared))
+    return "too many blocks in cooperative launch";
+  return nullptr;
 }
 
 }  // namespace
 
-void block_barrier() { wait_at(everyone, live); }
+void wait_for(const unsigned* at, unsigned least) {
+  if (*at >= least) return;
+  watchers.push_back({running, at, least});
+  park();
+}
+
+void block_barrier() { wait_at(here->everyone, here->live); }
 
 namespace {
 
-Warp& own_warp() { return warps[static_cast<size_t>(thread->rank / kWarp)]; }
+Warp& own_warp() { return here->warps[static_cast<size_t>(thread->rank / kWarp)]; }
 
 // The numbers of all lanes of the mask; the last lane to come calls f with them first.
 template <class F>
@@ -250,7 +321,7 @@ void failed(const char* what) {
   if (wrong.empty()) wrong = what;
 }
 
-Meetings meetings() { return {block_meetings, own_warp().meetings}; }
+Meetings meetings() { return {here->meetings, own_warp().meetings}; }
 
 bool on_own_stack(const void* at) {
   const auto* p = static_cast<const char*>(at);
@@ -258,30 +329,34 @@ bool on_own_stack(const void* at) {
 }
 
 size_t shared_bytes() { return shared_size; }
+size_t shared_before() {
+  return static_cast<size_t>(static_cast<char*>(block.shared) - static_cast<char*>(blocks.front()->block.shared));
+}
 
-const char* run(dim3 grid, dim3 threads, size_t shared, const std::function<void()>& f) {
-  const int count = static_cast<int>(threads.x * threads.y * threads.z);
-  if (count < 1 || count > 1024 || grid.x < 1 || grid.y < 1 || grid.y > 65535 || grid.z < 1 || grid.z > 65535)
-    return "invalid configuration argument";
-  if (shared > (size_t{227} << 10)) return "too much shared memory";
+const char* run(dim3 grid, dim3 threads, size_t shared, const std::function<void()>& f, bool together) {
+  if (const char* reason = unfit(grid, threads, shared, together)) return reason;
+  const size_t count = size_t{grid.x} * grid.y * grid.z, apart = (shared + 127) / 128 * 128;
+  const size_t room = (together ? count - 1 : 0) * apart + shared;
   constexpr std::align_val_t kAligned{128};
   const auto free = [=](void* p) { ::operator delete[](p, kAligned); };
-  const std::unique_ptr<void, decltype(free)> memory(::operator new[](shared, kAligned), free);
-  std::vector<unsigned> blocks(size_t{grid.x} * grid.y * grid.z);
-  for (size_t i = 0; i < blocks.size(); ++i) blocks[i] = static_cast<unsigned>(i);
-  mix(blocks);
+  const std::unique_ptr<void, decltype(free)> memory(::operator new[](room, kAligned), free);
+  std::vector<unsigned> all(count);
+  for (size_t i = 0; i < count; ++i) all[i] = static_cast<unsigned>(i);
+  mix(all);
   kernel = &f;
   shared_size = shared;
   wrong.clear();
-  for (const unsigned b : blocks) {
-    std::memset(memory.get(), 0xff, shared);  // what no thread wrote is NaN
-    block = {{b % grid.x, b / grid.x % grid.y, b / grid.x / grid.y}, threads, grid, memory.get()};
-    ++block_meetings;
-    forget_accesses();
-    if (run_block(count)) continue;
+  forget_accesses(room);
+  for (size_t i = 0; i < count && wrong.empty();) {
+    std::memset(memory.get(), 0xff, room);  // what no thread wrote is NaN
+    entered = 0;
+    do {
+      enter(grid, threads, all[i], static_cast<char*>(memory.get()) + entered * apart);
+    } while (++i < count && together);
+    if (run_blocks()) continue;
     forget();
-    thread = nullptr;
-    return "threads of a block wait for each other in vain";
+    wrong =
+        together ? "threads of a grid wait for each other in vain" : "threads of a block wait for each other in vain";
   }
   thread = nullptr;
   return wrong.empty() ? nullptr : wrong.c_str();

@@ -2,8 +2,10 @@
 //
 // Every thread of a block is a fiber. It runs until it waits for others, at a barrier or in a warp's exchange; who
 // begins and who goes on next is drawn at random, so that an order that the code does not ask for is not there either.
-// Blocks run one after the other, in random order too. A block whose threads wait for each other in vain ends the
-// launch with an error. Everything runs on the calling thread, one launch at a time.
+// Blocks run one after the other, in random order too; those of a cooperative launch run at the same time, their
+// threads mixed at random (static shared memory would be common to them: their kernels use dynamic memory). Threads
+// that wait for each other in vain end the launch with an error. Everything runs on the calling thread, one launch at a
+// time.
 //
 // Files that are compiled with -fsanitize=thread tell of each access to memory (races.cpp): two threads at one byte of
 // shared memory between the same barriers, one of them writing, end the launch with an error; so does an access to
@@ -26,7 +28,8 @@ struct dim3 {
 
 namespace emulator {
 
-constexpr int kWarp = 32;
+constexpr int kWarp = 32, kMultiprocessors = 4, kMostThreads = 2048;  // of a multiprocessor
+constexpr size_t kMostShared = size_t{227} << 10;                     // of a block, and of a multiprocessor
 
 struct Thread {
   uint3 index;
@@ -41,8 +44,11 @@ struct Block {
 extern Thread* thread;  // the one that runs
 extern Block block;
 
-// Runs `kernel` for every thread of the grid; what went wrong, or null.
-const char* run(dim3 grid, dim3 threads, size_t shared, const std::function<void()>& kernel);
+// Runs `kernel` for every thread of the grid; what went wrong, or null. together: all blocks run at the same time.
+const char* run(dim3 grid, dim3 threads, size_t shared, const std::function<void()>& kernel, bool together);
+
+// Until the number there is at least so large: that is for other threads of the grid to bring about.
+void wait_for(const unsigned* at, unsigned least);
 
 void block_barrier();
 void warp_barrier(unsigned mask);
@@ -70,9 +76,10 @@ struct Meetings {
 };
 Meetings meetings();
 bool on_own_stack(const void* at);
-// Bytes of dynamic shared memory from block.shared on.
+// Bytes of dynamic shared memory from block.shared on; before them, that of other blocks that run.
 size_t shared_bytes();
-void forget_accesses();  // before each block
+size_t shared_before();
+void forget_accesses(size_t shared);  // before blocks that have so much of it together
 
 inline int lane() { return thread->rank % kWarp; }
 

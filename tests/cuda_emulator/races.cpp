@@ -52,7 +52,8 @@ Byte* byte_at(const char* p) {
   }();
   static std::vector<Byte> static_bytes(static_cast<size_t>(variables.end - variables.begin));
   const char* shared = static_cast<const char*>(block.shared);
-  if (p >= shared && p < shared + shared_bytes()) return &dynamic_bytes[static_cast<size_t>(p - shared)];
+  if (p >= shared && p < shared + shared_bytes())
+    return &dynamic_bytes[shared_before() + static_cast<size_t>(p - shared)];
   return variables.holds(p) ? &static_bytes[static_cast<size_t>(p - variables.begin)] : nullptr;
 }
 
@@ -100,8 +101,8 @@ void touch(const void* at, size_t bytes, bool write) {
 void reads(const void* at, size_t bytes) { touch(at, bytes, false); }
 void writes(const void* at, size_t bytes) { touch(at, bytes, true); }
 
-void forget_accesses() {
-  if (dynamic_bytes.size() < shared_bytes()) dynamic_bytes.resize(shared_bytes());
+void forget_accesses(size_t shared) {
+  if (dynamic_bytes.size() < shared) dynamic_bytes.resize(shared);
 }
 
 }  // namespace emulator

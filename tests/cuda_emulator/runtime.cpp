@@ -131,8 +131,9 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* made, int device) {
   *made = {};
   std::snprintf(made->name, sizeof(made->name), "emulated device %d", device);
   made->totalGlobalMem = kMemory;
+  made->sharedMemPerBlockOptin = emulator::kMostShared;
   made->major = 8;
-  made->multiProcessorCount = 4;
+  made->multiProcessorCount = emulator::kMultiprocessors;
   made->maxThreadsPerMultiProcessor = 2048;
   return cudaSuccess;
 }
@@ -281,9 +282,9 @@ bool held(const void* at, size_t bytes) {
   return true;
 }
 
-void launch(dim3 grid, dim3 threads, size_t shared, const std::function<void()>& kernel) {
+void launch(dim3 grid, dim3 threads, size_t shared, const std::function<void()>& kernel, bool together) {
   const Open open;
-  if (const char* wrong = run(grid, threads, shared, kernel)) fail(cudaErrorLaunchFailure, wrong);
+  if (const char* wrong = run(grid, threads, shared, kernel, together)) fail(cudaErrorLaunchFailure, wrong);
 }
 
 }  // namespace emulator

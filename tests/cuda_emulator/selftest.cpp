@@ -51,6 +51,24 @@ void copies(int* y) {
   if (!early || other[0] != 7 || other[1] != 8 || other[2] != 0 || other[3] != 0) atomicAdd(y, 1);
 }
 
+// Every block leaves a number, waits for the others, and looks at all of them; with late, the last one never comes.
+void grid_of_four(int* y, bool late) {
+  if (late && blockIdx.x == 3) return;
+  if (threadIdx.x == 0) {
+    y[blockIdx.x] = static_cast<int>(blockIdx.x) + 1;
+    atomicAdd(reinterpret_cast<unsigned*>(y) + 4, 1u);
+    emulator::wait_for(reinterpret_cast<unsigned*>(y) + 4, 4);
+  }
+  __syncthreads();
+  if (y[0] + y[1] + y[2] + y[3] != 10) atomicAdd(y + 5, 1);
+}
+
+int run_grid(int* y, bool late, unsigned blocks) {
+  emulator::launch(
+      blocks, kThreads, 0, [=] { grid_of_four(y, late); }, true);
+  return cudaGetLastError();
+}
+
 template <class F>
 int run(const F& kernel, int* y) {
   emulator::launch(2, kThreads, 0, [&] { kernel(y); });
@@ -91,6 +109,14 @@ extern "C" __attribute__((visibility("default"))) int emulator_selftest(const ch
     found = value_of(y);
   } else if (name == "stuck") {
     found = run(stuck, y) + 1000 * run(warp_words, y);
+  } else if (name == "grid") {
+    cudaMemsetAsync(y, 0, 8 * sizeof(int), nullptr);
+    found = run_grid(y, false, 4) + value_of(y + 5);
+  } else if (name == "grid stuck") {
+    cudaMemsetAsync(y, 0, 8 * sizeof(int), nullptr);
+    found = run_grid(y, true, 4) + 1000 * run(warp_words, y);
+  } else if (name == "grid too large") {
+    found = run_grid(y, false, 1000);
   } else if (name == "race" || name == "no race") {
     found = run([&](int* to) { tree_sum(to, 0, name == "no race"); }, y);
   } else if (name == "copies") {
