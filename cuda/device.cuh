@@ -26,6 +26,7 @@ struct Grid {
 
 cudaStream_t stream();           // the calling thread's
 int multiprocessors();           // of its device
+size_t shared_limit();           // bytes of shared memory that a block of it can have
 void note(cudaError_t result);   // keeps the message of what failed for the one who launched
 void missing(const char* what);  // the same of what there is no kernel for
 
@@ -37,6 +38,23 @@ void start(void (*kernel)(P...), Grid grid, const A&... args) {
   kernel<<<grid.blocks, grid.threads, grid.shared, stream()>>>(static_cast<P>(args)...);
 #else
   emulator::launch(grid.blocks, grid.threads, grid.shared, [&] { kernel(static_cast<P>(args)...); });
+#endif
+  note(cudaGetLastError());
+}
+
+// Blocks that wait for each other: all of them run at the same time. Where the device has no room for that, nothing is
+// started, and the launch's error says so. Shared memory of such a kernel is dynamic.
+template <class P>
+void start_together(void (*kernel)(P), Grid grid, P argument) {
+#ifdef __CUDACC__
+  if (grid.shared > size_t{48} << 10)
+    note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(grid.shared)));
+  void* arguments[] = {&argument};
+  note(cudaLaunchCooperativeKernel(reinterpret_cast<const void*>(kernel), grid.blocks, grid.threads, arguments,
+                                   grid.shared, stream()));
+#else
+  emulator::launch(
+      grid.blocks, grid.threads, grid.shared, [=] { kernel(argument); }, true);
 #endif
   note(cudaGetLastError());
 }

@@ -18,6 +18,7 @@ thread_local char message[256];
 thread_local bool failed = false;
 
 int processors[kMostDevices];
+size_t shared_limits[kMostDevices];
 
 void use(int index, void* stream) {
   if (index != device) note(cudaSetDevice(index));
@@ -123,9 +124,10 @@ const CudaLibrary* library(const char** why_not) {
   }
   count = count < kMostDevices ? count : kMostDevices;
   for (int i = 0; i < count; ++i) {
-    CudaProperties p;
-    properties(i, &p);
-    processors[i] = p.multiprocessors;
+    cudaDeviceProp p;
+    note(cudaGetDeviceProperties(&p, i));
+    processors[i] = p.multiProcessorCount;
+    shared_limits[i] = p.sharedMemPerBlockOptin;
   }
   made = {count,      &kernels(), &use,    &error,      &allocate,   &release,    &host_allocate, &host_release,
           &copy,      &device_of, &memory, &properties, &new_stream, &wait,       &done,          &wait_device,
@@ -137,6 +139,7 @@ const CudaLibrary* library(const char** why_not) {
 
 cudaStream_t stream() { return current; }
 int multiprocessors() { return processors[device < 0 ? 0 : device]; }
+size_t shared_limit() { return shared_limits[device < 0 ? 0 : device]; }
 
 void missing(const char* what) {
   if (failed) return;  // the first says most

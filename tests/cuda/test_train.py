@@ -125,7 +125,7 @@ class Tagger(nn.Module):
 
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
 def test_sequences(kind: str) -> None:
-    """Layers without a kernel on the device run as their reference does there, packed sequences too."""
+    """Recurrent layers, packed sequences too."""
     found = {}
     for device in ("cpu", "cuda"):
         pydl.manual_seed(0)
