@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import pydl
-from pydl.errors import DtypeError, ShapeError
+from pydl.errors import DtypeError, KeyMissingError, ShapeError
 
 
 def default_convert(data: Any) -> Any:
@@ -35,16 +35,19 @@ def default_collate(batch: Sequence[Any]) -> Any:
     Bools: bool (b,). Strings and bytes: the list. Mappings: the same mapping of batches. Named tuples: the same named
     tuple of batches. Tuples and lists: a list of batches.
 
-    Raises: ShapeError when the samples differ in shape or length; DtypeError for other types.
+    Raises: ShapeError when the samples differ in shape or length; KeyMissingError when in keys; DtypeError for other
+    types and for samples of different kinds.
     """
     if len(batch) == 0:
         raise ShapeError("default_collate: the batch is empty")
     first = batch[0]
     if isinstance(first, pydl.Tensor):
+        _same_kind(batch, pydl.Tensor)
         _same_shapes([tuple(x.shape) for x in batch])
         return pydl.stack(list(batch))
     for kind, collate in _COLLATE:
         if isinstance(first, kind):
+            _same_kind(batch, _NUMBERS if issubclass(type(first), _NUMBERS) else kind)
             return collate(batch, first)
     raise DtypeError(
         "default_collate: a batch must contain tensors, numpy arrays, numbers, strings, dicts, tuples or lists, "
@@ -62,6 +65,15 @@ def _same_shapes(shapes: Sequence[tuple[int, ...]]) -> None:
             raise ShapeError(
                 f"default_collate: sample {i} has shape {shape}, sample 0 has {shapes[0]}: expected equal shapes "
                 "(pass a collate_fn that pads)"
+            )
+
+
+def _same_kind(batch: Sequence[Any], kind: Any) -> None:
+    for i, x in enumerate(batch):
+        if not isinstance(x, kind):
+            raise DtypeError(
+                f"default_collate: sample {i} is a {type(x).__name__}, sample 0 a {type(batch[0]).__name__}: expected "
+                "one kind"
             )
 
 
@@ -92,6 +104,10 @@ def _strings(batch: Sequence[Any], first: Any) -> Any:
 
 
 def _mappings(batch: Sequence[Any], first: Any) -> Any:
+    for i, sample in enumerate(batch):
+        missing = [k for k in first if k not in sample]
+        if missing:
+            raise KeyMissingError(f"default_collate: sample {i} has no {missing[0]!r}, which sample 0 has")
     return _like_mapping(first, {k: default_collate([sample[k] for sample in batch]) for k in first})
 
 
@@ -123,6 +139,7 @@ def _like_sequence(model: Sequence[Any], values: list[Any]) -> Any:
         return values
 
 
+_NUMBERS = (bool, int, float, np.generic, np.ndarray, pydl.Tensor)
 _COLLATE: tuple[tuple[Any, Callable[[Sequence[Any], Any], Any]], ...] = (
     ((np.ndarray, np.generic), _arrays),
     (bool, _bools),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
+import operator
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
@@ -14,9 +15,24 @@ import numpy as np
 import pydl
 from pydl.data.collate import default_collate
 from pydl.data.seeds import GeneratorLike, IntArray, as_seeds, permutation
-from pydl.errors import ArgumentError, BoundsError, ShapeError
+from pydl.errors import ArgumentError, BoundsError, DtypeError, ShapeError
 
 T_co = TypeVar("T_co", covariant=True)
+
+
+def places(name: str, indices: Sequence[int] | IntArray, length: int) -> IntArray:
+    """(b,) indices of samples, counted from the end where they are negative, as places in [0, length).
+
+    Raises: DtypeError, BoundsError.
+    """
+    rows = np.asarray(indices)
+    if rows.size and rows.dtype.kind not in "iu":
+        raise DtypeError(f"{name}: indices must be integers, got {rows.dtype}")
+    rows = rows.astype(np.int64, copy=False)
+    outside = (rows < -length) | (rows >= length)
+    if outside.any():
+        raise BoundsError(f"{name}: index {rows[outside][0]} is out of range for length {length}")
+    return np.where(rows < 0, rows + length, rows)
 
 
 class Dataset(Generic[T_co]):
@@ -72,7 +88,7 @@ class TensorDataset(Dataset[tuple[Any, ...]]):
     def getbatch(self, indices: Sequence[int] | IntArray) -> Any:
         if type(self).__getitem__ is not TensorDataset.__getitem__:
             return super().getbatch(indices)
-        rows = np.asarray(indices, np.int64)
+        rows = places("TensorDataset", indices, len(self))
         return [_take(t, rows) for t in self.tensors]
 
     def __len__(self) -> int:
@@ -156,7 +172,7 @@ class Subset(Dataset[T_co]):
     def __getitem__(self, index: Any) -> T_co:
         if isinstance(index, list):
             return self.dataset[[self.indices[i] for i in index]]  # type: ignore[index]
-        return self.dataset[int(self.indices[index])]
+        return self.dataset[operator.index(self.indices[index])]
 
     def getbatch(self, indices: Sequence[int] | IntArray) -> Any:
         if type(self).__getitem__ is not Subset.__getitem__ or not isinstance(self.dataset, Dataset):

@@ -29,6 +29,8 @@ def key_padding_mask(lengths: Any, max_len: int | None = None) -> pydl.Tensor:
         raise ShapeError(f"key_padding_mask: expected lengths (b,), got {values.shape}")
     if values.size and values.dtype.kind not in "iu":
         raise DtypeError(f"key_padding_mask: lengths must be integers, got {values.dtype}")
+    if max_len is not None and (type(max_len) is not int or max_len < 0):
+        raise ArgumentError(f"key_padding_mask: max_len must be an integer >= 0, got {max_len!r}")
     longest = int(values.max()) if values.size else 0
     width = longest if max_len is None else max_len
     if values.size and (values.min() < 0 or longest > width):

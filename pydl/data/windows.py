@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 import pydl
-from pydl.data.dataset import Dataset
+from pydl.data.dataset import Dataset, places
 from pydl.data.seeds import IntArray
-from pydl.errors import ArgumentError, BoundsError, DtypeError, ShapeError
+from pydl.errors import ArgumentError, DtypeError, ShapeError
 
 __all__ = ["BPTTBatches", "SlidingWindows", "TokenWindows"]
 
@@ -46,13 +46,13 @@ class TokenWindows(Dataset[Pair]):
         return len(self._windows)
 
     def __getitem__(self, index: int) -> Pair:
-        x, y = self._cut(np.asarray([_within("TokenWindows", index, len(self))]))
+        x, y = self._cut(places("TokenWindows", [index], len(self)))
         return x[0], y[0]
 
     def getbatch(self, indices: Sequence[int] | IntArray) -> Any:
         if type(self).__getitem__ is not TokenWindows.__getitem__:
             return super().getbatch(indices)
-        return list(self._cut(np.asarray(indices, np.int64)))
+        return list(self._cut(places("TokenWindows", indices, len(self))))
 
     def _cut(self, rows: IntArray) -> Pair:
         both = self._windows[rows]
@@ -96,7 +96,7 @@ class BPTTBatches(Dataset[Pair]):
         return steps // self.bptt if self.drop_last else -(-steps // self.bptt)
 
     def __getitem__(self, index: int) -> Pair:
-        start = _within("BPTTBatches", index, len(self)) * self.bptt
+        start = int(places("BPTTBatches", [index], len(self))[0]) * self.bptt
         stop = min(start + self.bptt, self.streams.shape[1] - 1)
         return _tensor(self.streams[:, start:stop]), _tensor(self.streams[:, start + 1 : stop + 1])
 
@@ -134,14 +134,13 @@ class SlidingWindows(Dataset[Pair]):
         return (len(self.series) - self.length - self.gap - self.horizon) // self.stride + 1
 
     def __getitem__(self, index: int) -> Pair:
-        x, y = self._cut(np.asarray([_within("SlidingWindows", index, len(self))]))
+        x, y = self._cut(places("SlidingWindows", [index], len(self)))
         return x[0], y[0]
 
     def getbatch(self, indices: Sequence[int] | IntArray) -> Any:
         if type(self).__getitem__ is not SlidingWindows.__getitem__:
             return super().getbatch(indices)
-        rows = np.asarray(indices, np.int64)
-        return list(self._cut(np.where(rows < 0, rows + len(self), rows)))
+        return list(self._cut(places("SlidingWindows", indices, len(self))))
 
     def tensors(self) -> Pair:
         """All windows and targets at once: (len, length, ...) and (len, horizon, ...)."""
@@ -175,9 +174,3 @@ def _positive(name: str, what: str, value: int) -> int:
     if type(value) is not int or value < 1:
         raise ArgumentError(f"{name}: {what} must be an integer >= 1, got {value!r}")
     return value
-
-
-def _within(name: str, index: int, length: int) -> int:
-    if not -length <= index < length:
-        raise BoundsError(f"{name}: index {index} is out of range for length {length}")
-    return index % length
