@@ -38,7 +38,7 @@ def make_moons(
     a, b = np.linspace(0, np.pi, outer), np.linspace(0, np.pi, n_samples - outer)
     upper = np.stack([np.cos(a), np.sin(a)], axis=1)
     lower = np.stack([1 - np.cos(b), 0.5 - np.sin(b)], axis=1)
-    return _finish([upper, lower], rng, shuffle, noise, as_tensor)
+    return _finish("make_moons", [upper, lower], rng, shuffle, noise, as_tensor)
 
 
 def make_circles(
@@ -59,7 +59,7 @@ def make_circles(
     rng = _rng(random_state)
     outer = _count("make_circles", n_samples) // 2
     rings = [_circle(outer), factor * _circle(n_samples - outer)]
-    return _finish(rings, rng, shuffle, noise, as_tensor)
+    return _finish("make_circles", rings, rng, shuffle, noise, as_tensor)
 
 
 def make_spirals(
@@ -83,7 +83,7 @@ def make_spirals(
         angle = 2 * np.pi * (turns * t + k / n_classes)
         radius = 0.05 + 0.95 * t
         arms.append(np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1))
-    return _finish(arms, rng, shuffle, noise, as_tensor)
+    return _finish("make_spirals", arms, rng, shuffle, noise, as_tensor)
 
 
 def make_xor(
@@ -102,7 +102,7 @@ def make_xor(
     corners = np.array([[-1.0, -1.0], [1.0, 1.0], [-1.0, 1.0], [1.0, -1.0]])
     sizes = _sizes("make_xor", n_samples, 4)
     groups = [np.repeat(corners[k : k + 1], size, axis=0) for k, size in enumerate(sizes)]
-    return _finish(groups, rng, shuffle, noise, as_tensor, labels=[0, 0, 1, 1])
+    return _finish("make_xor", groups, rng, shuffle, noise, as_tensor, labels=[0, 0, 1, 1])
 
 
 def make_ring(
@@ -123,7 +123,7 @@ def make_ring(
     sizes = _sizes("make_ring", n_samples, n_modes)
     centers = radius * _circle(n_modes)
     groups = [np.repeat(centers[k : k + 1], size, axis=0) for k, size in enumerate(sizes)]
-    return _finish(groups, rng, shuffle, cluster_std, as_tensor)
+    return _finish("make_ring", groups, rng, shuffle, cluster_std, as_tensor)
 
 
 def make_blobs(
@@ -148,8 +148,11 @@ def make_blobs(
     Raises: ArgumentError when the centres are too close for the margin.
     """
     rng = _rng(random_state)
-    if isinstance(centers, int):
-        middle = rng.uniform(center_box[0], center_box[1], (_count("make_blobs", centers), n_features))
+    low, high = center_box
+    if not low <= high or not cluster_std >= 0:
+        raise ArgumentError(f"make_blobs: expected low <= high and a deviation >= 0, got {center_box}, {cluster_std}")
+    if isinstance(centers, int | np.integer):
+        middle = rng.uniform(low, high, (_count("make_blobs", centers), _count("make_blobs", n_features)))
     else:
         middle = np.asarray(centers, np.float64)
         if middle.ndim != 2:
@@ -160,7 +163,7 @@ def make_blobs(
         offset = cluster_std * rng.standard_normal((size, middle.shape[1]))
         length = np.linalg.norm(offset, axis=1, keepdims=True)
         groups.append(center + offset * np.minimum(1.0, limit / np.maximum(length, 1e-300)))
-    return _finish(groups, rng, shuffle, None, as_tensor)
+    return _finish("make_blobs", groups, rng, shuffle, None, as_tensor)
 
 
 def make_separable(
@@ -206,7 +209,11 @@ def make_separable(
 def _rng(random_state: RandomState) -> np.random.Generator:
     if isinstance(random_state, np.random.Generator):
         return random_state
-    return np.random.Generator(np.random.Philox(draw_seed() if random_state is None else random_state))
+    if random_state is None:
+        return np.random.Generator(np.random.Philox(draw_seed()))
+    if isinstance(random_state, bool) or not isinstance(random_state, int | np.integer) or random_state < 0:
+        raise ArgumentError(f"random_state must be a seed >= 0, a NumPy generator or None, got {random_state!r}")
+    return np.random.Generator(np.random.Philox(int(random_state)))
 
 
 def _count(name: str, n: int) -> int:
@@ -243,6 +250,7 @@ def _room(centers: Floats, margin: float) -> float:
 
 
 def _finish(
+    name: str,
     groups: list[Floats],
     rng: np.random.Generator,
     shuffle: bool,
@@ -254,6 +262,8 @@ def _finish(
     x = np.concatenate(groups)
     y = np.repeat(np.arange(len(groups)) if labels is None else np.asarray(labels), [len(g) for g in groups])
     if noise is not None:
+        if not noise >= 0:
+            raise ArgumentError(f"{name}: the noise's standard deviation must be >= 0, got {noise}")
         x = x + noise * rng.standard_normal(x.shape)
     if shuffle:
         order = rng.permutation(len(x))
