@@ -31,6 +31,8 @@ class BatchScaling:
 
         Raises: ArgumentError if the curve does not come that far.
         """
+        if not self.batches:
+            raise ArgumentError("BatchScaling: there are no batch sizes")
         order = np.argsort(self.batches)
         x, y = np.log(np.array(self.batches, float)[order]), np.log(np.array(self.steps, float)[order])
         y = np.maximum.accumulate(y[::-1])[::-1]  # more examples never need more steps, but measurements have noise
@@ -48,9 +50,11 @@ def steps_to_target(
     Args:
         steps: steps(batch, rate, most) -> how many steps it takes; inf where the target is not reached, or not within
             `most`, the fewest so far.
-    Raises: ArgumentError if no rate reaches the target.
+    Raises: ArgumentError if no rate reaches the target, or one is not above 0.
     Source: Shallue et al. 2018 (arXiv:1811.03600), section 4.1.
     """
+    if not all(rate > 0 for rate in rates):
+        raise ArgumentError(f"steps_to_target: learning rates must be > 0, got {list(rates)}")
     best: list[float] = []
     chosen: list[float] = []
     for batch in batches:
@@ -92,6 +96,8 @@ class NoisyQuadratic:
 
     def _map(self, batch: float, lr: float) -> Floats:
         """(d, 4, 4): the step of (E x^2, E x v, E v^2, 1); a = 1 - lr h, b = -lr mu of x, and h, mu of v."""
+        if not batch > 0:
+            raise ArgumentError(f"NoisyQuadratic: the batch size must be > 0, got {batch}")
         h, mu, zero = self.h, np.full_like(self.h, self.momentum), np.zeros_like(self.h)
         noise, a, b = self.c / batch, 1 - lr * h, -lr * mu
         rows = [

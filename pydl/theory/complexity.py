@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pydl.autograd import grad
-from pydl.errors import ArgumentError, ShapeError
+from pydl.errors import ArgumentError, BoundsError, ShapeError
 from pydl.tensor import Tensor
 
 __all__ = ["dependencies", "path_length"]
@@ -38,14 +38,18 @@ def path_length(layers: Iterable[Bools], start: int, end: int, most: int = 1_000
     Args:
         layers: (n, n) of each layer, as `dependencies` finds them; the last is repeated by giving an endless iterator.
         start, end: places.   most: layers to look at.
-    Raises: ArgumentError if it never does.
+    Raises: ArgumentError if it never does; ShapeError, BoundsError.
     """
     reached: Bools | None = None
     for count, edges in enumerate(layers, 1):
+        n = len(edges) if reached is None else len(reached)
+        if np.shape(edges) != (n, n):
+            raise ShapeError(f"path_length: layer {count} has the shape {np.shape(edges)}: expected ({n}, {n})")
         if reached is None:
-            reached = np.zeros(edges.shape[1], bool)
-            reached[start] = True
-        grown: Bools = np.asarray((edges & reached).any(1))
+            if not (0 <= start < n and 0 <= end < n):
+                raise BoundsError(f"path_length: places {start} and {end} must be in [0, {n})")
+            reached = np.arange(n) == start
+        grown: Bools = np.asarray((np.asarray(edges, bool) & reached).any(1))
         if grown[end]:
             return count
         if count >= most:

@@ -70,8 +70,8 @@ def quadratic_rates(kappa: float) -> tuple[float, float]:
     (kappa - 1) / (kappa + 1) and (sqrt(kappa) - 1) / (sqrt(kappa) + 1), kappa the largest over the smallest curvature.
     Raises: ArgumentError if kappa < 1. Source: Polyak 1964; Nesterov 2004, theorem 2.1.15.
     """
-    if not kappa >= 1:
-        raise ArgumentError(f"quadratic_rates: kappa must be >= 1, got {kappa}")
+    if not 1 <= kappa < np.inf:
+        raise ArgumentError(f"quadratic_rates: kappa must be >= 1 and finite, got {kappa}")
     root = kappa**0.5
     return (kappa - 1) / (kappa + 1), (root - 1) / (root + 1)
 
@@ -95,10 +95,15 @@ def local_entropy(
     The rule is exact up to rounding for smooth functions, whose integrand vanishes at both ends.
 
     Args: function: of an array. reach: how far to integrate, in units of 1 / sqrt(gamma). points: of the rule.
-    Raises: ArgumentError if gamma <= 0. Source: Chaudhari et al. 2017 (arXiv:1611.01838), equation 4.
+    Raises: ArgumentError unless gamma and reach are > 0, with two points or more.
+    Source: Chaudhari et al. 2017 (arXiv:1611.01838), equation 4.
     """
-    if not gamma > 0:
-        raise ArgumentError(f"local_entropy: gamma must be > 0, got {gamma}")
+    if not 0 < gamma < np.inf:
+        raise ArgumentError(f"local_entropy: gamma must be > 0 and finite, got {gamma}")
+    if not reach > 0 or points < 2 or np.ndim(x) != 1:
+        raise ArgumentError(
+            f"local_entropy: expected reach > 0, 2 points or more and x (n,), got {reach}, {points} and {np.shape(x)}"
+        )
     offsets = np.linspace(-reach, reach, points) / np.sqrt(gamma)
     exponents = -function(np.asarray(x, np.float64)[:, None] + offsets) - gamma / 2 * offsets**2
     top = exponents.max(1)

@@ -15,6 +15,7 @@ from pydl.autograd import grad
 from pydl.autograd.mode import no_grad
 from pydl.errors import ArgumentError, ShapeError
 from pydl.nn.utils.stable import SLOPES, check_lstm, lstm_rates
+from pydl.ops import ones_like
 from pydl.tensor import Tensor
 
 __all__ = [
@@ -76,7 +77,7 @@ def stability_constant(rnn: nn.RNN | nn.LSTM, input_bound: float = 1.0) -> float
     Source: Miller & Hardt 2019 (arXiv:1805.10369). See `nn.utils.project_stable`.
     """
     if isinstance(rnn, nn.LSTM):
-        rates = _rates(rnn, input_bound)
+        rates = _rates("stability_constant", rnn, input_bound)
         return float(np.abs(np.linalg.eigvals(rates)).max()) if np.isfinite(rates).all() else float("inf")
     return float(np.linalg.norm(_simple(rnn, "stability_constant"), 2)) * SLOPES[rnn.nonlinearity]
 
@@ -86,7 +87,7 @@ def stability_norm(lstm: nn.LSTM, input_bound: float = 1.0) -> tuple[float, floa
 
     Raises: ArgumentError where a forget gate may be 1.
     """
-    rates = _rates(lstm, input_bound)
+    rates = _rates("stability_norm", lstm, input_bound)
     if not np.isfinite(rates).all():
         raise ArgumentError("stability_norm: a forget gate may be 1: there is no such norm")
     values, vectors = np.linalg.eig(rates)
@@ -94,10 +95,10 @@ def stability_norm(lstm: nn.LSTM, input_bound: float = 1.0) -> tuple[float, floa
     return float(u / (u + v)), float(v / (u + v))
 
 
-def _rates(lstm: nn.LSTM, input_bound: float) -> Floats:
+def _rates(name: str, lstm: nn.LSTM, input_bound: float) -> Floats:
     if not isinstance(lstm, nn.LSTM) or lstm.num_layers != 1 or lstm.bidirectional:
-        raise ArgumentError("stability_norm: expected an nn.LSTM of one layer and one direction")
-    check_lstm("stability_norm", lstm, input_bound)
+        raise ArgumentError(f"{name}: expected an nn.LSTM of one layer and one direction")
+    check_lstm(name, lstm, input_bound)
     return lstm_rates(lstm.all_weights[0], input_bound)
 
 
@@ -114,7 +115,7 @@ def gradient_profile(model: Iterable[nn.Module], batch: Tensor, seed: Tensor | N
     if not outputs or not batch.requires_grad:
         raise ArgumentError("gradient_profile: expected modules with parameters that require gradients")
     inner = [y for y in outputs[:-1] if y.requires_grad]
-    last = batch * 0 + 1 if seed is None else seed
+    last = ones_like(batch) if seed is None else seed
     found = grad([batch], inner, [last.detach()]) if inner else ()
     norms = iter([*(float(np.linalg.norm(g.numpy())) for g in found if g is not None)])
     profile = [next(norms) if y.requires_grad else 0.0 for y in outputs[:-1]]

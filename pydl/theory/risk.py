@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pydl import optim, relu, tensor
-from pydl.errors import ArgumentError
+from pydl.errors import ArgumentError, ShapeError
 
 __all__ = ["FeatureClass", "RiskDecomposition", "TeacherTask", "error_decomposition"]
 
@@ -27,6 +27,11 @@ class TeacherTask:
     def __init__(
         self, d: int = 3, units: int = 50, noise: float = 0.5, population: int = 20_000, seed: int = 0
     ) -> None:
+        if d < 1 or units < 1 or population < 1 or not noise >= 0:
+            raise ArgumentError(
+                f"TeacherTask: expected d, units and population >= 1 and noise >= 0, got {d}, {units}, {population}, "
+                f"{noise}"
+            )
         rng = np.random.default_rng(seed)
         self.x = rng.standard_normal((population, d))
         inner, outer = rng.standard_normal((d, units)), rng.standard_normal(units) / np.sqrt(units)
@@ -41,6 +46,8 @@ class TeacherTask:
 
     def risk(self, prediction: Floats) -> float:
         """E (prediction - y)^2 / 2 over population and noise; prediction: (population,)."""
+        if np.shape(prediction) != self.teacher.shape:
+            raise ShapeError(f"TeacherTask: a prediction {np.shape(prediction)}: expected {self.teacher.shape}")
         return float(((prediction - self.teacher) ** 2).mean() + self.noise**2) / 2
 
 

@@ -79,3 +79,14 @@ def test_curve():
 def test_errors(options, text):
     with pytest.raises(ArgumentError, match=text):
         NoisyQuadratic(**options)
+
+
+def test_rates_and_batches_that_make_no_sense() -> None:
+    for rates in ([0.0, 1.0], [-1.0], [math.nan]):
+        with pytest.raises(ArgumentError, match="learning rates must be > 0"):
+            steps_to_target(lambda b, r, most: 3, [1, 2], rates)
+    with pytest.raises(ArgumentError, match="no batch sizes"):
+        _ = steps_to_target(lambda b, r, most: 3, [], [1.0]).critical_batch
+    for batch in (0, -1, math.nan):
+        with pytest.raises(ArgumentError, match="batch size must be > 0"):
+            NoisyQuadratic(H).losses(batch, 0.1, 3)

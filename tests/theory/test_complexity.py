@@ -7,7 +7,7 @@ import pytest
 
 import pydl
 from pydl import nn, theory
-from pydl.errors import ArgumentError, ShapeError
+from pydl.errors import ArgumentError, BoundsError, ShapeError
 
 
 def test_dependencies_of_a_band_and_of_recurrence() -> None:
@@ -43,3 +43,14 @@ def test_errors() -> None:
         theory.dependencies(lambda x: x[1:], pydl.ones(3, 2))
     with pytest.raises(ShapeError, match=r"expected \(n, d\)"):
         theory.dependencies(lambda x: x, pydl.ones(3))
+
+
+def test_places_and_layers_that_do_not_fit() -> None:
+    chain = np.tril(np.ones((3, 3), dtype=bool))
+    assert theory.path_length([chain.tolist()], 0, 2) == 1  # whatever an array can be made of
+    with pytest.raises(BoundsError, match=r"must be in \[0, 3\)"):
+        theory.path_length([chain], 0, 9)
+    with pytest.raises(ShapeError, match=r"layer 2 has the shape \(4, 4\): expected \(3, 3\)"):
+        theory.path_length([np.eye(3, dtype=bool), np.eye(4, dtype=bool)], 0, 2)
+    with pytest.raises(ShapeError, match=r"layer 1 has the shape \(3, 2\)"):
+        theory.path_length([np.ones((3, 2), dtype=bool)], 0, 1)

@@ -37,3 +37,11 @@ def test_descent_reaches_the_bottom(name, best):
     assert path.shape == (6, 2) and tuple(path[0]) == start
     np.testing.assert_allclose(path[-1], best, atol=1e-4)
     assert all(low <= x <= high for x, (low, high) in zip(best, box, strict=True))
+
+
+def test_rules_that_cannot_integrate() -> None:
+    for options in ({"points": 1}, {"reach": 0}, {"x": 1.0}):
+        with pytest.raises(ArgumentError, match="2 points or more"):
+            local_entropy(np.square, **{"x": np.ones(2), "gamma": 1.0, **options})
+    with pytest.raises(ArgumentError, match="kappa must be >= 1 and finite"):
+        quadratic_rates(np.inf)

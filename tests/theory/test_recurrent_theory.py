@@ -143,3 +143,14 @@ def test_errors() -> None:
         theory.stability_norm(open_gate)
     with pytest.raises(ArgumentError, match="expected modules"):
         theory.gradient_profile([], pydl.ones(2))
+
+
+def test_profile_of_outputs_that_overflow() -> None:
+    """The gradient of the last output is ones, whatever the output."""
+    profile = theory.gradient_profile([nn.Linear(2, 2), nn.Linear(2, 2)], pydl.full((1, 2), float("inf")))
+    assert np.isfinite(profile).all() and profile[-1] == pytest.approx(2**0.5)
+
+
+def test_errors_name_what_was_called() -> None:
+    with pytest.raises(ArgumentError, match=r"stability_constant: expected an nn\.LSTM of one layer"):
+        theory.stability_constant(nn.LSTM(2, 2, num_layers=2))

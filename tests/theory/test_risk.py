@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pydl.errors import ArgumentError
+from pydl.errors import ArgumentError, ShapeError
 from pydl.theory import FeatureClass, TeacherTask, error_decomposition
 
 TASK = TeacherTask(population=2000)
@@ -49,3 +49,11 @@ def test_bad_input() -> None:
         error_decomposition(FeatureClass(2), TASK, 0, 10)
     with pytest.raises(ArgumentError, match="width and d >= 1"):
         FeatureClass(0)
+
+
+def test_tasks_and_predictions_that_do_not_fit() -> None:
+    for options in ({"d": 0}, {"units": 0}, {"population": 0}, {"noise": -1.0}):
+        with pytest.raises(ArgumentError, match="TeacherTask: expected"):
+            TeacherTask(**options)
+    with pytest.raises(ShapeError, match=r"\(3,\): expected \(2000,\)"):
+        TASK.risk(np.zeros(3))
