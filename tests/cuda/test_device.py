@@ -8,6 +8,8 @@ import pytest
 import pydl
 from pydl import nn
 from pydl.errors import ArgumentError, CaptureError, DeviceError
+from pydl.ops.loss import PairLoss
+from pydl.ops.softmax import CrossEntropy
 
 pytestmark = pytest.mark.skipif(not pydl.cuda.is_available(), reason="no CUDA device")
 
@@ -257,3 +259,19 @@ class TestMissing:
     def test_special(self) -> None:
         with pytest.raises(DeviceError, match="there is no kernel for cuda:0"):
             pydl.lgamma(pydl.ones(3, device="cuda"))
+
+    def test_references_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Also of operations with an apply of their own."""
+
+        def refuse(*args: object) -> None:
+            raise DeviceError("there is no kernel for cuda:0")
+
+        x, t = pydl.tensor(X), pydl.tensor([3, 0, 2])
+        for op, call, target in (
+            (CrossEntropy, nn.functional.cross_entropy, t),
+            (PairLoss, nn.functional.smooth_l1_loss, x + 0.5),
+        ):
+            expected = call(x, target)
+            monkeypatch.setattr(op, "kernel", refuse)
+            made = call(x.cuda(), target.cuda())
+            assert made.device.type == "cuda" and made.item() == pytest.approx(expected.item())
