@@ -35,6 +35,11 @@ template <class T>
 __device__ __forceinline__ T times_log(T t) {
   return t == T(0) ? T(0) : t * std::log(t);
 }
+// The slope of times_log, of numbers above 0; 0 at 0.
+template <class T>
+__device__ __forceinline__ T log_and_one(T t) {
+  return (t <= T(0) ? T(0) : std::log(t)) + (t == T(0) ? T(0) : T(1));
+}
 template <class T>
 __device__ __forceinline__ T sign(T d) {
   return d > T(0) ? T(1) : d < T(0) ? T(-1) : T(0);
@@ -42,29 +47,33 @@ __device__ __forceinline__ T sign(T d) {
 
 template <PairLoss kind>
 struct Term;
-#define PYDL_TERM(name, value_expression, slope_expression)                                      \
-  template <>                                                                                    \
-  struct Term<PairLoss::name> {                                                                  \
-    template <class T>                                                                           \
-    static __device__ __forceinline__ T value(T x, T t, [[maybe_unused]] T p) {                  \
-      return value_expression;                                                                   \
-    }                                                                                            \
-    template <class T>                                                                           \
-    static __device__ __forceinline__ T slope([[maybe_unused]] T x, T t, [[maybe_unused]] T p) { \
-      return slope_expression;                                                                   \
-    }                                                                                            \
+#define PYDL_TERM(name, value_expression, slope_expression, target_expression)                          \
+  template <>                                                                                           \
+  struct Term<PairLoss::name> {                                                                         \
+    template <class T>                                                                                  \
+    static __device__ __forceinline__ T value(T x, T t, [[maybe_unused]] T p) {                         \
+      return value_expression;                                                                          \
+    }                                                                                                   \
+    template <class T>                                                                                  \
+    static __device__ __forceinline__ T slope([[maybe_unused]] T x, T t, [[maybe_unused]] T p) {        \
+      return slope_expression;                                                                          \
+    }                                                                                                   \
+    template <class T>                                                                                  \
+    static __device__ __forceinline__ T target_slope(T x, [[maybe_unused]] T t, [[maybe_unused]] T p) { \
+      return target_expression;                                                                         \
+    }                                                                                                   \
   };
 // clang-format off
-PYDL_TERM(mse, (x - t) * (x - t), T(2) * (x - t))
-PYDL_TERM(l1, std::abs(x - t), sign(x - t))
-PYDL_TERM(huber, cuda::huber(x - t, p), limited(x - t, p))
-PYDL_TERM(smooth_l1, cuda::huber(x - t, p) / p, limited(x - t, p) / p)
-PYDL_TERM(logits, larger(x, T(0)) - t * x + std::log1p(std::exp(-std::abs(x))), logits_slope(x, t))
+PYDL_TERM(mse, (x - t) * (x - t), T(2) * (x - t), T(2) * (t - x))
+PYDL_TERM(l1, std::abs(x - t), sign(x - t), sign(t - x))
+PYDL_TERM(huber, cuda::huber(x - t, p), limited(x - t, p), limited(t - x, p))
+PYDL_TERM(smooth_l1, cuda::huber(x - t, p) / p, limited(x - t, p) / p, limited(t - x, p) / p)
+PYDL_TERM(logits, larger(x, T(0)) - t * x + std::log1p(std::exp(-std::abs(x))), logits_slope(x, t), -x)
 PYDL_TERM(probabilities, (t - T(1)) * limited_log(T(1) - x) - t * limited_log(x),
-          (x - t) / larger((T(1) - x) * x, T(1e-12)))
-PYDL_TERM(divergence, times_log(t) - t * x, -t)
-PYDL_TERM(log_divergence, std::exp(t) * (t - x), -std::exp(t))
-PYDL_TERM(soft_margin, softplus(-(t * x)), -(t * sigmoid(-(t * x))))
+          (x - t) / larger((T(1) - x) * x, T(1e-12)), limited_log(T(1) - x) - limited_log(x))
+PYDL_TERM(divergence, times_log(t) - t * x, -t, log_and_one(t) - x)
+PYDL_TERM(log_divergence, std::exp(t) * (t - x), -std::exp(t), std::exp(t) * ((t - x) + T(1)))
+PYDL_TERM(soft_margin, softplus(-(t * x)), -(t * sigmoid(-(t * x))), -(x * sigmoid(-(t * x))))
 // clang-format on
 #undef PYDL_TERM
 
@@ -88,19 +97,21 @@ struct Value {
   }
 };
 
-// g has one number for each term, or is the gradient of the sum, to be multiplied by scale.
+// In x, or in the target. g has one number for each term, or is the gradient of the sum, to be multiplied by scale.
 struct Slope {
   static constexpr bool kQuick = false;
   PairLoss kind;
+  bool of_target;
   double p, scale;
   bool each;
   template <class T>
   __device__ __forceinline__ T operator()(T g, T x, T t) const {
     const T factor = each ? g : static_cast<T>(static_cast<double>(g) * scale);
     switch (kind) {
-#define PYDL_CASE(name) \
-  case PairLoss::name:  \
-    return Term<PairLoss::name>::slope(x, t, T(p)) * factor;
+#define PYDL_CASE(name)                                                                                             \
+  case PairLoss::name:                                                                                              \
+    return (of_target ? Term<PairLoss::name>::target_slope(x, t, T(p)) : Term<PairLoss::name>::slope(x, t, T(p))) * \
+           factor;
       PYDL_PAIR_LOSS(PYDL_CASE)
 #undef PYDL_CASE
     }
@@ -251,14 +262,14 @@ void pair_loss_sum(View x, View target, PairLossOptions options, View y) {
   });
 }
 
-void pair_loss_grad(View g, View x, View target, PairLossOptions options, View gx) {
+void pair_loss_grad(View g, View x, View target, PairLossOptions options, View to) {
   const bool each = g.strides[0] != 0;
-  View vg = flat(gx);
+  View vg = flat(to);
   vg.data = g.data;
   vg.strides[0] = each;
-  const View vx = flat(x), vt = flat(target), vy = flat(gx);
+  const View vx = flat(x), vt = flat(target), vy = flat(to);
   with_computed_float(x.dtype, [&](auto zero) {
-    const Slope slope{options.kind, options.parameter, options.scale, each};
+    const Slope slope{options.kind, options.of_target, options.parameter, options.scale, each};
     coded<decltype(zero), decltype(zero)>(slope, vy, vg, vx, vt);
   });
 }

@@ -59,8 +59,8 @@ const char* check_pair(const Array& x, const Array& target, int kind, int reduct
   return op;
 }
 
-PairLossOptions options_of(int kind, double parameter, int reduction, int64_t n) {
-  return {static_cast<PairLoss>(kind), parameter, reduction == kMean ? 1.0 / static_cast<double>(n) : 1.0};
+PairLossOptions options_of(int kind, double parameter, int reduction, int64_t n, bool of_target = false) {
+  return {static_cast<PairLoss>(kind), of_target, parameter, reduction == kMean ? 1.0 / static_cast<double>(n) : 1.0};
 }
 
 template <class T>
@@ -106,17 +106,19 @@ Array pair_loss(const Array& x, const Array& target, int kind, double parameter,
   return y;
 }
 
-Array pair_loss_grad(const Array& g, const Array& x, const Array& target, int kind, double parameter, int reduction) {
+// The gradient of x or of the target.
+Array pair_loss_grad(const Array& g, const Array& x, const Array& target, int kind, double parameter, int reduction,
+                     bool of_target) {
   const char* op = check_pair(x, target, kind, reduction);
   const bool fits = reduction == kNone ? g.shape() == x.shape() : g.ndim() == 0;
   if (!fits || g.dtype() != x.dtype()) fail<ShapeError>(op, ": gradient ", g.shape(), " does not match the loss");
   const Array gd = contiguous(g), xd = contiguous(x), td = contiguous(target);
-  Array gx = Array::empty(x.shape(), x.dtype(), x.device());
+  Array made = Array::empty(x.shape(), x.dtype(), x.device());
   View gv = gd.view();
   gv.strides[0] = reduction == kNone;  // flat, and one number for all where the loss is one
   run<&LossKernels::pair_loss_grad>(4 * x.numel(), x.device(), gv, xd.view(), td.view(),
-                                    options_of(kind, parameter, reduction, x.numel()), gx.view());
-  return gx;
+                                    options_of(kind, parameter, reduction, x.numel(), of_target), made.view());
+  return made;
 }
 
 // ---- negative log-likelihood
@@ -185,7 +187,7 @@ void bind_loss(py::module_& m) {
   m.def("pair_loss", &pair_loss, py::arg("x"), py::arg("target"), py::arg("kind"), py::arg("parameter"),
         py::arg("reduction"));
   m.def("pair_loss_grad", &pair_loss_grad, py::arg("g"), py::arg("x"), py::arg("target"), py::arg("kind"),
-        py::arg("parameter"), py::arg("reduction"));
+        py::arg("parameter"), py::arg("reduction"), py::arg("of_target") = false);
   m.def("nll", &nll, py::arg("x"), py::arg("target"), py::arg("weight"), py::arg("ignore_index"), py::arg("reduction"));
   m.def("nll_grad", &nll_grad, py::arg("g"), py::arg("target"), py::arg("weight"), py::arg("total"), py::arg("shape"),
         py::arg("ignore_index"), py::arg("reduction"));

@@ -1,6 +1,6 @@
-// Losses of a prediction x and a target t of one shape: each term, their sum in one pass, and the gradient with respect
-// to x. 16-bit floats are computed in float32 and rounded once. Sums are taken over pieces of kPiece elements in the
-// float type, over pieces in float64, always in the same order.
+// Losses of a prediction x and a target t of one shape: each term, their sum in one pass, and the gradients with
+// respect to either. 16-bit floats are computed in float32 and rounded once. Sums are taken over pieces of kPiece
+// elements in the float type, over pieces in float64, always in the same order.
 #include "runtime/table/loss.h"
 
 #include "kernels/element.h"
@@ -17,19 +17,23 @@ constexpr int64_t kPlainCost = 1, kExpCost = 5;
 template <PairLoss kind>
 struct Term;
 
-// A term and its slope: value(x, t, p) and slope(x, t, p).
-#define PYDL_TERM(kind, weight, value_expression, slope_expression)                       \
-  template <>                                                                             \
-  struct Term<PairLoss::kind> {                                                           \
-    static constexpr int64_t cost = weight;                                               \
-    template <class T>                                                                    \
-    static Vec<T> value(Vec<T> x, Vec<T> t, [[maybe_unused]] Vec<T> p) {                  \
-      return value_expression;                                                            \
-    }                                                                                     \
-    template <class T>                                                                    \
-    static Vec<T> slope([[maybe_unused]] Vec<T> x, Vec<T> t, [[maybe_unused]] Vec<T> p) { \
-      return slope_expression;                                                            \
-    }                                                                                     \
+// A term and its slopes: value(x, t, p), slope(x, t, p) in x and target_slope(x, t, p) in t.
+#define PYDL_TERM(kind, weight, value_expression, slope_expression, target_expression)           \
+  template <>                                                                                    \
+  struct Term<PairLoss::kind> {                                                                  \
+    static constexpr int64_t cost = weight;                                                      \
+    template <class T>                                                                           \
+    static Vec<T> value(Vec<T> x, Vec<T> t, [[maybe_unused]] Vec<T> p) {                         \
+      return value_expression;                                                                   \
+    }                                                                                            \
+    template <class T>                                                                           \
+    static Vec<T> slope([[maybe_unused]] Vec<T> x, Vec<T> t, [[maybe_unused]] Vec<T> p) {        \
+      return slope_expression;                                                                   \
+    }                                                                                            \
+    template <class T>                                                                           \
+    static Vec<T> target_slope(Vec<T> x, [[maybe_unused]] Vec<T> t, [[maybe_unused]] Vec<T> p) { \
+      return target_expression;                                                                  \
+    }                                                                                            \
   };
 
 template <class T>
@@ -66,18 +70,23 @@ template <class T>
 inline Vec<T> times_log(Vec<T> t) {
   return select(t == T(0), Vec<T>(), t * log(t));
 }
+// The slope of times_log, of numbers above 0; 0 at 0.
+template <class T>
+inline Vec<T> log_and_one(Vec<T> t) {
+  return select(t <= T(0), Vec<T>(), log(t)) + select(t == T(0), Vec<T>(), Vec<T>(T(1)));
+}
 
 // clang-format off
-PYDL_TERM(mse, kPlainCost, square(x - t), T(2) * (x - t))
-PYDL_TERM(l1, kPlainCost, abs(x - t), sign(x - t))
-PYDL_TERM(huber, kPlainCost, huber(x - t, p), limited(x - t, p))
-PYDL_TERM(smooth_l1, kPlainCost, huber(x - t, p) / p, limited(x - t, p) / p)
-PYDL_TERM(logits, 2 * kExpCost, max(x, Vec<T>()) - t * x + log1p(exp(-abs(x))), logits_slope(x, t))
+PYDL_TERM(mse, kPlainCost, square(x - t), T(2) * (x - t), T(2) * (t - x))
+PYDL_TERM(l1, kPlainCost, abs(x - t), sign(x - t), sign(t - x))
+PYDL_TERM(huber, kPlainCost, huber(x - t, p), limited(x - t, p), limited(t - x, p))
+PYDL_TERM(smooth_l1, kPlainCost, huber(x - t, p) / p, limited(x - t, p) / p, limited(t - x, p) / p)
+PYDL_TERM(logits, 2 * kExpCost, max(x, Vec<T>()) - t * x + log1p(exp(-abs(x))), logits_slope(x, t), -x)
 PYDL_TERM(probabilities, 2 * kExpCost, (t - T(1)) * limited_log(T(1) - x) - t * limited_log(x),
-          (x - t) / max((T(1) - x) * x, Vec<T>(T(1e-12))))
-PYDL_TERM(divergence, kExpCost, times_log(t) - t * x, -t)
-PYDL_TERM(log_divergence, kExpCost, exp(t) * (t - x), -exp(t))
-PYDL_TERM(soft_margin, 2 * kExpCost, softplus(-(t * x)), -(t * sigmoid(-(t * x))))
+          (x - t) / max((T(1) - x) * x, Vec<T>(T(1e-12))), limited_log(T(1) - x) - limited_log(x))
+PYDL_TERM(divergence, kExpCost, times_log(t) - t * x, -t, log_and_one(t) - x)
+PYDL_TERM(log_divergence, kExpCost, exp(t) * (t - x), -exp(t), exp(t) * ((t - x) + T(1)))
+PYDL_TERM(soft_margin, 2 * kExpCost, softplus(-(t * x)), -(t * sigmoid(-(t * x))), -(x * sigmoid(-(t * x))))
 // clang-format on
 
 template <PairLoss kind, class S>
@@ -146,22 +155,26 @@ void sum_of_terms(const View& x, const View& target, const PairLossOptions& opti
 }
 
 template <PairLoss kind, class S>
-void gradient(const View& g, const View& x, const View& target, const PairLossOptions& options, const View& gx) {
+void gradient(const View& g, const View& x, const View& target, const PairLossOptions& options, const View& to) {
   using T = Wide<S>;
   constexpr int64_t N = Vec<T>::N;
   const bool each = g.strides[0] != 0;
   const Vec<T> p = static_cast<T>(options.parameter);
   const Vec<T> factor = each ? T(1) : static_cast<T>(static_cast<double>(element<T>(g, 0)) * options.scale);
   const S *gs = g.as<const S>(), *xs = x.as<const S>(), *ts = target.as<const S>();
-  S* to = gx.as<S>();
-  const auto one = [&](int64_t i, auto... count) {
-    const Vec<T> slope = Term<kind>::slope(load<T>(xs + i, count...), load<T>(ts + i, count...), p);
-    store(to + i, slope * (each ? load<T>(gs + i, count...) : factor), count...);
+  S* out = to.as<S>();
+  const auto run = [&](const auto& slope) {
+    const auto one = [&](int64_t i, auto... count) {
+      const Vec<T> made = slope(load<T>(xs + i, count...), load<T>(ts + i, count...), p);
+      store(out + i, made * (each ? load<T>(gs + i, count...) : factor), count...);
+    };
+    parallel_for(x.numel(), Term<kind>::cost, [&](int64_t i, int64_t end) {
+      for (; i + N <= end; i += N) one(i);
+      if (i < end) one(i, end - i);
+    });
   };
-  parallel_for(x.numel(), Term<kind>::cost, [&](int64_t i, int64_t end) {
-    for (; i + N <= end; i += N) one(i);
-    if (i < end) one(i, end - i);
-  });
+  if (options.of_target) return run([](Vec<T> a, Vec<T> b, Vec<T> c) { return Term<kind>::target_slope(a, b, c); });
+  run([](Vec<T> a, Vec<T> b, Vec<T> c) { return Term<kind>::slope(a, b, c); });
 }
 
 // f<kind, element>(arguments...) for the kind and dtype at hand.
@@ -267,8 +280,8 @@ void pair_loss_sum(View x, View target, PairLossOptions options, View y) {
   PYDL_FOR_LOSS(sum_of_terms, x.dtype, x, target, options, y)
 }
 
-void pair_loss_grad(View g, View x, View target, PairLossOptions options, View gx) {
-  PYDL_FOR_LOSS(gradient, x.dtype, g, x, target, options, gx)
+void pair_loss_grad(View g, View x, View target, PairLossOptions options, View to) {
+  PYDL_FOR_LOSS(gradient, x.dtype, g, x, target, options, to)
 }
 
 void nll(View x, View target, View weight, int64_t ignored, View loss, View weights) {

@@ -47,32 +47,36 @@ def _probabilities(x, t):
     return (t - 1.0) * _limited_log(1.0 - x) - t * _limited_log(x)
 
 
-# Per kind: the term, its slope by x, and its slope by t (None: the slope by x, negated).
+# Per kind: the term, its slope by x, and its slope by t.
 PLAIN: dict[int, tuple[Any, Any, Any]] = {
-    MSE: (lambda x, t, p: square(x - t), lambda x, t, p: 2.0 * (x - t), None),
-    L1: (lambda x, t, p: abs(x - t), lambda x, t, p: sign(x - t), None),
-    HUBER: (lambda x, t, p: _huber(x - t, p), lambda x, t, p: clamp(x - t, -p, p), None),
-    SMOOTH_L1: (lambda x, t, p: _huber(x - t, p) / p, lambda x, t, p: clamp(x - t, -p, p) / p, None),
-    LOGITS: (lambda x, t, p: _logits(x, t), lambda x, t, p: sigmoid(x) - t, lambda x, t: -x),
+    MSE: (lambda x, t, p: square(x - t), lambda x, t, p: 2.0 * (x - t), lambda x, t, p: 2.0 * (t - x)),
+    L1: (lambda x, t, p: abs(x - t), lambda x, t, p: sign(x - t), lambda x, t, p: sign(t - x)),
+    HUBER: (lambda x, t, p: _huber(x - t, p), lambda x, t, p: clamp(x - t, -p, p), lambda x, t, p: clamp(t - x, -p, p)),
+    SMOOTH_L1: (
+        lambda x, t, p: _huber(x - t, p) / p,
+        lambda x, t, p: clamp(x - t, -p, p) / p,
+        lambda x, t, p: clamp(t - x, -p, p) / p,
+    ),
+    LOGITS: (lambda x, t, p: _logits(x, t), lambda x, t, p: sigmoid(x) - t, lambda x, t, p: -x),
     PROBABILITIES: (
         lambda x, t, p: _probabilities(x, t),
         lambda x, t, p: (x - t) / clamp((1.0 - x) * x, min=1e-12),
-        lambda x, t: _limited_log(1.0 - x) - _limited_log(x),
+        lambda x, t, p: _limited_log(1.0 - x) - _limited_log(x),
     ),
     DIVERGENCE: (
         lambda x, t, p: t * log(_safe(t)) - t * x,
         lambda x, t, p: -t,
-        lambda x, t: log(_safe(t)) + (t != 0).to(t.dtype) - x,
+        lambda x, t, p: log(_safe(t)) + (t != 0).to(t.dtype) - x,
     ),
     LOG_DIVERGENCE: (
         lambda x, t, p: exp(t) * (t - x),
         lambda x, t, p: -exp(t),
-        lambda x, t: exp(t) * (t - x + 1.0),
+        lambda x, t, p: exp(t) * (t - x + 1.0),
     ),
     SOFT_MARGIN: (
         lambda x, t, p: SoftplusUnit.apply(-(t * x)),
         lambda x, t, p: -(t * sigmoid(-(t * x))),
-        lambda x, t: -(x * sigmoid(-(t * x))),
+        lambda x, t, p: -(x * sigmoid(-(t * x))),
     ),
 }
 
@@ -83,9 +87,9 @@ def plain_loss(x: Tensor, target: Tensor, kind: int, parameter: float, reduction
     return loss if reduction == NONE else loss.sum() if reduction == SUM else loss.mean()
 
 
-def _plain_gradient(g, x, target, kind, parameter, reduction):
-    gx = g * PLAIN[kind][1](x, target, parameter)
-    return gx / x.numel() if reduction == MEAN else gx
+def _plain_gradient(g, x, target, kind, parameter, reduction, of_target=False):
+    made = g * PLAIN[kind][2 if of_target else 1](x, target, parameter)
+    return made / x.numel() if reduction == MEAN else made
 
 
 class PairLossGrad(Op):
@@ -111,16 +115,13 @@ class PairLoss(Op):
         return Tensor(y)
 
     def vjp(g, x, target, kind, parameter, reduction):
-        slope = PLAIN[kind][2]
+        options = {"kind": kind, "parameter": parameter, "reduction": reduction}
 
         def to_x():
-            return PairLossGrad.apply(g, x, target, kind=kind, parameter=parameter, reduction=reduction)
+            return PairLossGrad.apply(g, x, target, **options)
 
         def to_target():
-            if slope is None:
-                return -to_x()
-            gt = g * slope(x, target)
-            return gt / x.numel() if reduction == MEAN else gt
+            return PairLossGrad.apply(g, x, target, **options, of_target=True)
 
         return to_x, to_target
 

@@ -124,6 +124,31 @@ def test_fused_and_plain_paths_agree(name: str, dtype: str) -> None:
     np.testing.assert_allclose(fused.double().numpy(), plain.double().numpy(), rtol=limit, atol=limit)
 
 
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize(
+    "name", ["mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss", "binary_cross_entropy_with_logits",
+             "binary_cross_entropy", "kl_div"],
+)  # fmt: skip
+def test_gradients_of_the_target(name: str, reduction: str) -> None:
+    """Beside PyTorch's, over whole vectors and a rest, with differences of 0 and beyond the bend, and targets of 0."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    x, t = rng.uniform(0.05, 0.95, (3, 13)) * (3 if "huber" in name else 1), rng.uniform(0.05, 0.95, (3, 13))
+    t[0, :4], t[1, :4] = x[0, :4] % 1, 1.0
+    if name == "kl_div":
+        t[2, :5] = 0.0
+    made = []
+    for ns in (torch, pydl):
+        a, b = (ns.tensor(v, requires_grad=True) for v in (x, t))
+        y = getattr(ns.nn.functional, name)(a, b, reduction=reduction)
+        made.append([g.numpy() for g in ns.autograd.grad((y * y).sum(), [a, b])])
+    for theirs, ours in zip(*made, strict=True):
+        finite = np.isfinite(theirs)  # where t is 0, PyTorch's slope of t log t is not a number
+        np.testing.assert_allclose(ours[finite], theirs[finite], rtol=1e-10, atol=1e-13)
+        assert np.isfinite(ours).all()
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_sums_are_the_same_for_every_number_of_threads(threads: int) -> None:
     x, t = pydl.randn(3, 400001), pydl.rand(3, 400001)

@@ -11,17 +11,18 @@ constexpr int kPairLosses = 9;
 
 struct PairLossOptions {
   PairLoss kind;
+  bool of_target;    // whether a gradient is that of the target, or else of x
   double parameter;  // delta of huber, beta of smooth_l1
   double scale;      // of the sum: 1, or 1 / n for the mean
 };
 
-// x, target, y and gx are dense, of n elements.
+// x, target, y and to are dense, of n elements.
 // clang-format off
 #define PYDL_LOSS_KERNELS(X) \
   X(pair_loss,      (View x, View target, PairLossOptions options, View y)) \
   X(pair_loss_sum,  (View x, View target, PairLossOptions options, View y)) /* y: one element */ \
   /* g: n elements, or one with a stride of 0 */ \
-  X(pair_loss_grad, (View g, View x, View target, PairLossOptions options, View gx)) \
+  X(pair_loss_grad, (View g, View x, View target, PairLossOptions options, View to)) \
   /* x (n, c, m), target (n, m), weight (c) or absent, loss and weights (n, m); ignored targets count for nothing */ \
   X(nll,            (View x, View target, View weight, int64_t ignored, View loss, View weights)) \
   /* g: (n, m), or one with a stride of 0; divided by total where that is present */ \
