@@ -21,6 +21,19 @@ Array over_rows(const char* op, const Array& x) {
   return y;
 }
 
+// Over a last axis that is not empty.
+Array logsumexp(const Array& x) {
+  check_floating("logsumexp", x);
+  if (x.ndim() == 0 || x.size(x.ndim() - 1) == 0)
+    fail<ShapeError>("logsumexp: ", x.shape(), " has no last axis with elements");
+  const Array in = contiguous(x);
+  Shape shape = x.shape();
+  --shape.ndim;
+  Array y = Array::empty(shape, x.dtype(), x.device());
+  if (y.numel()) run<&SoftmaxKernels::logsumexp>(4 * x.numel(), y.device(), rows(in), y.view());
+  return y;
+}
+
 template <auto slot>
 Array grad_over_rows(const char* op, const Array& g, const Array& y) {
   if (g.shape() != y.shape() || g.dtype() != y.dtype())
@@ -134,6 +147,7 @@ void bind_softmax(py::module_& m) {
   m.def(
       "log_softmax", [](const Array& x) { return over_rows<&SoftmaxKernels::log_softmax>("log_softmax", x); },
       py::arg("x"));
+  m.def("logsumexp", &logsumexp, py::arg("x"));
   m.def(
       "softmax_grad",
       [](const Array& g, const Array& y) {

@@ -1,5 +1,6 @@
-// Softmax over the last axis of a dense (rows, n) block, its logarithm, and their gradients.
-// 16-bit floats are computed in float32 and rounded once. A row with NaN, +inf or nothing but -inf becomes NaN.
+// Softmax over the last axis of a dense (rows, n) block, its logarithm, their gradients, and the logarithm of the sum.
+// 16-bit floats are computed in float32 and rounded once. A row with NaN, +inf or nothing but -inf becomes NaN; its
+// logarithm of the sum is NaN, +inf or -inf.
 #include "kernels/softmax.h"
 
 #include "runtime/parallel.h"
@@ -61,6 +62,13 @@ void log_softmax_long(const S* x, S* y, int64_t rows, int64_t n) {
     each_vector<Vec<C>::N>(
         count, [&](int64_t i, auto... left) { store(to + i, load<C>(from + i, left...) - max - log_sum, left...); });
   });
+}
+
+// From the norm of a row x. Where the largest is +inf the exponentials are taken as they are: +inf, unless one is NaN.
+template <class C, class S>
+inline void put_logsumexp(Norm<C> norm, const S* x, int64_t n, S* y) {
+  if (norm.max == std::numeric_limits<C>::infinity()) norm = {0, row_exp<C>(x, n, C(0), static_cast<C*>(nullptr))};
+  store(y, Vec<C>(norm.max) + log(Vec<C>(norm.sum)), 1);
 }
 
 // Sum of f(i, count...) over the vectors of a row; two accumulators.
@@ -196,6 +204,20 @@ void log_softmax(View x, View y) {
   each_row(x, kExpCost, row, [&](auto element) {
     using S = decltype(element);
     log_softmax_long<Wide<S>>(x.as<const S>(), y.as<S>(), x.shape[0], x.shape[1]);
+  });
+}
+
+void logsumexp(View x, View y) {
+  const int64_t n = x.shape[1];
+  const auto row = [&](int64_t at, auto element) {
+    using S = decltype(element);
+    const S* from = x.as<const S>() + at;
+    put_logsumexp(row_norm<Wide<S>>(from, n), from, n, y.as<S>() + at / n);
+  };
+  each_row(x, kExpCost, row, [&](auto element) {
+    using S = decltype(element);
+    const Norm<Wide<S>>* norms = piecewise_norms<Wide<S>>(x.as<const S>(), x.shape[0], n);
+    for (int64_t r = 0; r < x.shape[0]; ++r) put_logsumexp(norms[r], x.as<const S>() + r * n, n, y.as<S>() + r);
   });
 }
 

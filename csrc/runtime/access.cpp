@@ -43,6 +43,7 @@ const std::unordered_map<std::string_view, const char*>& modes() {
       {"log_softmax", "rw"},
       {"softmax_grad", "rrw"},
       {"log_softmax_grad", "rrw"},
+      {"logsumexp", "rw"},
       {"cross_entropy", "rrrwww"},
       {"cross_entropy_grad", "rrrrrrw"},
       {"soft_entropy", "rrrwww"},

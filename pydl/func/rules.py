@@ -333,6 +333,7 @@ RULES: dict[Any, Rule] = {
     LogSoftmax: last_axis_rule,
     SoftmaxGrad: last_axis_rule,
     LogSoftmaxGrad: last_axis_rule,
+    reduce.LogSumExp: last_axis_rule,
     index.Gather: along_rule,
     index.AddAt: place_rule,
     place.PutAt: place_rule,

@@ -293,6 +293,22 @@ def test_logsumexp_of_infinities() -> None:
     assert ops.logsumexp(pydl.zeros(3, 0), 1).tolist() == [-np.inf] * 3
 
 
+@pytest.mark.parametrize("dtype", [pydl.float32, pydl.float64, pydl.float16])
+def test_logsumexp_of_long_rows(dtype: Any) -> None:
+    """Rows in several pieces, with infinities and NaN, and their gradients."""
+    x = np.random.default_rng(0).normal(0, 2, (4, 70000)).astype(np.float16)
+    x[1, 50000], x[2, 3], x[3, :] = np.inf, np.nan, -np.inf
+    wide = x.astype(np.float64)
+    t = pydl.tensor(x).to(dtype).requires_grad_()
+    y = ops.logsumexp(t, 1, keepdim=True)
+    expected = special.logsumexp(wide, axis=1, keepdims=True)
+    rtol = 1e-3 if dtype is pydl.float16 else 1e-6
+    np.testing.assert_allclose(y.detach().to(pydl.float64).numpy(), expected, rtol=rtol)
+    (g,) = pydl.autograd.grad(y[0].sum(), [t])
+    slope = np.exp(wide[0] - expected[0])
+    np.testing.assert_allclose(g[0].to(pydl.float64).numpy(), slope, rtol=1e-2 if rtol > 1e-6 else 1e-5, atol=1e-7)
+
+
 def test_variance_of_a_large_mean() -> None:
     """Two passes: a mean of 1e4 does not drown a variance of 1."""
     x = np.random.default_rng(0).normal(1e4, 1, (3, 500)).astype(np.float32)

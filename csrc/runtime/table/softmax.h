@@ -19,6 +19,7 @@ struct CrossEntropy {
   X(log_softmax,        (View x, View y)) \
   X(softmax_grad,       (View g, View y, View gx)) \
   X(log_softmax_grad,   (View g, View y, View gx)) \
+  X(logsumexp,          (View x, View y)) /* y: (rows) */ \
   /* target (n): classes; loss, lse, weights (n): a row's weight, absent unless asked for */ \
   X(cross_entropy,      (View x, View target, View weight, CrossEntropy options, View loss, View lse, View weights)) \
   /* g: (n), or one with a stride of 0; divided by total where that is present */ \
