@@ -1,148 +1,87 @@
-// Images read at free places, in blocks of outputs: places, weights and their derivatives are made once for a block,
-// axis by axis, and serve every channel.
-#include <cmath>
-
-#include "kernels/sampling.h"
-#include "kernels/taps.h"
-#include "runtime/parallel.h"
+// Images read at free places, in blocks of outputs whose taps (grid_taps.h) serve every channel. Where channels and
+// outputs are many enough, images are turned first, groups of channels innermost, so that a place is one vector and a
+// tap one product.
+#include "kernels/grid_taps.h"
+#include "kernels/turn.h"
 #include "runtime/table/resample.h"
 
 namespace pydl::PYDL_ISA {
 namespace {
 
-enum ScratchSlot { kTapSlot, kAxisSlot, kPlaneSlot };
+constexpr int64_t kGroup = 16;             // channels that share the taps of a transpose
+constexpr int64_t kRun = 1024;             // places that are turned by one task, of as many channels as a vector has
+constexpr int64_t kTurnedBytes = 8 << 20;  // of images that are turned at a time
 
-constexpr int64_t kBlock = 64;  // outputs; the taps of a block stay in the first-level cache
-constexpr int64_t kGroup = 16;  // channels that share the taps of a transpose
+inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// The taps of a block along one axis: [tap][output].
+// Whether it pays to turn images of c channels and n places for m outputs each.
 template <class C>
-struct AxisTaps {
-  int32_t place[4][kBlock];
-  C weight[4][kBlock], slope[4][kBlock];  // slope: d weight / d grid
-};
-
-template <class C>
-void cubic_taps(const GridSampling& s, const C* grid, int64_t n, int64_t count, AxisTaps<C>& taps) {
-  for (int64_t i = 0; i < count; ++i) {
-    const Point<C> p = pixels(grid[i], n, s.align_corners);
-    const C at = near(p.at), first = std::floor(at);
-    C w[4], slope[4];
-    cubic(at - first, w, slope);
-    for (int k = 0; k < 4; ++k) {
-      const Point<C> tap = padded<C>({first + static_cast<C>(k - 1), 1}, n, s);
-      taps.place[k][i] = pixel(tap.at, n);
-      taps.weight[k][i] = w[k];
-      taps.slope[k][i] = slope[k] * p.slope;
-    }
-  }
+bool turns(const GridSampling& s, int64_t c, int64_t n, int64_t m) {
+  return 8 * c >= Vec<C>::N && taps_of(s) * m >= n;
 }
 
 template <class C>
-void linear_taps(const GridSampling& s, const C* grid, int64_t n, int64_t count, AxisTaps<C>& taps) {
-  for (int64_t i = 0; i < count; ++i) {
-    const Point<C> p = padded(pixels(grid[i], n, s.align_corners), n, s);
-    const C at = near(p.at), first = std::floor(at), t = at - first;
-    const int32_t left = static_cast<int32_t>(first), size = static_cast<int32_t>(n);
-    taps.place[0][i] = left >= 0 && left < size ? left : -1;
-    taps.place[1][i] = left >= -1 && left + 1 < size ? left + 1 : -1;
-    taps.weight[0][i] = 1 - t, taps.weight[1][i] = t;
-    taps.slope[0][i] = -p.slope, taps.slope[1][i] = p.slope;
-  }
+int64_t groups_of(int64_t channels) {
+  return ceil_div(channels, int64_t{Vec<C>::N});
 }
 
-template <class C>
-void nearest_taps(const GridSampling& s, const C* grid, int64_t n, int64_t count, AxisTaps<C>& taps) {
-  for (int64_t i = 0; i < count; ++i) {
-    const Point<C> p = padded(pixels(grid[i], n, s.align_corners), n, s);
-    taps.place[0][i] = pixel(std::nearbyint(near(p.at)), n);
-    taps.weight[0][i] = 1, taps.slope[0][i] = 0;
-  }
-}
-
-// The taps of a block over all axes, [tap][output]; slope[axis] are the derivatives of weight in that axis of the grid.
-template <class C>
-struct Taps {
-  int64_t count;
-  int32_t* place;
-  C *weight, *slope[3];
-};
-
-int64_t taps_along(const GridSampling& s) { return s.mode == kGridNearest ? 1 : s.mode == kGridBilinear ? 2 : 4; }
-
-int64_t taps_of(const GridSampling& s) {
-  int64_t count = 1;
-  for (int a = 0; a < s.axes; ++a) count *= taps_along(s);
-  return count;
-}
-
-// Tap k of all axes from its digits, one for each axis; `a` is the axis whose derivative is taken, -1 for none.
-template <class C>
-void combine(const AxisTaps<C>* const* axis, const int* digit, int axes, int a, C* weight) {
-  for (int64_t i = 0; i < kBlock; ++i) weight[i] = 1;
-  for (int b = 0; b < axes; ++b) {
-    const C* factor = a == b ? axis[b]->slope[digit[b]] : axis[b]->weight[digit[b]];
-    for (int64_t i = 0; i < kBlock; ++i) weight[i] *= factor[i];
-  }
-}
-
-template <class C>
-void combine_places(const AxisTaps<C>* const* axis, const int* digit, const int64_t* size, int axes, int32_t* place) {
-  for (int64_t i = 0; i < kBlock; ++i) place[i] = axis[0]->place[digit[0]][i];
-  for (int b = 1; b < axes; ++b) {
-    const int32_t* next = axis[b]->place[digit[b]];
-    const int32_t n = static_cast<int32_t>(size[b]);
-    for (int64_t i = 0; i < kBlock; ++i) {
-      const int32_t at = place[i] < 0 ? -1 : place[i] * n + next[i];
-      place[i] = next[i] < 0 ? -1 : at;
-    }
-  }
-}
-
-// The taps of outputs [first, first + count) of a grid (m, axes); slopes only if asked for.
+// x (images, channels, n) as (images, groups, n, lanes); lanes without a channel are 0.
 template <class T>
-Taps<Wide<T>> make_taps(const GridSampling& s, const T* grid, int64_t first, int64_t count, bool slopes) {
+const Wide<T>* turned_images(const T* x, int64_t images, int64_t channels, int64_t n) {
   using C = Wide<T>;
-  AxisTaps<C>* along = static_cast<AxisTaps<C>*>(scratch(kAxisSlot, 3 * sizeof(AxisTaps<C>)));
-  const AxisTaps<C>* axis[3];
-  const int64_t* size = s.size + 3 - s.axes;
-  for (int a = 0; a < s.axes; ++a) {
-    C at[kBlock];
-    for (int64_t i = 0; i < kBlock; ++i)  // beyond the end of the grid: any place will do
-      at[i] = i < count ? widened(grid[(first + i) * s.axes + s.axes - 1 - a]) : C(-1);
-    if (s.mode == kGridBilinear) linear_taps(s, at, size[a], kBlock, along[a]);
-    if (s.mode == kGridNearest) nearest_taps(s, at, size[a], kBlock, along[a]);
-    if (s.mode == kGridBicubic) cubic_taps(s, at, size[a], kBlock, along[a]);
-    axis[a] = along + a;
-  }
-  Taps<C> taps;
-  taps.count = taps_of(s);
-  const int64_t each = taps.count * kBlock;
-  C* space = static_cast<C*>(scratch(kTapSlot, each * (4 * sizeof(C) + sizeof(int32_t))));
-  taps.weight = space;
-  for (int a = 0; a < 3; ++a) taps.slope[a] = space + (a + 1) * each;
-  taps.place = reinterpret_cast<int32_t*>(space + 4 * each);
-  const int64_t per_axis = taps_along(s);
-  for (int64_t k = 0; k < taps.count; ++k) {
-    int digit[3] = {0, 0, 0};
-    int64_t rest = k;
-    for (int a = s.axes - 1; a >= 0; --a) digit[a] = static_cast<int>(rest % per_axis), rest /= per_axis;
-    combine_places(axis, digit, size, s.axes, taps.place + k * kBlock);
-    if (!slopes) combine(axis, digit, s.axes, -1, taps.weight + k * kBlock);
-    for (int a = 0; slopes && a < s.axes; ++a) combine(axis, digit, s.axes, a, taps.slope[a] + k * kBlock);
-  }
-  return taps;
+  constexpr int64_t N = Vec<C>::N;
+  const int64_t groups = groups_of<C>(channels), runs = ceil_div(n, kRun);
+  C* to = static_cast<C*>(scratch(kTurnedSlot, static_cast<size_t>(images * groups * n * N) * sizeof(C)));
+  parallel_for(images * groups * runs, N * kRun, [&](int64_t q, int64_t end) {
+    for (; q < end; ++q) {
+      const int64_t at = q % runs * kRun, image = q / runs / groups, first = q / runs % groups * N;
+      transpose_to<C>(x + (image * channels + first) * n + at, n, least(N, channels - first), least(kRun, n - at),
+                      to + (q / runs * n + at) * N, N, N);
+    }
+  });
+  return to;
 }
 
-// Calls f(image b, first output, how many) for the blocks of all images.
-template <class F>
-void for_blocks(int64_t images, int64_t m, int64_t cost, const F& f) {
-  const int64_t blocks = (m + kBlock - 1) / kBlock;
-  parallel_for(images * blocks, kBlock * cost, [&](int64_t q, int64_t end) {
-    for (; q < end; ++q) {
-      const int64_t first = q % blocks * kBlock;
-      f(q / blocks, first, m - first < kBlock ? m - first : kBlock);
-    }
+// Calls f(first image, how many, their turned images) until all are done.
+template <class T, class F>
+void for_turned(View x, const F& f) {
+  using C = Wide<T>;
+  const int64_t c = x.shape[1], n = x.shape[2], each = groups_of<C>(c) * n * Vec<C>::N;
+  const int64_t fitting = kTurnedBytes / (each * static_cast<int64_t>(sizeof(C))), most = fitting > 1 ? fitting : 1;
+  for (int64_t b = 0; b < x.shape[0]; b += most) {
+    const int64_t images = least(most, x.shape[0] - b);
+    f(b, images, turned_images(x.as<const T>() + b * c * n, images, c, n));
+  }
+}
+
+// Output i of a group of channels of a turned image.
+template <class C>
+inline Vec<C> sum_places(const Taps<C>& t, int64_t i, const C* x) {
+  Vec<C> sum;
+  for (int64_t k = 0; k < t.count; ++k) {
+    const int64_t at = t.place[k * kBlock + i];
+    if (at >= 0) sum = fma(Vec<C>(t.weight[k * kBlock + i]), load<C>(x + at * Vec<C>::N), sum);
+  }
+  return sum;
+}
+
+template <class T>
+void sample_turned(const GridSampling& s, View x, View grid, View y) {
+  using C = Wide<T>;
+  constexpr int64_t N = Vec<C>::N;
+  const int64_t c = x.shape[1], n = x.shape[2], m = y.shape[2], groups = groups_of<C>(c);
+  for_turned<T>(x, [&](int64_t image, int64_t images, const C* turned) {
+    for_blocks(images, m, taps_of(s) * (groups + 4), [&](int64_t b, int64_t first, int64_t count) {
+      const Taps<C> t = make_taps(s, grid.as<T>() + (image + b) * m * s.axes, first, count, false);
+      for (int64_t group = 0; group < groups; ++group) {
+        C sums[kBlock * N];
+        for (int64_t i = 0; i < count; ++i)
+          store(sums + i * N, sum_places(t, i, turned + (b * groups + group) * n * N));
+        transpose_to<C>(sums, N, count, least(N, c - group * N), y.as<T>() + ((image + b) * c + group * N) * m + first,
+                        m, count);
+      }
+    });
   });
 }
 
@@ -150,6 +89,7 @@ template <class T>
 void sample(const GridSampling& s, View x, View grid, View y) {
   using C = Wide<T>;
   const int64_t c = x.shape[1], n = x.shape[2], m = y.shape[2], taps = taps_of(s);
+  if (turns<C>(s, c, n, m)) return sample_turned<T>(s, x, grid, y);
   for_blocks(x.shape[0], m, taps * (c + 4), [&](int64_t b, int64_t first, int64_t count) {
     const Taps<C> t = make_taps(s, grid.as<T>() + b * m * s.axes, first, count, false);
     for (int64_t i = b * c; i < (b + 1) * c; ++i) {
@@ -174,6 +114,30 @@ void give(const Taps<Wide<T>>& t, const T* g, int64_t count, Wide<T>* gx) {
       if (at >= 0) gx[at] += t.weight[k * kBlock + i] * share;
     }
   }
+}
+
+// Up to a vector's lanes of channels of image b: each output gives to its places, in the order of the outputs.
+template <class T>
+void give_turned(const GridSampling& s, const T* g, const T* grid, int64_t m, int64_t n, int64_t channels, T* gx) {
+  using C = Wide<T>;
+  constexpr int64_t N = Vec<C>::N;
+  C* sum = static_cast<C*>(scratch(kTurnedSlot, static_cast<size_t>(n * N) * sizeof(C)));
+  for (int64_t i = 0; i < n; ++i) store(sum + i * N, Vec<C>());
+  for (int64_t first = 0; first < m; first += kBlock) {
+    const int64_t count = least(kBlock, m - first);
+    const Taps<C> t = make_taps(s, grid, first, count, false);
+    C shares[kBlock * N];
+    transpose_to<C>(g + first, m, channels, count, shares, N, N);
+    for (int64_t i = 0; i < count; ++i) {
+      const Vec<C> share = load<C>(shares + i * N);
+      for (int64_t k = 0; k < t.count; ++k) {
+        const int64_t at = t.place[k * kBlock + i];
+        if (at < 0) continue;
+        store(sum + at * N, fma(Vec<C>(t.weight[k * kBlock + i]), share, load<C>(sum + at * N)));
+      }
+    }
+  }
+  transpose_to<C>(sum, N, n, channels, gx, n, n);
 }
 
 // A group of channels of image b: each output gives to its places, in the order of the outputs.
@@ -210,18 +174,62 @@ void add_moves(const GridSampling& s, const Taps<Wide<T>>& t, const T* x, const 
   }
 }
 
+// The derivatives in a block's places, as (output, axis).
+template <class T>
+void put_moves(const GridSampling& s, const Wide<T> (*move)[kBlock], int64_t count, T* to) {
+  for (int64_t i = 0; i < count; ++i)
+    for (int64_t a = 0; a < s.axes; ++a) to[i * s.axes + s.axes - 1 - a] = narrow<T>(move[a][i]);
+}
+
+// dots[axis] += the products of g and the derivative of output i, of a group of channels.
+template <class C>
+inline void add_dots(const Taps<C>& t, int axes, int64_t i, const C* x, Vec<C> g, Vec<C>* dots) {
+  Vec<C> slope[3];
+  for (int64_t k = 0; k < t.count; ++k) {
+    const int64_t at = t.place[k * kBlock + i];
+    if (at < 0) continue;
+    const Vec<C> v = load<C>(x + at * Vec<C>::N);
+    for (int a = 0; a < axes; ++a) slope[a] = fma(Vec<C>(t.slope[a][k * kBlock + i]), v, slope[a]);
+  }
+  for (int a = 0; a < axes; ++a) dots[a] = fma(slope[a], g, dots[a]);
+}
+
+template <class T>
+void move_turned(const GridSampling& s, View x, View grid, View g, View ggrid) {
+  using C = Wide<T>;
+  constexpr int64_t N = Vec<C>::N;
+  const int64_t c = x.shape[1], n = x.shape[2], m = g.shape[2], groups = groups_of<C>(c);
+  for_turned<T>(x, [&](int64_t image, int64_t images, const C* turned) {
+    for_blocks(images, m, taps_of(s) * s.axes * (groups + 4), [&](int64_t b, int64_t first, int64_t count) {
+      const int64_t at = (image + b) * m;
+      const Taps<C> t = make_taps(s, grid.as<T>() + at * s.axes, first, count, true);
+      Vec<C> dots[kBlock][3];
+      for (int64_t group = 0; group < groups; ++group) {
+        C shares[kBlock * N];
+        transpose_to<C>(g.as<const T>() + at * c + group * N * m + first, m, least(N, c - group * N), count, shares, N,
+                        N);
+        for (int64_t i = 0; i < count; ++i)
+          add_dots(t, s.axes, i, turned + (b * groups + group) * n * N, load<C>(shares + i * N), dots[i]);
+      }
+      C move[3][kBlock];
+      for (int64_t i = 0; i < count; ++i)
+        for (int a = 0; a < s.axes; ++a) move[a][i] = sum(dots[i][a]);
+      put_moves(s, move, count, ggrid.as<T>() + (at + first) * s.axes);
+    });
+  });
+}
+
 template <class T>
 void sample_move(const GridSampling& s, View x, View grid, View g, View ggrid) {
   using C = Wide<T>;
   const int64_t c = x.shape[1], n = x.shape[2], m = g.shape[2], taps = taps_of(s);
+  if (turns<C>(s, c, n, m)) return move_turned<T>(s, x, grid, g, ggrid);
   for_blocks(x.shape[0], m, taps * s.axes * (c + 4), [&](int64_t b, int64_t first, int64_t count) {
     const Taps<C> t = make_taps(s, grid.as<T>() + b * m * s.axes, first, count, true);
     C move[3][kBlock] = {};
     for (int64_t i = b * c; i < (b + 1) * c; ++i)
       add_moves(s, t, x.as<T>() + i * n, g.as<T>() + i * m + first, count, move);
-    T* to = ggrid.as<T>() + (b * m + first) * s.axes;
-    for (int64_t i = 0; i < count; ++i)
-      for (int a = 0; a < s.axes; ++a) to[i * s.axes + s.axes - 1 - a] = narrow<T>(move[a][i]);
+    put_moves(s, move, count, ggrid.as<T>() + (b * m + first) * s.axes);
   });
 }
 
@@ -232,15 +240,18 @@ void grid_sample(GridSampling s, View x, View grid, View y) {
 }
 
 void grid_sample_back(GridSampling s, View g, View grid, View gx) {
-  const int64_t c = gx.shape[1], n = gx.shape[2], m = g.shape[2], groups = (c + kGroup - 1) / kGroup;
+  const int64_t c = gx.shape[1], n = gx.shape[2], m = g.shape[2];
   with_floating(g.dtype, [&](auto type) {
     using T = decltype(type);
-    const int64_t cost = kGroup * (n + 4 * m * taps_of(s));
+    const bool turned = turns<Wide<T>>(s, c, n, m);
+    const int64_t size = turned ? int64_t{Vec<Wide<T>>::N} : kGroup, groups = ceil_div(c, size);
+    const int64_t cost = turned ? size * n / 4 + m * taps_of(s) * 4 : kGroup * (n + 4 * m * taps_of(s));
     parallel_for(gx.shape[0] * groups, cost, [&](int64_t q, int64_t end) {
       for (; q < end; ++q) {
-        const int64_t b = q / groups, first = q % groups * kGroup, left = c - first;
-        sample_back(s, g.as<T>() + (b * c + first) * m, grid.as<T>() + b * m * s.axes, m, n,
-                    left < kGroup ? left : kGroup, gx.as<T>() + (b * c + first) * n);
+        const int64_t b = q / groups, first = q % groups * size, channels = least(size, c - first);
+        const T *from = g.as<T>() + (b * c + first) * m, *at = grid.as<T>() + b * m * s.axes;
+        T* to = gx.as<T>() + (b * c + first) * n;
+        turned ? give_turned(s, from, at, m, n, channels, to) : sample_back(s, from, at, m, n, channels, to);
       }
     });
   });

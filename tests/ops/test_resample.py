@@ -182,7 +182,7 @@ def test_what_is_not_read_does_not_leak() -> None:
 @pytest.mark.parametrize("how", GRIDS, ids=lambda how: "-".join(map(str, how.values())))
 def test_every_way_to_sample(how: dict[str, Any]) -> None:
     rng = np.random.default_rng(3)
-    for c, h, w, m in ((1, 1, 1, 5), (3, 5, 4, 9), (20, 2, 7, 70)):
+    for c, h, w, m in ((1, 1, 1, 5), (3, 5, 4, 9), (20, 2, 7, 70), (3, 29, 31, 1)):
         _both("grid_sample", [rng.standard_normal((2, c, h, w)), rng.uniform(-3.1, 3.1, (2, 2, m, 2))], how)
     x, grid = rng.standard_normal((2, 3, 4, 5, 3)), rng.uniform(-1.6, 1.6, (2, 3, 4, 5, 3))
     _both("grid_sample", [x, grid], how)
