@@ -1,6 +1,8 @@
 """Padding in all modes."""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
 from pydl import ops
 from pydl.errors import ArgumentError, ShapeError
@@ -23,56 +25,57 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     """
     if mode not in _MODES:
         raise ArgumentError(f"pad: mode must be one of {', '.join(_MODES)}, got {mode!r}")
-    if len(pad) % 2 or len(pad) > 2 * input.ndim:
-        raise ShapeError(f"pad: {tuple(pad)} does not fit shape {input.shape}: expected pairs for at most all axes")
-    sides = [(int(pad[i]), int(pad[i + 1])) for i in range(len(pad) - 2, -1, -2)]  # outermost first
-    if mode != "constant":
-        return _pad_from_input(input, sides, mode, value)
-    for i, (before, after) in enumerate(sides):
-        _check_cut(input, input.ndim - len(sides) + i, before, after)
-    if 1 <= len(sides) <= 3 and not value and input.dtype.is_floating_point:
-        return _mapped(input, sides, mode)
+    shape = input.shape
+    if len(pad) % 2 or len(pad) > 2 * len(shape):
+        raise ShapeError(f"pad: {tuple(pad)} does not fit shape {shape}: expected pairs for at most all axes")
+    if value and mode != "constant":
+        raise ArgumentError(f"pad: mode {mode!r} does not take a value, got {value}")
+    if not value and 0 < len(pad) <= 6 and input.dtype.is_floating_point:
+        return resample.resample(input, _maps(shape, tuple(map(int, pad)), mode, taps.float_type(input)))
+    sides = _sides(pad)
+    _check(shape, sides, mode)
     y = input
-    for i, (before, after) in enumerate(sides):
-        y = _pad_axis(y, input.ndim - len(sides) + i, before, after, 0.0 if value is None else value)
+    for axis, (before, after) in enumerate(sides, len(shape) - len(sides)):
+        if mode == "constant":
+            y = _pad_axis(y, axis, before, after, 0.0 if value is None else value)
+        else:
+            places = ops.from_numpy(taps.padded_places(shape[axis], before, after, mode))
+            y = ops.index_select(y, axis, places.to(y.device))
     return y
 
 
-def _pad_from_input(x: Tensor, sides: list[tuple[int, int]], mode: str, value: float | None) -> Tensor:
-    if value:
-        raise ArgumentError(f"pad: mode {mode!r} does not take a value, got {value}")
+def _sides(pad: Sequence[int]) -> list[tuple[int, int]]:
+    """(before, after) of each axis, outermost first."""
+    return [(int(pad[i]), int(pad[i + 1])) for i in range(len(pad) - 2, -1, -2)]
+
+
+@lru_cache(256)
+def _maps(shape: tuple[int, ...], pad: tuple[int, ...], mode: str, dtype: Any) -> tuple[taps.Map, ...]:
+    """The maps of the last axes. Kept: for small inputs, checks and look-ups are what takes time."""
+    sides = _sides(pad)
+    _check(shape, sides, mode)
+    sizes = shape[len(shape) - len(sides) :]
+    return tuple(taps.padding(n, *side, mode, dtype) for n, side in zip(sizes, sides, strict=True))
+
+
+def _check(shape: tuple[int, ...], sides: list[tuple[int, int]], mode: str) -> None:
     axes = len(sides)
-    if not 1 <= axes <= 3 or x.ndim not in (axes + 1, axes + 2):
+    if mode != "constant" and (not 1 <= axes <= 3 or len(shape) not in (axes + 1, axes + 2)):
         raise ShapeError(
-            f"pad: mode {mode!r} pads the last 1 to 3 axes of inputs with one or two more, got {axes} for {x.shape}"
+            f"pad: mode {mode!r} pads the last 1 to 3 axes of inputs with one or two more, got {axes} for {shape}"
         )
-    for i, (before, after) in enumerate(sides):
-        _check_sides(x, x.ndim - axes + i, before, after, mode)
-    if x.dtype.is_floating_point:
-        return _mapped(x, sides, mode)
-    for i, (before, after) in enumerate(sides):
-        axis = x.ndim - axes + i
-        places = ops.from_numpy(taps.padded_places(x.shape[axis], before, after, mode))
-        x = ops.index_select(x, axis, places.to(x.device))
-    return x
+    for axis, (before, after) in enumerate(sides, len(shape) - axes):
+        _check_cut(shape[axis], axis, before, after)
+        if mode != "constant":
+            _check_sides(shape[axis], axis, before, after, mode)
 
 
-def _mapped(x: Tensor, sides: list[tuple[int, int]], mode: str) -> Tensor:
-    sizes = x.shape[x.ndim - len(sides) :]
-    dtype = taps.float_type(x)
-    return resample.resample(
-        x, [taps.padding(n, before, after, mode, dtype) for n, (before, after) in zip(sizes, sides, strict=True)]
-    )
+def _check_cut(n: int, axis: int, before: int, after: int) -> None:
+    if n + min(before, 0) + min(after, 0) < 0 or n + before + after < 0:
+        raise ShapeError(f"pad: ({before}, {after}) cuts more than the size {n} of axis {axis}")
 
 
-def _check_cut(x: Tensor, axis: int, before: int, after: int) -> None:
-    if x.shape[axis] + min(before, 0) + min(after, 0) < 0 or x.shape[axis] + before + after < 0:
-        raise ShapeError(f"pad: ({before}, {after}) cuts more than the size {x.shape[axis]} of axis {axis}")
-
-
-def _check_sides(x: Tensor, axis: int, before: int, after: int, mode: str) -> None:
-    _check_cut(x, axis, before, after)
-    n = x.shape[axis]
+def _check_sides(n: int, axis: int, before: int, after: int, mode: str) -> None:
     left = n + min(before, 0) + min(after, 0) if mode == "circular" else n
     limit = {"reflect": n - 1, "circular": left}.get(mode, max(before, after))
     if max(before, after) > limit:
