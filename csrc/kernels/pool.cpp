@@ -175,6 +175,68 @@ void max_row(const PoolWindow& w, const T* x, int64_t od, int64_t oh, T* y, int3
       [&](int64_t o) { max_one(w.axis[2], lines, x, o, y, index); });
 }
 
+// Windows of 2 by 2 that follow one another, as most networks have them.
+bool is_quads(const PoolWindow& w) {
+  const auto pairs = [](const PoolAxis& a) {
+    return !a.adaptive && a.size == 2 && a.stride == 2 && a.pad == 0 && a.dilation == 1 && 2 * a.out <= a.n;
+  };
+  return w.axis[0].n == 1 && w.axis[0].out == 1 && w.axis[0].size == 1 && pairs(w.axis[1]) && pairs(w.axis[2]);
+}
+
+// The even and the odd ones of 2 n elements, n at most N.
+template <class C, class T>
+inline __attribute__((always_inline)) void load_pairs(const T* p, int64_t n, Vec<C>* even, Vec<C>* odd) {
+  constexpr int N = Vec<C>::N;
+  const int64_t more = 2 * n - N;
+  const Vec<C> a = more >= 0 ? load<C>(p) : load<C>(p, 2 * n);
+  const Vec<C> b = n == N ? load<C>(p + N) : more > 0 ? load<C>(p + N, more) : Vec<C>();
+  *even = evens(a, b);
+  *odd = odds(a, b);
+}
+
+// A row of outputs; top and the row below it begin at place `first` of the plane, `width` elements apart.
+template <class T>
+void quads_row(const T* top, int64_t width, int64_t first, int64_t out, T* y, int32_t* index) {
+  using C = Wide<T>;
+  using Bits = typename Vec<C>::Bits;
+  using Lane = std::remove_reference_t<decltype(Bits{}[0])>;
+  constexpr int N = Vec<C>::N;
+  typedef int32_t Index __attribute__((vector_size(4 * N)));
+  Bits step;
+  for (int i = 0; i < N; ++i) step[i] = static_cast<Lane>(2 * i);
+  for (int64_t o = 0; o < out; o += N) {
+    const int64_t n = out - o < N ? out - o : N;
+    Vec<C> best, v[3];  // the places of a window in their order
+    load_pairs<C>(top + 2 * o, n, &best, v);
+    load_pairs<C>(top + width + 2 * o, n, v + 1, v + 2);
+    Bits found = step + static_cast<Lane>(first + 2 * o);
+    const Bits place[3] = {found + 1, found + static_cast<Lane>(width), found + static_cast<Lane>(width + 1)};
+#pragma GCC unroll 3
+    for (int k = 0; k < 3; ++k) {
+      const auto take = (v[k] > best) | isnan(v[k]);
+      best = select(take, v[k], best);
+      found = bits(select(take, from_bits<C>(place[k]), from_bits<C>(found)));
+    }
+    store_some(y + o, best, n);
+    const Index at = __builtin_convertvector(found, Index);
+    n == N ? std::memcpy(index + o, &at, sizeof(at)) : std::memcpy(index + o, &at, sizeof(int32_t) * n);
+  }
+}
+
+template <class T>
+void max_quads(const PoolWindow& w, const View& x, const View& y, const View& index) {
+  const PoolAxis &H = w.axis[1], &W = w.axis[2];
+  parallel_for(x.shape[0] * H.out, 5 * W.out, [&](int64_t row, int64_t end) {
+    int64_t plane = row / H.out, oh = row % H.out;
+    for (; row < end; ++row) {
+      const int64_t first = 2 * oh * W.n, at = row * W.out;
+      quads_row(x.as<const T>() + plane * x.shape[1] + first, W.n, first, W.out, y.as<T>() + at,
+                index.as<int32_t>() + at);
+      if (++oh == H.out) oh = 0, ++plane;
+    }
+  });
+}
+
 // How many places an average divides by along one axis.
 int64_t divides_by(const PoolAxis& a, int64_t o, bool count_pad) {
   const int64_t first = begin(a, o), end = first + taps(a, o);
@@ -285,6 +347,7 @@ void max_pool(PoolWindow w, View x, View y, View index) {
   const auto& [D, H, W] = w.axis;
   with_floating(x.dtype, [&, &D = D, &H = H, &W = W](auto type) {
     using T = decltype(type);
+    if (is_quads(w)) return max_quads<T>(w, x, y, index);
     for_rows(w, x.shape[0], [&](int64_t p, int64_t od, int64_t oh) {
       const int64_t at = ((p * D.out + od) * H.out + oh) * W.out;
       max_row(w, x.as<T>() + p * x.shape[1], od, oh, y.as<T>() + at, index.as<int32_t>() + at);

@@ -109,6 +109,23 @@ def test_not_a_number_wins_and_minus_infinity_has_a_place() -> None:
         np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+def test_windows_of_two_by_two(dtype: str) -> None:
+    """All widths of a vector and its tails, odd ones too, with NaNs, infinities and equal values: the first largest."""
+    rng = np.random.default_rng(2)
+    for width in (2, 3, 5, 7, 10, 14, 15, 16, 17, 28, 30, 31, 32, 33, 34, 47, 64, 65, 67):
+        values = rng.choice(np.float32([-np.inf, -2, -1, -0.0, 0, 1, 2, np.inf, np.nan]), (3, 5, width))
+        x = tensor(values).to(getattr(pydl, dtype))
+        y, index = F.max_pool2d(x, 2, return_indices=True)
+        windows = values[:, :4, : width // 2 * 2].reshape(3, 2, 2, width // 2, 2).transpose(0, 1, 3, 2, 4)
+        flat = windows.reshape(3, 2, width // 2, 4)
+        last_nan = 3 - np.isnan(flat[..., ::-1]).argmax(-1)
+        which = np.where(np.isnan(flat).any(-1), last_nan, np.where(np.isnan(flat), -np.inf, flat).argmax(-1))
+        place = (2 * np.arange(2)[:, None] + which // 2) * width + 2 * np.arange(width // 2) + which % 2
+        np.testing.assert_array_equal(index.numpy(), place)
+        np.testing.assert_array_equal(y.float().numpy(), np.take_along_axis(flat, which[..., None], -1)[..., 0])
+
+
 def test_half_precision_rounds_once() -> None:
     torch = pytest.importorskip("torch")
     x = np.random.default_rng(1).standard_normal((2, 3, 9, 8)).astype(np.float32)
