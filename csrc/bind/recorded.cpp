@@ -114,6 +114,7 @@ std::vector<Array> Recorded::replay(const std::vector<Array>& inputs) {
   std::vector<Array> read, made;  // `read` lives until the launches are through
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Array& x = inputs[i];
+    if (input_bindings_[i].unused()) continue;
     if (!input_bindings_[i].bound()) {
       copy(x, inputs_[i]);
       continue;

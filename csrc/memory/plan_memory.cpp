@@ -41,6 +41,15 @@ const PlanMemory* plan_memory_at(const void* address) {
   return after->second.owner;
 }
 
+std::pair<const char*, const char*> plan_block_at(const void* address) {
+  Blocks& all = all_blocks();
+  std::lock_guard<std::mutex> lock(all.mutex);
+  const char* at = static_cast<const char*>(address);
+  auto after = all.by_address.upper_bound(at);
+  if (after == all.by_address.begin() || (--after)->second.end <= at) return {nullptr, nullptr};
+  return {after->first, after->second.end};
+}
+
 std::vector<std::pair<const char*, const char*>> live_blocks(const PlanMemory* memory) {
   Blocks& all = all_blocks();
   std::lock_guard<std::mutex> lock(all.mutex);

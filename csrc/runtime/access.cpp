@@ -231,15 +231,16 @@ const std::unordered_map<std::string_view, Trace>& traces() {
 
 }  // namespace
 
-std::vector<Traced> traced(const Plan& plan) {
+std::vector<Traced> traced(Plan& plan) {
   std::vector<Traced> all;
   for (const Launch& l : plan.launches()) {
-    Traced t{l, 0, false, {}, {}};
+    Traced t{l, 0, false, {}, {}, {}};
     const auto found = traces().find(l.name);
     t.check = found == traces().end() || std::string_view(l.name) == "check_index";  // that kernel is never recorded
     if (!t.check) found->second(t);
     all.push_back(std::move(t));
   }
+  find_touched(plan.arena(), all);
   return all;
 }
 

@@ -16,6 +16,10 @@ enum class Mode : uint8_t {
   change,  // some elements, or what they become depends on what they were
 };
 
+struct Range {
+  const char *begin, *end;
+};
+
 // One array that a launch reads or writes.
 struct Access {
   View* view;  // the argument, in the plan's arena; null where a list or a struct names the array
@@ -32,11 +36,15 @@ struct Access {
 struct Traced {
   Launch launch;
   size_t bytes = 0;    // of the call
-  bool check = false;  // code on the host: it may read and write anything, and end the replay
+  bool check = false;  // code on the host, which may end the replay
   std::vector<Access> accesses;
   std::vector<void**> places;  // where its arguments hold addresses
+  std::vector<Range> touched;  // blocks of plans that a check may read and write, besides all other memory
 };
 
-std::vector<Traced> traced(const Plan& plan);
+std::vector<Traced> traced(Plan& plan);
+
+// Finds what the checks among the launches touch.
+void find_touched(const Arena& arena, std::vector<Traced>& launches);
 
 }  // namespace pydl

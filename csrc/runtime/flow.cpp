@@ -33,8 +33,13 @@ class Written {
     pieces_[a.begin] = {a.end, value, covers, a.dense};
   }
 
-  void read_all(int launch) {
-    for (const auto& [begin, p] : pieces_) flow_.values[p.value].uses.push_back({launch, false});
+  void read_checked(int launch, const PlanMemory* memory, const std::vector<Range>& touched) {
+    for (const auto& [begin, p] : pieces_) {
+      const char* end = p.end;
+      const auto meets = [begin = begin, end](const Range& r) { return r.begin < end && begin < r.end; };
+      if (plan_memory_at(begin) != memory || std::any_of(touched.begin(), touched.end(), meets))
+        flow_.values[p.value].uses.push_back({launch, false});
+    }
   }
 
   // What is in other memory than the plan's, or in what is kept of it, lives on.
@@ -81,7 +86,7 @@ Flow::Flow(const std::vector<Traced>& launches, const PlanMemory* memory, const 
   for (int i = 0; i < static_cast<int>(launches.size()); ++i) {
     const std::vector<Access>& accesses = launches[i].accesses;
     value_of.emplace_back(accesses.size(), -1);
-    if (launches[i].check) written.read_all(i);
+    if (launches[i].check) written.read_checked(i, memory, launches[i].touched);
     for (size_t k = 0; k < accesses.size(); ++k)
       if (!accesses[k].writes()) written.read(i, static_cast<int>(k), accesses[k]);
     for (size_t k = 0; k < accesses.size(); ++k)

@@ -7,11 +7,6 @@
 
 namespace pydl {
 
-// Memory of the plan's own that is read after it.
-struct Range {
-  const char *begin, *end;
-};
-
 // Where a value is read.
 struct Use {
   int launch;
@@ -26,6 +21,7 @@ struct Value {
 };
 
 struct Flow {
+  // kept: memory of the plan's own that is read after it.
   Flow(const std::vector<Traced>& launches, const PlanMemory* memory, const std::vector<Range>& kept);
 
   std::vector<Value> values;

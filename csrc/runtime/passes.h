@@ -11,6 +11,9 @@ namespace pydl {
 // Removes launches whose results nobody reads. Gives how many.
 int64_t remove_dead(std::vector<Traced>& launches, const Flow& flow);
 
+// Lets products apply the activation that follows them. Gives how many launches they took over.
+int64_t join_epilogues(std::vector<Traced>& launches, const Flow& flow);
+
 struct FuseOptions {
   int64_t least;  // elements from which on launches are fused
   int64_t tile;   // elements that a fused chain works on at a time
@@ -21,12 +24,12 @@ struct FuseOptions {
 int64_t fuse(std::vector<Traced>& launches, const Flow& flow, FuseOptions options, Arena& arena);
 
 struct PassOptions {
-  bool dead, fuse;
+  bool dead, epilogue, fuse;
   FuseOptions chains;
 };
 struct Passed {
-  int64_t dead = 0, fused = 0;    // launches
-  std::vector<Binding> bindings;  // of what was wanted
+  int64_t dead = 0, epilogues = 0, fused = 0;  // launches
+  std::vector<Binding> bindings;               // of what was wanted
 };
 
 // Runs passes over a plan that was recorded. kept: the memory of its own that is read after a replay; wanted: what of

@@ -67,6 +67,10 @@ std::vector<Binding> bindings(Plan& plan, const std::vector<Traced>& before, con
     for (const Traced& t : after)
       for (void** place : t.places)
         if (inside(*place, range)) places.push_back(place);
+    if (!fixed[i] && places.empty() && wanted[i].side == Side::in) {
+      made.push_back(Binding::of_nothing());
+      continue;
+    }
     const bool stays = fixed[i] || (wanted[i].side == Side::out && !written(after, range));
     made.emplace_back(range.begin, stays ? std::vector<void**>{} : std::move(places));
   }

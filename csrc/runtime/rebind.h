@@ -13,14 +13,21 @@ class Binding {
  public:
   Binding() = default;
   Binding(const char* begin, std::vector<void**> places);
+  static Binding of_nothing() {
+    Binding none;
+    none.used_ = false;
+    return none;
+  }
 
-  bool bound() const { return !places_.empty(); }
+  bool bound() const { return used_ && !places_.empty(); }
+  bool unused() const { return !used_; }  // nothing names the array: it may be anything
   void to(void* data) const {
     for (const auto& [place, offset] : places_) *place = static_cast<char*>(data) + offset;
   }
 
  private:
   std::vector<std::pair<void**, std::ptrdiff_t>> places_;
+  bool used_ = true;
 };
 
 enum class Side { in, out };
@@ -31,7 +38,8 @@ struct Movable {
 
 // Bindings of ranges of a plan's own memory, empty for those that must stay where they are: ranges that something else
 // than a launch's argument names (a check on the host, a launch that may be left out), and results that launches
-// do not write as a whole, or in whose memory, when it was another array's, more was written.
+// do not write as a whole, or in whose memory, when it was another array's, more was written. Arguments that nothing
+// names need not even be copied.
 // before, after: the launches as they were recorded, and as they run.
 std::vector<Binding> bindings(Plan& plan, const std::vector<Traced>& before, const std::vector<Traced>& after,
                               const std::vector<Movable>& wanted);

@@ -23,9 +23,6 @@ bool elementwise(const Launch& l) {
                      "where", "copy", "move"});
 }
 
-// Tiles are for the CPU's caches.
-bool on_device(const Traced& t) { return cuda_in_use() && device_at(t.accesses.back().begin).kind != DeviceKind::cpu; }
-
 Fused::Operand operand_of(const Launch& l, const View& v) {
   const auto place = reinterpret_cast<const char*>(&v) - static_cast<const char*>(l.call);
   return {place, v.data, -1, static_cast<int64_t>(size_of(v.dtype)), {}};
@@ -51,6 +48,8 @@ Fused::Stage reduction(const Traced& t, const Ending& ending) {
 
 }  // namespace
 
+bool on_device(const Traced& t) { return cuda_in_use() && device_at(t.accesses.back().begin).kind != DeviceKind::cpu; }
+
 Ending ending_of(const Traced& t) {
   if (!is(t.launch.name, {"reduce"}) || t.accesses.size() != 2 || !t.accesses[0].dense || !t.accesses[1].dense)
     return {};
@@ -73,7 +72,7 @@ Ending ending_of(const Traced& t) {
 
 int64_t size_of_space(const Traced& t) {
   const Launch& l = t.launch;
-  if (t.accesses.empty() || on_device(t)) return 0;
+  if (t.accesses.empty() || on_device(t)) return 0;  // tiles are for the CPU's caches
   if (!elementwise(l)) return ending_of(t).kind == Ending::none ? 0 : t.accesses[0].view->numel();
   const Access& y = t.accesses.back();
   if (!y.dense) return 0;

@@ -17,6 +17,8 @@ struct Ending {
 };
 Ending ending_of(const Traced& t);
 
+bool on_device(const Traced& t);
+
 // How many elements a launch works on; 0 for a launch that cannot be fused, and for layouts that gain nothing.
 int64_t size_of_space(const Traced& t);
 

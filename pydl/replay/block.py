@@ -86,4 +86,4 @@ class Block:
 
     def report(self) -> str:
         """The launches: calls, bytes and milliseconds; and the memory of the plan."""
-        return written(self.plan)
+        return written(self.plan, self.changes)

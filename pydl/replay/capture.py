@@ -55,7 +55,8 @@ class Capture:
                     self._call = plan.call
                     self._plans.move_to_end(key)
                     return made
-            key = self._key(args, kwargs, tensors, static)
+            seen = Reached(self.function, args, kwargs)
+            key = self._key(seen, tensors, static)
             plan = self._plans.get(key)
             if plan is not None:
                 self._note(plan)
@@ -64,7 +65,7 @@ class Capture:
                 self._keep(key, None)
                 return made
             self._before_recording()
-            recorded = Replay(self.function, args, kwargs, tensors, static, self.passes)
+            recorded = Replay(self.function, args, kwargs, tensors, static, seen, self.passes)
             self._keep(key, recorded)
             self._call = recorded.call
             made, recorded.result = recorded.result, None
@@ -96,8 +97,8 @@ class Capture:
             if forgotten is not None:
                 self._note(forgotten)
 
-    def _key(self, args: Any, kwargs: Any, tensors: list[Tensor], static: Any) -> Any:
-        seen = Reached(self.function, args, kwargs)
+    @staticmethod
+    def _key(seen: Reached, tensors: list[Tensor], static: Any) -> Any:
         kinds = tuple((t.shape, t.dtype, t.requires_grad) for t in tensors)
         flags = tuple(m.training for m in seen.modules), frozenset(id(t) for t in seen.tensors if t.requires_grad)
         return static, kinds, modes(), flags

@@ -49,10 +49,10 @@ class Replay:
         kwargs: Any,
         tensors: list[Tensor],
         static: Any,
+        seen: Reached,
         passes: Sequence[str],
     ) -> None:
         self.static = static
-        seen = Reached(function, args, kwargs)
         self.tensors = seen.tensors
         self.guard = seen.guard()
         self.plan = _C.Plan()
@@ -152,13 +152,14 @@ class Replay:
     def report(self) -> str:
         """The launches by kernel and by module: calls, bytes, flops, and milliseconds as of the recording run or the
         last one that was measured; and the memory of the plan."""
-        return written(self.plan)
+        return written(self.plan, self.changes)
 
 
-def written(plan: Any) -> str:
-    """A plan's launches and its memory."""
+def written(plan: Any, changes: dict[str, int]) -> str:
+    """A plan's launches, what its passes have done, and its memory."""
     launches = table(Cost(*launch) for launch in plan.launches())
-    return f"{launches}\n{plan.bytes} bytes of memory, {plan.asked} without reuse"
+    passes = ", ".join(f"{name} {count}" for name, count in changes.items()) or "none"
+    return f"{launches}\npasses: {passes}\n{plan.bytes} bytes of memory, {plan.asked} without reuse"
 
 
 def steps_of(hooks: list[Any]) -> list[tuple[Any, Any, Any, Any]]:

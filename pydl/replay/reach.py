@@ -12,6 +12,7 @@ from pydl.tensor import Tensor
 _MOST = 10_000  # objects looked at
 _FEW = 64  # numbers in a list or dict that are looked at
 _PLAIN = (str, bytes, int, float, bool, type(None))
+_ENDS = (type, ModuleType, *_PLAIN)
 
 
 class Reached:
@@ -40,7 +41,7 @@ class Reached:
         ]
         while todo and len(seen) < _MOST:
             x = todo.pop()
-            if id(x) in seen or isinstance(x, (type, ModuleType, *_PLAIN)):
+            if id(x) in seen or isinstance(x, _ENDS):
                 continue
             seen.add(id(x))
             held.append(x)
@@ -58,8 +59,8 @@ class Reached:
             yield from x.__dict__.values()
             if not _ours(type(x)):
                 yield type(x).forward
-        elif isinstance(x, (Mapping, list)):
-            values = x.values() if isinstance(x, Mapping) else x
+        elif isinstance(x, (dict, list)):
+            values = list(x.values()) if isinstance(x, dict) else x
             if type(x) in (dict, list) and len(x) <= _FEW and all(isinstance(v, _PLAIN) for v in values):
                 (self.dicts if isinstance(x, dict) else self.lists).append(x)
             yield from values
@@ -73,6 +74,8 @@ class Reached:
             yield from (x.__self__, x.__func__)
         elif isinstance(x, partial):
             yield from (x.func, x.args, x.keywords)
+        elif isinstance(x, Mapping):
+            yield from x.values()
         elif hasattr(x, "__dict__") and not callable(getattr(x, "__array__", None)):
             self.objects.append(x)
             for value in x.__dict__.values():

@@ -1,0 +1,107 @@
+// Epilogues: an activation of what a product has just written is applied by the product itself, while its results are
+// in registers or in the first-level cache. Kernels apply it with the function that its own launch would have used.
+#include <algorithm>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+#include "array/dtype.h"
+#include "runtime/passes.h"
+#include "runtime/stages.h"
+#include "runtime/table.h"
+
+namespace pydl {
+namespace {
+
+template <class... P>
+Activation& activation_in(void (*)(P...), const void* call) {
+  using Call = std::tuple<void (*)(P...), P...>;
+  return std::get<Activation>(*const_cast<Call*>(static_cast<const Call*>(call)));
+}
+
+// Where a product names its activation; null for other launches.
+Activation* activation_of(const Traced& t) {
+  const std::string_view name = t.launch.name;
+  if (name == "gemm") return &activation_in(&base::gemm, t.launch.call);
+  return name == "conv" ? &activation_in(&base::conv, t.launch.call) : nullptr;
+}
+
+// The activation that a launch is; none for others. Products of 16 bits have wider sums, whose tanh is another number.
+Activation epilogue_of(const Traced& t) {
+  const std::string_view label = t.launch.label;
+  if (std::string_view(t.launch.name) != "unary" || t.accesses.size() != 2) return Activation::none;
+  const Dtype dtype = t.accesses[0].view->dtype;
+  const bool wide = dtype == Dtype::f32 || dtype == Dtype::f64;
+  if (label == "relu" && (wide || dtype == Dtype::f16 || dtype == Dtype::bf16)) return Activation::relu;
+  if (!wide) return Activation::none;
+  return label == "tanh" ? Activation::tanh : label == "sigmoid" ? Activation::sigmoid : Activation::none;
+}
+
+class Joiner {
+ public:
+  Joiner(std::vector<Traced>* launches, const Flow& flow)
+      : launches_(*launches), flow_(flow), gone_(launches->size(), 0) {}
+
+  int64_t run() {
+    for (int i = 0; i < static_cast<int>(launches_.size()); ++i)
+      if (const int next = follower(i); next >= 0) join(i, next);
+    size_t n = 0;
+    for (size_t i = 0; i < launches_.size(); ++i)
+      if (!gone_[i] && n++ != i) launches_[n - 1] = std::move(launches_[i]);
+    const auto joined = static_cast<int64_t>(launches_.size() - n);
+    launches_.resize(n);
+    return joined;
+  }
+
+ private:
+  // The activation that a product can apply, of all that it writes and only that; -1 if there is none.
+  int follower(int product) const {
+    const Traced& t = launches_[product];
+    const Activation* f = activation_of(t);
+    if (!f || *f != Activation::none || t.accesses.empty() || on_device(t)) return -1;
+    const Access& made = t.accesses.back();
+    if (!made.view || made.mode != Mode::write || !made.dense) return -1;
+    const Value& value = flow_.values[flow_.value_of[product][t.accesses.size() - 1]];
+    if (value.lives || value.uses.size() != 1 || !value.uses[0].whole) return -1;
+    const int next = value.uses[0].launch;
+    return epilogue_of(launches_[next]) != Activation::none && may_write(product, next) ? next : -1;
+  }
+
+  // Whether nothing up to launch `next` minds that its result is there when the product runs.
+  bool may_write(int product, int next) const {
+    const Access& y = launches_[next].accesses[1];
+    if (!y.dense) return false;
+    for (int q = product + 1; q < next; ++q) {
+      if (gone_[q]) continue;
+      if (launches_[q].check || meets(launches_[q].accesses, launches_[q].accesses.size(), y)) return false;
+    }
+    return !meets(launches_[product].accesses, launches_[product].accesses.size() - 1, y);
+  }
+
+  static bool meets(const std::vector<Access>& accesses, size_t count, const Access& y) {
+    return std::any_of(accesses.begin(), accesses.begin() + static_cast<std::ptrdiff_t>(count),
+                       [&](const Access& a) { return conflict(a, y); });
+  }
+
+  void join(int product, int next) {
+    Traced &t = launches_[product], &follower = launches_[next];
+    Access &made = t.accesses.back(), &y = follower.accesses[1];
+    *activation_of(t) = epilogue_of(follower);
+    made.view->data = y.view->data;
+    made.begin = y.begin, made.end = y.end;
+    t.launch.label = follower.launch.label;
+    t.launch.flops += follower.launch.flops;
+    t.launch.nanoseconds += follower.launch.nanoseconds;
+    gone_[next] = 1;
+  }
+
+  std::vector<Traced>& launches_;
+  const Flow& flow_;
+  std::vector<char> gone_;
+};
+
+}  // namespace
+
+int64_t join_epilogues(std::vector<Traced>& launches, const Flow& flow) { return Joiner(&launches, flow).run(); }
+
+}  // namespace pydl
