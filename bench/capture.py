@@ -61,11 +61,30 @@ def _first(lib: Library) -> Job:
     return Job(run, lambda: run().item())
 
 
+def _launches(lib: Library) -> Job:
+    """A thousand launches that do next to nothing: a microsecond here is a nanosecond for each."""
+
+    def negations(x: Any) -> Any:
+        for _ in range(1000):
+            x = -x
+        return x
+
+    run = lib.capture(negations)
+    one = lib.tensor(np.ones(1, np.float32))
+
+    def job() -> Any:
+        with lib.ns.no_grad():
+            return run(one)
+
+    return Job(job, lambda: job().item())
+
+
 WORKLOADS = [
     Workload(name="capture/policy_b1", flop=2.0 * (4 * 128 + 128 * 128 + 128 * 2), makers={
         "torch": _policy, "replay": _policy, "compile": _policy,
     }),
     Workload(name="capture/lenet_b64_sgd", rtol=1e-3, makers={"torch": _lenet, "replay": _lenet, "compile": _lenet}),
+    Workload(name="capture/thousand_launches", makers={"torch": _launches, "replay": _launches}),
     Workload(name="capture/three_first_calls", makers={"torch": _first, "replay": _first}),
     Workload(name="capture/chain_10m", moved=4 * 5 * 1e7, traffic="triad", makers={
         "torch": torch_function(lambda ns: lambda a, b, c, d: ns.tanh(a * b + c) * d, _CHAIN, train=False),
