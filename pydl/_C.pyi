@@ -717,11 +717,12 @@ def optimise(
     kept: Sequence[Array] | None,
     fixed: Sequence[Array],
     dead: builtins.bool,
+    epilogue: builtins.bool,
     fuse: builtins.bool,
     least: SupportsInt | SupportsIndex,
     tile: SupportsInt | SupportsIndex,
     bound: SupportsInt | SupportsIndex | None,
-) -> tuple[int, int, int]: ...
+) -> tuple[int, int, int, int]: ...
 def own(x: object) -> object: ...
 def pair_loss(
     x: Array,
