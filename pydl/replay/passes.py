@@ -30,6 +30,6 @@ def optimise(plan: Any, passes: Sequence[str], kept: list[Any] | None, fixed: li
         fixed: those that somebody holds.
     """
     bound = BOUND_FROM if "bind" in passes else None
-    on = [name in passes for name in ALL[:3]]
-    counts = _C.optimise(plan, kept, fixed, *on, FUSED_FROM, TILE, bound)
+    dead, epilogue, fuse = (name in passes for name in ALL[:3])
+    counts = _C.optimise(plan, kept, fixed, dead, epilogue, fuse, FUSED_FROM, TILE, bound)
     return {name: count for name, count in zip(ALL, counts, strict=True) if name in passes}

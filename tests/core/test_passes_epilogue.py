@@ -136,6 +136,30 @@ def test_training_is_the_same_with_each_pass() -> None:
     assert all(other == made[0] for other in made)
 
 
+def test_lenet() -> None:
+    """Memory of the convolutions' results is used again by the gradients of pooling, which write all of it."""
+    x, y = normal(64, 1, 32, 32), pydl.tensor(np.arange(64) % 10)
+    made = []
+    for captured in (False, True):
+        pydl.manual_seed(0)
+        layers = [nn.Conv2d(1, 4, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 6, 5), nn.ReLU(), nn.MaxPool2d(2)]
+        net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(150, 128), nn.ReLU(), nn.Linear(128, 10))
+        opt = pydl.optim.SGD(net.parameters(), 1e-2, momentum=0.9)
+
+        def step(net: Any = net, opt: Any = opt) -> Tensor:
+            opt.zero_grad()
+            loss = F.cross_entropy(net(x), y)
+            loss.backward()
+            opt.step()
+            return loss
+
+        run = pydl.capture(step) if captured else step
+        made.append(([bits(run()) for _ in range(5)], bits(list(net.parameters()))))
+        if captured:
+            assert run.plans[0].changes["epilogue"] == 3
+    assert made[0] == made[1]
+
+
 def test_probabilities_are_checked_in_replays() -> None:
     target = pydl.tensor([1.0, 0.0, 0.5])
     for reduction in ("mean", "sum", "none"):
