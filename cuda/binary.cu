@@ -5,6 +5,9 @@
 #include "runtime/table/elementwise.h"
 
 namespace pydl::cuda {
+
+void special_binary(Binary op, View a, View b, View y);  // special.cu
+
 namespace {
 
 // Like maximum, but a NaN loses.
@@ -217,7 +220,7 @@ void binary(Binary op, View a, View b, View y) {
     case Binary::zeta:
     case Binary::gammainc:
     case Binary::gammaincc:
-      return missing("zeta, gammainc and gammaincc have no CUDA kernel");
+      return special_binary(op, a, b, y);
     default:
       break;
   }

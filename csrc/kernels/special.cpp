@@ -2,24 +2,34 @@
 // Worst errors against 40 digits: tests/ops/test_special.py.
 #include <cmath>
 
+#include "kernels/bessel.h"
 #include "kernels/rows.h"
+#include "kernels/special_one.h"
 #include "runtime/table/elementwise.h"
 #include "simd/math.h"
-#include "simd/math_bessel.h"
 #include "simd/math_gamma.h"
 #include "simd/math_normal.h"
 
 namespace pydl::PYDL_ISA {
 namespace {
 
-// sin(pi x) / (pi x), 1 at 0; the sine of the distance to the nearest integer, which is exact.
-template <class T>
-inline Vec<T> sinc(Vec<T> x) {
-  const Vec<T> n = round(x), half = n * T(0.5);
-  const Vec<T> s = sin(T(3.1415926535897932) * (x - n));
-  const Vec<T> y = select(floor(half) != half, -s, s) / (T(3.1415926535897932) * x);
-  return select(x == T(0), Vec<T>(T(1)), select(abs(x) == infinity<T>(), Vec<T>(), y));
-}
+#define PYDL_BY_DOUBLE(f)                                    \
+  inline Vec<float> f(Vec<float> x) {                        \
+    return in_double(x, [](Vec<double> d) { return f(d); }); \
+  }
+PYDL_BY_DOUBLE(digamma)
+PYDL_BY_DOUBLE(erfinv)
+PYDL_BY_DOUBLE(ndtri)
+PYDL_BY_DOUBLE(log_ndtr)
+PYDL_BY_DOUBLE(i0)
+PYDL_BY_DOUBLE(i0e)
+PYDL_BY_DOUBLE(i1)
+PYDL_BY_DOUBLE(i1e)
+PYDL_BY_DOUBLE(k0)
+PYDL_BY_DOUBLE(k0e)
+PYDL_BY_DOUBLE(k1)
+PYDL_BY_DOUBLE(k1e)
+#undef PYDL_BY_DOUBLE
 
 template <class T>
 inline T from_libm(double (*f)(double), T x) {

@@ -1,4 +1,4 @@
-// The logarithm of the gamma function, and its derivative. See math.h.
+// The logarithm of the gamma function. See math.h.
 #pragma once
 
 #include <cmath>
@@ -36,30 +36,6 @@ inline Vec<double> lgamma_for_single(Vec<double> x) {
 }
 inline Vec<float> lgamma(Vec<float> x) {
   return in_double(x, [](Vec<double> d) { return lgamma_for_single(d); });
-}
-
-// The asymptotic series from 10 on, the recurrence below, the reflection for x < 0; infinite at 0, NaN at the poles.
-inline Vec<double> digamma(Vec<double> x) {
-  constexpr double series[] = {1.0 / 12,  -1.0 / 120,     1.0 / 252, -1.0 / 240,
-                               1.0 / 132, -691.0 / 32760, 1.0 / 12,  -3617.0 / 8160};
-  const auto negative = x < 0.0;
-  Vec<double> z = select(negative, 1.0 - x, x), down;
-  if (any(z < 10.0)) {
-    for (int i = 0; i < 10; ++i) {
-      const auto below = z < 10.0;
-      down = select(below, down + 1.0 / z, down);
-      z = select(below, z + 1.0, z);
-    }
-  }
-  const Vec<double> inverse = 1.0 / z, s = inverse * inverse;
-  const Vec<double> y = (log(z) - 0.5 * inverse) - s * poly(s, series) - down;
-  const Vec<double> r = x - round(x);
-  const Vec<double> mirrored =
-      select(r == 0.0, not_a_number<double>(), y - 3.1415926535897932 / tan(3.1415926535897932 * r));
-  return select(x == 0.0, -copysign(infinity<double>(), x), select(negative, mirrored, y));
-}
-inline Vec<float> digamma(Vec<float> x) {
-  return in_double(x, [](Vec<double> d) { return digamma(d); });
 }
 
 }  // namespace

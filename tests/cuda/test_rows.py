@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(not pydl.cuda.is_available(), reason="no CUDA de
 
 FAMILIES = [
     "activation", "arithmetic", "attention", "compare", "conv", "elementary", "gemm", "index", "loss", "norm",
-    "place", "pool", "reduce", "resample", "rnn", "rounding", "scan", "shape", "softmax", "sort", "ternary",
+    "place", "pool", "reduce", "resample", "rnn", "rounding", "scan", "shape", "softmax", "sort", "special", "ternary",
 ]  # fmt: skip
 MISSING: set[str] = set()
 SPECIALS = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, np.inf, -np.inf, np.nan]

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "emulator.h"
 
@@ -105,6 +106,18 @@ template <class T>
 T __ldcg(const T* at) {
   return *at;
 }
+
+// exp(x^2) erfc(x), with what the rounding of x^2 loses; far out by the asymptotic series.
+inline double erfcx(double x) {
+  if (x > 25) {
+    const double y = 1 / (x * x);
+    return 0.56418958354775629 / x * (1 - y * (0.5 - y * (0.75 - y * (1.875 - y * (6.5625 - y * 29.53125)))));
+  }
+  if (x < -26.65) return std::numeric_limits<double>::infinity();
+  const double square = x * x;
+  return std::exp(square) * (1 + std::fma(x, x, -square)) * std::erfc(x);
+}
+inline double normcdf(double x) { return 0.5 * std::erfc(x * -0.70710678118654752); }
 
 inline float rsqrtf(float x) { return 1 / std::sqrt(x); }
 inline double rsqrt(double x) { return 1 / std::sqrt(x); }
