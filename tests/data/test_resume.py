@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from once import ONCE
 
 import pydl
 from pydl.data import (
@@ -20,6 +21,8 @@ from pydl.data import (
     batch_rng,
     get_worker_info,
 )
+
+pytestmark = ONCE
 
 N = 14
 THREADS = [0, 2]
