@@ -1,7 +1,9 @@
 #include "runtime/cuda.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -34,6 +36,9 @@ std::string library_path() {
   return (slash == std::string::npos ? "." : own.substr(0, slash)) + "/libpydl_cuda.so";
 }
 
+// The library was opened before the process was forked off: nothing of CUDA works here.
+std::atomic<bool> forked{false};
+
 Opened open_library() {
   void* handle = dlopen(library_path().c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle) return {nullptr, "this build of pydl has no CUDA library"};
@@ -41,6 +46,7 @@ Opened open_library() {
   if (!entry) return {nullptr, "the CUDA library found is not one of pydl"};
   const char* why_not = "it gave no reason";
   const CudaLibrary* library = entry(kCudaVersion, sizeof(Kernels), &why_not);
+  if (library) pthread_atfork(nullptr, nullptr, [] { forked = true; });
   return {library, library ? "" : why_not, reinterpret_cast<Lent>(dlsym(handle, "pydl_cuda_lent"))};
 }
 
@@ -120,6 +126,7 @@ const std::string& cuda_missing() { return opened().why_not; }
 const CudaLibrary& cuda_on(Device device) {
   const CudaLibrary* library = opened().door;
   if (!library) fail<DeviceError>("cuda is not available: ", cuda_missing());
+  if (forked) fail<DeviceError>("cuda was in use before this process was forked off: start it by 'spawn' instead");
   if (device.index < 0 || device.index >= library->devices)
     fail<DeviceError>(device_name(device), " is not there: this machine has ", library->devices, " CUDA devices");
   library->use(device.index, chosen.streams[device.index]);

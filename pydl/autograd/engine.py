@@ -13,7 +13,7 @@ from pydl.autograd.leaves import Leaves, Parts, accumulate, call_hooks, fit
 from pydl.autograd.mode import mode
 from pydl.autograd.node import Change, Node
 from pydl.autograd.op import saved_tensors
-from pydl.errors import AutogradError, DtypeError, ShapeError
+from pydl.errors import AutogradError, DeviceError, DtypeError, ShapeError
 from pydl.tensor import Tensor
 
 __all__ = ["backward", "grad"]
@@ -116,6 +116,8 @@ def _seeds(roots: list[Tensor], given: Any, name: str) -> list[Tensor]:
             raise DtypeError(f"{name}: expected gradients that are tensors or None, got {type(g).__name__}")
         elif not _C.same_shape(g.array, root.array):
             raise ShapeError(f"{name}: gradient {g.shape} does not match tensor {root.shape}")
+        elif g.device != root.device:
+            raise DeviceError(f"{name}: expected all tensors on one device, got {g.device} and {root.device}")
         elif g.dtype is not root.dtype:
             g = g.to(root.dtype)
         seeds.append(g)
