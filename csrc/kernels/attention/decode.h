@@ -92,7 +92,7 @@ void attend_few(const Forward<S, T>& c) {
   T* sums = room<T>(kAllSlot, rows * chunks * (width + 2));
   Running<T>* running = reinterpret_cast<Running<T>*>(sums + rows * chunks * width);
   const int64_t span = least(kChunk, c.keys);
-  parallel_for(rows * chunks, span * (c.width + width) / 8 + each, [&](int64_t begin, int64_t end) {
+  parallel_for(rows * chunks, span * (c.width + width) + each, [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
       const int64_t row = item / chunks, s = item % chunks * kChunk, head = row / c.queries;
       attend_chunk(c, head / c.heads, head % c.heads, row % c.queries, {s, least(c.keys, s + kChunk)}, running + item,
