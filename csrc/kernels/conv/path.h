@@ -135,9 +135,6 @@ WinogradPlan plan_winograd(const Axis (&axis)[kAxes], int64_t images, int64_t ch
   return p;
 }
 
-// Shares of n, at most `limit` each, as even as they can be.
-inline int64_t even_share(int64_t n, int64_t limit) { return n > 0 ? ceil_div(n, ceil_div(n, limit)) : 1; }
-
 struct WeightPlan {
   static constexpr int64_t kDepth = 256;       // outputs per pass over the sums: a panel is 32 KiB (avx512)
   static constexpr int64_t kRoom = 512 << 10;  // bytes of a staged image, and of a block's sums

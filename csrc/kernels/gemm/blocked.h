@@ -45,7 +45,7 @@ template <class T>
 inline int64_t even_depth(int64_t m, int64_t k) {
   const bool few = m <= Blocking<T>::kFewTiles * Tiling<T>::kRows;
   const int64_t most = few ? Blocking<T>::kShallow : Blocking<T>::kDepth;
-  return k <= most ? (k > 0 ? k : 1) : round_up(ceil_div(k, ceil_div(k, most)), 8);
+  return k <= most ? (k > 0 ? k : 1) : even_share(k, most, 8);
 }
 
 // The micro-kernel reads a nearly as well in place as packed, except where rows lie a multiple of 4 KiB apart and their
@@ -178,7 +178,7 @@ template <class S, class T>
 void by_columns(const Problem<S, T>& q) {
   constexpr int64_t panel = Tiling<T>::kCols;
   const int64_t tile = even_rows<T>(q.m), depth = even_depth<T>(q.m, q.k);
-  const int64_t slab = round_up(ceil_div(q.m, ceil_div(q.m, slab_rows<T>())), tile);
+  const int64_t slab = even_share(q.m, slab_rows<T>(), tile);
   const int64_t a_room = in_place(q) ? 0 : round_up(slab * depth, Vec<T>::N);
   T* room = static_cast<T*>(scratch(kSharedSlot, sizeof(T) * static_cast<size_t>(a_room + sums_room(q, slab))));
   const int64_t panels = ceil_div(q.n, panel);

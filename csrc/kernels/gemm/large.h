@@ -23,10 +23,6 @@ struct Large {
   static constexpr int64_t kStrip = 16;
 };
 
-inline int64_t even_share(int64_t n, int64_t most, int64_t unit) {
-  return round_up(ceil_div(n, ceil_div(n, most)), unit);
-}
-
 // Rows i0 .. i0 + rows and columns j0 .. j0 + cols of c, and steps p0 .. p0 + k: what is packed at a time.
 template <class T>
 struct Part {
@@ -35,30 +31,28 @@ struct Part {
   T *a, *b;
 };
 
+// Steps p .. p + n of b, all its columns.
+template <class S, class T>
+void pack_steps(const Problem<S, T>& q, const Part<T>& x, int64_t p, int64_t n) {
+  constexpr int64_t panel = Tiling<T>::kCols;
+  for (int64_t j = 0; j < x.cols; j += panel) {
+    const int64_t cols = least(panel, x.cols - j), width = round_up(cols, Vec<T>::N);
+    pack(q.b.at(x.p0 + p, x.j0 + j), q.b.cs, q.b.rs, cols, n, width, x.b + j * x.k + p * width);
+  }
+}
+
 template <class S, class T>
 void pack_part(const Problem<S, T>& q, const Part<T>& x) {
   constexpr int64_t panel = Tiling<T>::kCols, strip = Large<T>::kStrip;
   const bool by_steps = q.b.cs == 1;
-  const int64_t slabs = in_place(q) ? 0 : ceil_div(x.rows, x.tile);
+  const Slab all{x.i0, x.rows, x.tile, x.p0, x.k, false, false};
+  const int64_t tiles = in_place(q) ? 0 : ceil_div(x.rows, x.tile);
   const int64_t strips = by_steps ? ceil_div(x.k, strip) : ceil_div(x.cols, panel);
-  parallel_for(slabs + strips, x.k * panel, [&](int64_t begin, int64_t end) {
-    for (int64_t item = begin; item < end; ++item) {
-      if (item < slabs) {
-        const int64_t i = item * x.tile, rows = least(x.tile, x.rows - i);
-        pack(q.a.at(x.i0 + i, x.p0), q.a.rs, q.a.cs, rows, x.k, rows, x.a + i * x.k);
-        continue;
-      }
-      const int64_t s = item - slabs;
-      if (!by_steps) {
-        pack_b(q, x.j0 + s * panel, x.p0, x.k, x.b + s * panel * x.k);
-        continue;
-      }
-      const int64_t p = s * strip, steps = least(strip, x.k - p);
-      for (int64_t j = 0; j < x.cols; j += panel) {
-        const int64_t cols = least(panel, x.cols - j), width = round_up(cols, Vec<T>::N);
-        pack(q.b.at(x.p0 + p, x.j0 + j), q.b.cs, q.b.rs, cols, steps, width, x.b + j * x.k + p * width);
-      }
-    }
+  parallel_for(tiles + strips, x.k * panel, [&](int64_t begin, int64_t end) {
+    if (begin < tiles) pack_a(q, all, begin * x.tile, least(least(end, tiles) * x.tile, x.rows), x.a);
+    for (int64_t s = begin > tiles ? begin - tiles : 0; s < end - tiles; ++s)
+      by_steps ? pack_steps(q, x, s * strip, least(strip, x.k - s * strip))
+               : pack_b(q, x.j0 + s * panel, x.p0, x.k, x.b + s * panel * x.k);
   });
 }
 

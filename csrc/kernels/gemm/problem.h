@@ -40,6 +40,11 @@ inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
+// Shares of n, as even as they can be: `limit` each at most, rounded up to whole units.
+inline int64_t even_share(int64_t n, int64_t limit, int64_t unit = 1) {
+  return n > 0 ? round_up(ceil_div(n, ceil_div(n, limit)), unit) : unit;
+}
+
 template <class T, class S>
 inline T widen(S x) {
   if constexpr (sizeof(S) == 2) {
