@@ -23,9 +23,11 @@ struct MatrixVectors {
 };
 
 constexpr int64_t kSumBlock = 64;  // outputs per block where rows of the matrix are contiguous
-// And where its columns are: 8 KiB of each, so that few pages are open at a time.
+// And where its columns are: 8 KiB of each, at most, so that few pages are open at a time; less where threads would get
+// none.
 template <class T>
 constexpr int64_t kAxpyBlock = (8 << 10) / static_cast<int64_t>(sizeof(T));
+constexpr int64_t kAxpyBlocks = 2, kAxpyUnit = 64;
 
 // y[v, i0 : i0 + n] from the products.
 template <class S, class T>
@@ -81,8 +83,9 @@ void dot_block(const MatrixVectors<S, T>& q, int64_t i0, int64_t n) {
   for (int v = 0; v < V; ++v) write_vector(q, v, i0, n, product[v]);
 }
 
-// product[:, 0 : n] += R steps of k.
-template <int R, int V, class S, class T>
+// product[:, 0 : n] += R steps of k, while the next steps are fetched: rows are too short for the machine to foresee.
+// Far: the matrix comes from beyond the second level cache, into which it is fetched.
+template <int R, int V, bool Far, class S, class T>
 void add_steps(const MatrixVectors<S, T>& q, int64_t i0, int64_t p, int64_t n, T (*product)[kAxpyBlock<T>]) {
   constexpr int N = Vec<T>::N;
   const S* column = q.matrix.at(i0, p);
@@ -93,7 +96,7 @@ void add_steps(const MatrixVectors<S, T>& q, int64_t i0, int64_t p, int64_t n, T
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       const S* from = column + r * q.matrix.cs + i;
-      __builtin_prefetch(from + R * q.matrix.cs);  // the next steps: rows are too short for the machine to foresee
+      __builtin_prefetch(from + R * q.matrix.cs, 0, Far ? 2 : 3);
       m[r] = kept == N ? load<T>(from) : load<T>(from, kept);
     }
 #pragma GCC unroll 4
@@ -106,25 +109,27 @@ void add_steps(const MatrixVectors<S, T>& q, int64_t i0, int64_t p, int64_t n, T
   }
 }
 
-template <int V, class S, class T>
+template <int V, bool Far, class S, class T>
 void axpy_block(const MatrixVectors<S, T>& q, int64_t i0, int64_t n) {
   alignas(64) T product[V][kAxpyBlock<T>];
   for (int v = 0; v < V; ++v)
     for (int64_t i = 0; i < round_up(n, Vec<T>::N); ++i) product[v][i] = T(0);
   int64_t p = 0;
-  for (; p + 8 <= q.k; p += 8) add_steps<8, V>(q, i0, p, n, product);
-  for (; p < q.k; ++p) add_steps<1, V>(q, i0, p, n, product);
+  for (; p + 8 <= q.k; p += 8) add_steps<8, V, Far>(q, i0, p, n, product);
+  for (; p < q.k; ++p) add_steps<1, V, Far>(q, i0, p, n, product);
   for (int v = 0; v < V; ++v) write_vector(q, v, i0, n, product[v]);
 }
 
 template <int V, class S, class T>
 void matrix_vectors(const MatrixVectors<S, T>& q) {
   const bool dots = q.matrix.cs == 1;
-  const int64_t block = dots ? kSumBlock : kAxpyBlock<T>;
+  const int64_t share = round_up(ceil_div(q.n, kAxpyBlocks), kAxpyUnit);
+  const int64_t block = dots ? kSumBlock : least(share, kAxpyBlock<T>);
+  const bool far = q.n * q.k * static_cast<int64_t>(sizeof(S)) > second_level_cache();
   parallel_for(ceil_div(q.n, block), block * (q.k + 1), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin * block; i < least(end * block, q.n); i += block) {
       const int64_t n = least(block, q.n - i);
-      dots ? dot_block<V>(q, i, n) : axpy_block<V>(q, i, n);
+      dots ? dot_block<V>(q, i, n) : far ? axpy_block<V, true>(q, i, n) : axpy_block<V, false>(q, i, n);
     }
   });
 }
