@@ -73,6 +73,8 @@ def load(name: str, threads: int, device: str = "cpu") -> Library:
     if peer.kind == "replay":
         return replace(plain, capture=ns.capture)
     if peer.kind == "graph":
+        if not ns.cuda.is_available():
+            raise ImportError("torch has no CUDA device to record on")
         return replace(plain, capture=lambda f: Graphed(ns.cuda, f), capturable=True)
     if peer.kind == "channels_last":
         return ChannelsLast(ns, threads, channels_last=True, device=device)
