@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <limits>
+#include <new>
+#include <tuple>
 #include <type_traits>
 
 #define PYDL_ISA \
@@ -24,9 +26,11 @@ struct Grid {
   size_t shared = 0;  // bytes of dynamic shared memory
 };
 
-cudaStream_t stream();           // the calling thread's
-int multiprocessors();           // of its device
-size_t shared_limit();           // bytes of shared memory that a block of it can have
+cudaStream_t stream();  // the calling thread's, or that of the graph it makes
+int multiprocessors();  // of its device
+size_t shared_limit();  // bytes of shared memory that a block of it can have
+bool tf32_products();   // whether float32 may be rounded for tensor cores
+bool tf32_convolutions();
 void note(cudaError_t result);   // keeps the message of what failed for the one who launched
 void missing(const char* what);  // the same of what there is no kernel for
 
@@ -37,7 +41,8 @@ void start(void (*kernel)(P...), Grid grid, const A&... args) {
     note(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(grid.shared)));
   kernel<<<grid.blocks, grid.threads, grid.shared, stream()>>>(static_cast<P>(args)...);
 #else
-  emulator::launch(grid.blocks, grid.threads, grid.shared, [&] { kernel(static_cast<P>(args)...); });
+  emulator::launch(grid.blocks, grid.threads, grid.shared,
+                   [kernel, all = std::tuple<P...>(static_cast<P>(args)...)] { std::apply(kernel, all); });
 #endif
   note(cudaGetLastError());
 }
@@ -96,6 +101,37 @@ __host__ __device__ constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a
 inline unsigned blocks_for(int64_t items, int64_t per_block) {
   const int64_t wanted = ceil_div(items, per_block), most = int64_t{64} * multiprocessors();
   return static_cast<unsigned>(wanted < 1 ? 1 : wanted < most ? wanted : most);
+}
+
+// ---- numbers of the host
+
+// Where a graph that the calling thread makes will have `bytes` numbers: before each launch of it, make(to, sources)
+// gives them. Null where it makes none.
+void* fed(size_t bytes, void (*make)(void* to, const void* sources), const void* sources, size_t source_bytes);
+
+// Numbers that a kernel takes from the host and that may be others when its launch is repeated.
+template <class T>
+struct Fresh {
+  union {
+    char none;
+    T own;
+  };
+  const T* there = nullptr;  // on the device; null: they are `own`
+
+  Fresh() : none(0) {}
+  __device__ __forceinline__ T get() const { return there ? *there : own; }
+};
+
+// Those that make() gives. It holds nothing but numbers and addresses of the host that stay good.
+template <class F>
+auto fresh(const F& make) {
+  using T = decltype(make());
+  static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_copyable_v<F>);
+  Fresh<T> numbers;
+  numbers.there = static_cast<const T*>(fed(
+      sizeof(T), [](void* to, const void* f) { new (to) T((*static_cast<const F*>(f))()); }, &make, sizeof(F)));
+  if (!numbers.there) new (&numbers.own) T(make());
+  return numbers;
 }
 
 // ---- dtypes

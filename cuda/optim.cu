@@ -1,6 +1,6 @@
 // Steps of optimizers over lists of parameters, and what clipping, loss scaling and averaging do to such lists: many
 // arrays in one launch, 16 bytes of each at a time. 16-bit elements are computed in float32. Hyperparameters are read
-// on the host, when a step is launched.
+// on the host, whenever a step is launched.
 #include "device.cuh"
 #include "kernels/optim/adam.h"
 #include "kernels/optim/adaptive.h"
@@ -82,8 +82,18 @@ __device__ __forceinline__ void for_elements(const Column (&columns)[kColumns], 
 
 // ---- kernels. Grid: blocks along an array, by arrays
 
+template <class Rule>
+struct Step {
+  explicit Step(const double* hyper) : rule(hyper), common(hyper) {}
+  Rule rule;
+  Common common;
+};
+
 template <class Rule, class C>
-__global__ void __launch_bounds__(kThreads) step_kernel(Rule rule, Common common, Entries entries) {
+__global__ void __launch_bounds__(kThreads) step_kernel(Fresh<Step<Rule>> numbers, Entries entries) {
+  const Step<Rule> step = numbers.get();
+  const Rule& rule = step.rule;
+  const Common& common = step.common;
   const Entry& e = entries.entry[blockIdx.y];
   Column columns[2 + Rule::kSlots] = {{e.p, e.p, entries.p}, {e.g, nullptr, entries.g}};
 #pragma unroll
@@ -189,11 +199,11 @@ Grid grid_of(int64_t longest, unsigned count) {
 
 template <class Rule>
 void step(const Lists& lists, const View& hyper) {
-  const Rule rule(hyper.as<const double>());
-  const Common common(hyper.as<const double>());
+  const double* h = hyper.as<const double>();
+  const auto numbers = fresh([h] { return Step<Rule>(h); });
   for_arrays(lists, [&](const Entries& entries, int64_t, unsigned count, int64_t longest) {
     with_computed_float(entries.p, [&](auto zero) {
-      start(step_kernel<Rule, decltype(zero)>, grid_of(longest, count), rule, common, entries);
+      start(step_kernel<Rule, decltype(zero)>, grid_of(longest, count), numbers, entries);
     });
   });
 }

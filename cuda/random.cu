@@ -1,5 +1,5 @@
 // Random numbers: the CPU's, bit for bit. A thread makes the numbers of one counter (see kernels/philox.h). The state
-// is read and advanced on the host when a launch is made. Compiled without contraction into fma.
+// is read and advanced on the host whenever a launch is made. Compiled without contraction into fma.
 #include <atomic>
 #include <cmath>
 #include <vector>
@@ -20,14 +20,14 @@ struct Stream {
   uint64_t seed, offset;
 };
 
-Stream reserve(const View& state, int64_t counters) {
-  int64_t* s = state.as<int64_t>();
+Stream reserve(int64_t* s, int64_t counters) {
   return {static_cast<uint64_t>(s[0]), static_cast<uint64_t>(__atomic_fetch_add(s + 1, counters, __ATOMIC_RELAXED))};
 }
 
 // f(words, k) makes the k-th element of a counter; each takes kWords of its four words.
 template <int kWords, class F>
-__global__ void __launch_bounds__(kThreads) random_kernel(Stream stream, int64_t n, F f) {
+__global__ void __launch_bounds__(kThreads) random_kernel(Fresh<Stream> state, int64_t n, F f) {
+  const Stream stream = state.get();
   constexpr int kEach = 4 / kWords;
   const int64_t counters = (n + kEach - 1) / kEach, step = int64_t{gridDim.x} * kThreads;
   for (int64_t c = int64_t{blockIdx.x} * kThreads + threadIdx.x; c < counters; c += step) {
@@ -42,7 +42,9 @@ template <int kWords, class F>
 void generate(const View& state, int64_t n, const F& f) {
   if (n == 0) return;
   const int64_t counters = ceil_div(n, 4 / kWords);
-  start(random_kernel<kWords, F>, {blocks_for(counters, kThreads), kThreads}, reserve(state, counters), n, f);
+  int64_t* s = state.as<int64_t>();
+  const auto stream = fresh([s, counters] { return reserve(s, counters); });
+  start(random_kernel<kWords, F>, {blocks_for(counters, kThreads), kThreads}, stream, n, f);
 }
 
 template <class T>
@@ -177,7 +179,7 @@ void randperm(View state, View y) {
   const int64_t n = y.shape[0];
   std::vector<int64_t> p(static_cast<size_t>(n));
   for (int64_t i = 0; i < n; ++i) p[i] = i;
-  const Stream s = n < 2 ? Stream{} : reserve(state, n / 2);
+  const Stream s = n < 2 ? Stream{} : reserve(state.as<int64_t>(), n / 2);
   for (int64_t i = 0; i < n - 1; ++i) {
     uint32_t w[4];
     philox::words(s.seed, s.offset + static_cast<uint64_t>(i / 2), w);

@@ -1,9 +1,11 @@
 // The library's side of csrc/runtime/cuda_library.h: devices, memory, streams and events, and the message of what
 // failed.
+#include <atomic>
 #include <cstdio>
 #include <cstring>
 
 #include "device.cuh"
+#include "graph.cuh"
 #include "runtime/cuda_library.h"
 #include "table.h"
 
@@ -19,6 +21,13 @@ thread_local bool failed = false;
 
 int processors[kMostDevices];
 size_t shared_limits[kMostDevices];
+
+std::atomic<bool> round_products{false}, round_convolutions{false};
+
+void allow_tf32(bool products, bool convolutions) {
+  round_products = products;
+  round_convolutions = convolutions;
+}
 
 void use(int index, void* stream) {
   if (index != device) note(cudaSetDevice(index));
@@ -129,15 +138,24 @@ const CudaLibrary* library(const char** why_not) {
     processors[i] = p.multiProcessorCount;
     shared_limits[i] = p.sharedMemPerBlockOptin;
   }
-  made = {count,      &kernels(), &use,    &error,      &allocate,   &release,    &host_allocate, &host_release,
-          &copy,      &device_of, &memory, &properties, &new_stream, &wait,       &done,          &wait_device,
-          &new_event, &end_event, &record, &wait_for,   &wait_event, &event_done, &elapsed};
+  made = {count,          &kernels(),    &use,          &error,         &allocate,  &release,
+          &host_allocate, &host_release, &copy,         &device_of,     &memory,    &properties,
+          &new_stream,    &wait,         &done,         &wait_device,   &new_event, &end_event,
+          &record,        &wait_for,     &wait_event,   &event_done,    &elapsed,   &send,
+          &capture_begin, &capture_end,  &graph_launch, &graph_destroy, &allow_tf32};
   return &made;
 }
 
 }  // namespace
 
-cudaStream_t stream() { return current; }
+cudaStream_t stream() {
+  const cudaStream_t capturing = capture_stream();
+  return capturing ? capturing : current;
+}
+bool has_failed() { return failed; }
+bool tf32_products() { return round_products; }
+bool tf32_convolutions() { return round_convolutions; }
+
 int multiprocessors() { return processors[device < 0 ? 0 : device]; }
 size_t shared_limit() { return shared_limits[device < 0 ? 0 : device]; }
 

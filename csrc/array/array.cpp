@@ -34,16 +34,29 @@ int64_t tick() {
 }
 
 Storage* Storage::allocate(size_t bytes) {
+  PlanMemory* home = watched() ? recorded_memory() : nullptr;
+  if (home) return planned(home, bytes, nullptr);
   auto* s = new Storage;
   try {
-    PlanMemory* home = watched() ? recorded_memory() : nullptr;
-    s->data_ = home ? home->allocate(bytes) : pool_allocate(bytes);
-    if (home) home->retain();
-    s->home_ = home;
+    s->data_ = pool_allocate(bytes);
   } catch (...) {
     delete s;
     throw;
   }
+  s->bytes_ = bytes;
+  return s;
+}
+
+Storage* Storage::planned(PlanMemory* home, size_t bytes, Pool* pool) {
+  auto* s = new Storage;
+  try {
+    s->data_ = home->allocate(bytes, pool);
+  } catch (...) {
+    delete s;
+    throw;
+  }
+  home->retain();
+  s->home_ = home;
   s->bytes_ = bytes;
   return s;
 }

@@ -45,6 +45,8 @@ struct Shape {
 std::ostream& operator<<(std::ostream& out, const Shape& shape);  // (2, 3), as Python prints it
 std::ostream& operator<<(std::ostream& out, Dtype dtype);
 
+class Pool;
+
 // One clock for changes in place and for recorded operations: memory that was changed after an operation read it has
 // the larger number.
 int64_t tick();
@@ -55,6 +57,8 @@ class Storage {
   using Release = void (*)(void* owner);
 
   static Storage* allocate(size_t bytes);
+  // In the memory of a plan; pool: of a device, null for the CPU's.
+  static Storage* planned(PlanMemory* home, size_t bytes, Pool* pool);
   static Storage* borrow(void* data, size_t bytes, bool read_only, void* owner, Release release);
 
   void retain() { refs_.fetch_add(1, std::memory_order_relaxed); }

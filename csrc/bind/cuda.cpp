@@ -149,18 +149,45 @@ void bind_events(py::module_& m) {
       py::arg("index"), py::arg("start"), py::arg("end"), "milliseconds");
 }
 
+// A copy between two devices.
+struct Transfer {
+  void* to;
+  const void* from;
+  size_t bytes;
+  Device source, target;
+
+  bool small() const { return source.kind == DeviceKind::cpu && bytes <= kCudaSend; }
+  void operator()() const {
+    const Device gpu = target.kind == DeviceKind::cuda ? target : source;
+    if (source.kind == DeviceKind::cuda && source != gpu) cuda_on(source).wait();
+    if (!small()) return cuda_copy(to, from, bytes, gpu);
+    if (bytes) cuda_on(gpu).send(to, from, bytes);
+    check_cuda("copy");
+  }
+};
+
+void bind_rounding(py::module_& m) {
+  m.def("allowed_tf32", [] { return std::make_pair(allowed_tf32().products, allowed_tf32().convolutions); });
+  m.def(
+      "allow_tf32",
+      [](bool products, bool convolutions) {
+        allow_tf32({products, convolutions});
+      },
+      py::arg("products"), py::arg("convolutions"), "whether kernels of CUDA may round float32 for tensor cores");
+}
+
 }  // namespace
 
 Array to_device(const Array& x, Device device) {
   if (x.device() == device) return x;
   const Array from = contiguous(x);
   Array y = Array::empty(x.shape(), x.dtype(), device);
-  const Device gpu = device.kind == DeviceKind::cuda ? device : x.device();
-  if (x.device().kind == DeviceKind::cuda && x.device() != gpu) cuda_on(x.device()).wait();
-  refuse_reading("copies between devices");
   const auto bytes = static_cast<size_t>(from.numel()) * size_of(x.dtype());
+  const Transfer transfer{y.view().data, from.view().data, bytes, x.device(), device};
+  if (Plan* plan = watched() ? recording() : nullptr)
+    plan->append_check("to_device", transfer, transfer.small() ? device : Device{});
   const py::gil_scoped_release unlocked;
-  cuda_copy(y.view().data, from.view().data, bytes, gpu);
+  transfer();
   return y;
 }
 
@@ -170,6 +197,7 @@ void bind_cuda(py::module_& m) {
   bind_devices(m);
   bind_streams(m);
   bind_events(m);
+  bind_rounding(m);
   m.def("to_device", &to_device, py::arg("x"), py::arg("device"), "x there, dense; itself if it is there already");
 }
 

@@ -18,24 +18,34 @@ int64_t element(const View& x, int64_t i) {
   fail<BoundsError>(op, ": index ", element(index, i), " is out of range for size ", n);
 }
 
-// Whether a dense index has negative entries; BoundsError if one is outside [least, n), least being 0 or -n.
-bool look_at_index(const char* op, const View& index, int64_t least, int64_t n) {
+// What the kernel finds in an index on a device.
+int64_t facts_there(const View& index, Device device, int64_t n) {
+  const Unrecorded ordinary;  // the check as a whole is what is recorded
+  const Array report = filled({}, Dtype::i64, 0, device);
+  peek<&PlaceKernels::check_index>(device, index, n, report.view());
+  int64_t facts = 0;
+  cuda_copy(&facts, report.view().data, sizeof facts, device);
+  return facts;
+}
+
+int64_t facts_here(const View& index, int64_t n) {
   int64_t facts = 0;
   View report;
   report.data = &facts;
   peek<&PlaceKernels::check_index>(Device{}, index, n, report);
-  if ((facts & 1) || (facts != 0 && least == 0)) refuse_index(op, index, least, n);
-  return facts != 0;
+  return facts;
 }
 
-bool look_at_index(const char* op, const Array& index, int64_t least, int64_t n) {
-  if (index.device().kind == DeviceKind::cpu) return look_at_index(op, index.view(), least, n);
-  const Array report = filled({}, Dtype::i64, 0, index.device());
-  peek<&PlaceKernels::check_index>(index.device(), index.view(), n, report.view());
-  const Array read = on_host(report);
-  const int64_t facts = *read.view().as<int64_t>();
-  if ((facts & 1) || (facts != 0 && least == 0)) refuse_index(op, on_host(index).view(), least, n);
-  return facts != 0;
+// Whether a dense index has negative entries; BoundsError if one is outside [least, n), least being 0 or -n.
+bool look_at_index(const char* op, const View& index, Device device, int64_t least, int64_t n) {
+  const bool here = device.kind == DeviceKind::cpu;
+  const int64_t facts = here ? facts_here(index, n) : facts_there(index, device, n);
+  if (!(facts & 1) && (facts == 0 || least != 0)) return facts != 0;
+  if (here) refuse_index(op, index, least, n);
+  const Unrecorded ordinary;
+  const Array copy = Array::empty({index.numel()}, index.dtype);
+  cuda_copy(copy.view().data, index.data, static_cast<size_t>(index.numel()) * size_of(index.dtype), device);
+  refuse_index(op, copy.view(), least, n);
 }
 
 }  // namespace
@@ -49,9 +59,11 @@ Array checked_index(const char* op, const Array& index, int64_t n, bool from_end
   const int64_t least = from_end ? -n : 0;
   bool negative = recorded && from_end;  // a recorded launch must also fit the indices of a replay
   if (recorded) {
-    check("check_index", [op = kept_text(op), x = dense.view(), least, n] { look_at_index(op, x, least, n); });
+    check("check_index", [op = kept_text(op), x = dense.view(), device = dense.device(), least, n] {
+      look_at_index(op, x, device, least, n);
+    });
   } else {
-    negative = look_at_index(op, dense, least, n);
+    negative = look_at_index(op, dense, dense.device(), least, n);
   }
   if (!negative && dense.dtype() == Dtype::i64) return dense;
   Array counted = filled(dense.shape(), Dtype::i64, 0, dense.device());

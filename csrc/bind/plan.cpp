@@ -72,6 +72,8 @@ void bind_recorded(py::module_& m) {
       .def_property_readonly("changes_borrowed", [](Recorded& r) { return r.plan().changes_borrowed(); })
       .def("blocks", &Recorded::blocks, py::arg("arrays"), "how many different blocks of the plan arrays lie in")
       .def_property_readonly("live", [](Recorded& r) { return r.plan().memory()->live(); })
+      .def_property_readonly(
+          "graphs", [](Recorded& r) { return r.plan().graphs(); }, "how launches on CUDA devices are run; or empty")
       .def_property_readonly("bytes", [](Recorded& r) { return r.plan().memory()->bytes(); })
       .def_property_readonly("asked", [](Recorded& r) { return r.plan().memory()->asked(); });
   m.def("optimise", &passes, py::arg("plan"), py::arg("kept"), py::arg("fixed"), py::arg("dead"), py::arg("epilogue"),

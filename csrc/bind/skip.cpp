@@ -2,7 +2,7 @@
 // not recorded.
 #include "bind/device.h"
 #include "bind/guard.h"
-#include "runtime/plan.h"
+#include "runtime/graphs.h"
 
 namespace pydl::bind {
 namespace {
@@ -25,11 +25,8 @@ class Skipped {
 
   void leave() {
     const std::vector<Launch> taken = plan_->cut(first_);
-    const size_t count = taken.size();
-    const auto* inside = static_cast<const Launch*>(plan_->arena().copy(taken.data(), count * sizeof(Launch)));
-    plan_->append_check("skip", [flag = flag_of(flag_), inside, count] {
-      if (*flag != 0) return;
-      for (size_t i = 0; i < count; ++i) inside[i].run(inside[i].call);
+    plan_->append_check("skip", [flag = flag_of(flag_), inside = plan_->inner(taken)] {
+      if (*flag == 0) inside->run();
     });
   }
 

@@ -64,16 +64,20 @@ PlanMemory::~PlanMemory() {
     std::lock_guard<std::mutex> lock(all_blocks().mutex);
     for (const auto& block : blocks_) all_blocks().by_address.erase(static_cast<const char*>(block.first));
   }
-  for (const auto& [block, bytes] : blocks_) pool_free(block, bytes);
+  for (const auto& [block, size] : blocks_)
+    if (size.first)
+      size.first->free(block, size.second);
+    else
+      pool_free(block, size.second);
 }
 
 // The smallest idle block that fits, if at most half of it is wasted.
-void* PlanMemory::allocate(size_t bytes) {
+void* PlanMemory::allocate(size_t bytes, Pool* pool) {
   const size_t size = std::max((bytes + kAlignment - 1) / kAlignment * kAlignment, kAlignment);
   std::lock_guard<std::mutex> lock(mutex_);
   asked_ += static_cast<int64_t>(size);
-  const auto found = idle_.lower_bound(size);
-  if (found != idle_.end() && found->first <= 2 * size) {
+  const auto found = idle_.lower_bound({pool, size});
+  if (found != idle_.end() && found->first.first == pool && found->first.second <= 2 * size) {
     void* block = found->second;
     live_[block] = found->first;
     idle_.erase(found);
@@ -81,15 +85,15 @@ void* PlanMemory::allocate(size_t bytes) {
     return block;
   }
   blocks_.reserve(blocks_.size() + 1);
-  void* block = pool_allocate(size);
-  blocks_.emplace_back(block, size);
+  void* block = pool ? pool->allocate(size) : pool_allocate(size);
+  blocks_.emplace_back(block, Size{pool, size});
   {
     std::lock_guard<std::mutex> all(all_blocks().mutex);
     const char* begin = static_cast<const char*>(block);
     all_blocks().by_address[begin] = {begin + size, this, true};
   }
   bytes_ += static_cast<int64_t>(size);
-  live_[block] = size;
+  live_[block] = {pool, size};
   return block;
 }
 
@@ -97,7 +101,7 @@ void PlanMemory::free(void* block) noexcept {
   std::lock_guard<std::mutex> lock(mutex_);
   const auto held = live_.find(block);
   if (held == live_.end()) return;
-  const size_t size = held->second;
+  const Size size = held->second;
   live_.erase(held);
   set_live(block, false);
   try {

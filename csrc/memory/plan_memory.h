@@ -1,8 +1,8 @@
 // PlanMemory: the blocks of the arrays that are made while launches are recorded.
 //
 // A replay writes to the same addresses again, so the blocks stay for as long as the plan, or an array in one of them,
-// lives. While recording goes on, a block that was freed is handed out again: arrays whose lives do not overlap share
-// memory. When it has ended, nothing is handed out any more.
+// lives. They are of the CPU's pool, or of a device's. While recording goes on, a block that was freed is handed out
+// again: arrays whose lives do not overlap share memory. When it has ended, nothing is handed out any more.
 #pragma once
 
 #include <atomic>
@@ -16,6 +16,8 @@
 
 namespace pydl {
 
+class Pool;
+
 class PlanMemory {
  public:
   static PlanMemory* create() { return new PlanMemory; }
@@ -24,7 +26,7 @@ class PlanMemory {
     if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
   }
 
-  void* allocate(size_t bytes);
+  void* allocate(size_t bytes, Pool* pool = nullptr);  // null: the CPU's
   void free(void* block) noexcept;
   void close() noexcept;  // recording has ended
 
@@ -40,9 +42,10 @@ class PlanMemory {
   mutable std::mutex mutex_;
   bool open_ = true;
   int64_t bytes_ = 0, asked_ = 0;
-  std::vector<std::pair<void*, size_t>> blocks_;
-  std::multimap<size_t, void*> idle_;
-  std::unordered_map<void*, size_t> live_;
+  using Size = std::pair<Pool*, size_t>;
+  std::vector<std::pair<void*, Size>> blocks_;
+  std::multimap<Size, void*> idle_;
+  std::unordered_map<void*, Size> live_;
 };
 
 }  // namespace pydl

@@ -63,6 +63,8 @@ struct Choice {
 };
 thread_local Choice chosen;
 
+std::atomic<Tf32> rounding{Tf32{}};
+
 // Memory of one device.
 class DeviceMemory : public MemorySource {
  public:
@@ -137,15 +139,21 @@ void check_cuda(const char* op) {
   if (const char* message = opened().door->error()) fail<DeviceError>(op, ": ", message);
 }
 
+Tf32 allowed_tf32() { return rounding.load(); }
+void allow_tf32(Tf32 allowed) {
+  rounding = allowed;
+  if (const CudaLibrary* library = opened().door) library->allow_tf32(allowed.products, allowed.convolutions);
+}
+
 int cuda_device() { return chosen.device; }
 void set_cuda_device(int index) { chosen.device = index; }
 void* cuda_stream(int index) { return chosen.streams[index]; }
 void set_cuda_stream(int index, void* stream) { chosen.streams[index] = stream; }
 
 Storage* cuda_storage(size_t bytes, Device device) {
-  if (watched() && recorded_memory())
-    fail<CaptureError>("capture: a tensor is made on ", device_name(device), ": expected tensors of the CPU alone");
-  auto block = std::make_unique<Block>(Block{&pool_of(device), nullptr, bytes});
+  Pool& pool = pool_of(device);
+  if (PlanMemory* home = watched() ? recorded_memory() : nullptr) return Storage::planned(home, bytes, &pool);
+  auto block = std::make_unique<Block>(Block{&pool, nullptr, bytes});
   block->data = block->pool->allocate(bytes);
   void* data = block->data;
   if (opened().lent) opened().lent(data, bytes);

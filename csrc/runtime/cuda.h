@@ -27,6 +27,14 @@ void set_cuda_stream(int index, void* stream);
 // "cpu" or "cuda:0"
 std::string device_name(Device device);
 
+// Whether float32 may be rounded for tensor cores (see cuda_library.h).
+struct Tf32 {
+  bool products = false, convolutions = false;
+  bool operator==(Tf32 o) const { return products == o.products && convolutions == o.convolutions; }
+};
+Tf32 allowed_tf32();
+void allow_tf32(Tf32 allowed);
+
 // Whether arrays may lie on a CUDA device.
 bool cuda_in_use();
 // Which device's memory an address is in; the CPU's where it is none's.

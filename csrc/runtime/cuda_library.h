@@ -45,10 +45,26 @@ struct CudaLibrary {
   void (*wait_event)(void* event);
   bool (*event_done)(void* event);
   float (*elapsed)(void* from, void* to);  // milliseconds
+
+  // Few bytes of the host (kCudaSend at most) to the device, in the order of the stream; they may be used again at
+  // once. In a graph they are read anew before each launch of it.
+  void (*send)(void* to, const void* from, size_t bytes);
+
+  // What the calling thread launches on the device in between becomes a graph instead of running; false or null, and a
+  // message, where that cannot be. What kernels read on the host is not read until the graph is launched.
+  bool (*capture_begin)();
+  void* (*capture_end)();
+  void (*graph_launch)(void* graph);  // on the stream
+  void (*graph_destroy)(void* graph);
+
+  // Whether float32 may be rounded to 10 bits behind the point for tensor cores, in all launches from now on.
+  void (*allow_tf32)(bool products, bool convolutions);
 };
 
+constexpr size_t kCudaSend = 2048;
+
 // Counts the changes of this struct; of the table of kernels, its size tells.
-constexpr int32_t kCudaVersion = 1;
+constexpr int32_t kCudaVersion = 2;
 
 // The one symbol of the library: null, and why, where it cannot be used.
 using CudaEntry = const CudaLibrary* (*)(int32_t version, size_t table_bytes, const char** why_not);

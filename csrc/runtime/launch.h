@@ -32,8 +32,8 @@ const char* kernel_name(Device device) {
 template <auto slot, class... Args>
 inline void launch(Device device, const Args&... args) {
   if (watched())
-    return launch_watched(kernels<typename FamilyOf<decltype(slot)>::type>(device).*slot, kernel_name<slot>(device),
-                          args...);
+    return launch_watched(device, kernels<typename FamilyOf<decltype(slot)>::type>(device).*slot,
+                          kernel_name<slot>(device), args...);
   peek<slot>(device, args...);
 }
 

@@ -8,6 +8,9 @@
 #include <mutex>
 #include <utility>
 
+#include "runtime/cuda_table.h"
+#include "runtime/graphs.h"
+
 namespace pydl {
 
 std::atomic<int> watchers{0};
@@ -87,8 +90,17 @@ int64_t traffic(const Spans& x) {
   return bytes;
 }
 
+void run(const Launch& launch) {
+  if (launch.device.kind != DeviceKind::cpu) cuda_table(launch.device);  // sets what its kernels work on
+  launch.run(launch.call);
+}
+
+Plan::Plan() : memory_(PlanMemory::create()) {}
+
 Plan::~Plan() {
   if (recording_) end();
+  graphs_.reset();
+  inner_.clear();
   for (Storage* s : used_) s->release();
   for (Storage* s : borrowed_) s->release();
   memory_->release();
@@ -136,6 +148,24 @@ std::vector<Launch> Plan::cut(size_t first) {
   return taken;
 }
 
+void Plan::rewrite(std::vector<Launch> launches) {
+  launches_ = std::move(launches);
+  graphs_.reset();
+}
+
+Graphs* Plan::inner(std::vector<Launch> launches) {
+  inner_.push_back(std::make_unique<Graphs>(std::move(launches)));
+  return inner_.back().get();
+}
+
+std::string Plan::graphs() const {
+  if (!on_device_) return {};
+  if (!graphs_) graphs_ = std::make_unique<Graphs>(launches_);
+  std::string text = graphs_->report();
+  for (const auto& inside : inner_) text += (text.empty() ? "" : "\n") + inside->report();
+  return text;
+}
+
 int64_t Plan::bytes() const {
   int64_t sum = 0;
   for (const Launch& l : launches_) sum += l.bytes;
@@ -146,10 +176,14 @@ void Plan::replay() {
   if (Profile* p = profile; p || measured_) {
     for (Launch& l : launches_) {
       const int64_t begin = now();
-      l.run(l.call);
+      run(l);
+      finish(l.device);
       l.nanoseconds = now() - begin;
       if (p) p->events.push_back({l.name, l.label, begin, l.nanoseconds, l.bytes, l.flops, l.scope});
     }
+  } else if (on_device_) {
+    if (!graphs_) graphs_ = std::make_unique<Graphs>(launches_);
+    graphs_->run();
   } else {
     for (const Launch& l : launches_) l.run(l.call);
   }
@@ -203,6 +237,10 @@ void set_scope(const char* name) {
   static std::mutex busy;
   const std::lock_guard<std::mutex> alone(busy);
   module = known->emplace(name).first->c_str();
+}
+
+void finish(Device device) {
+  if (device.kind != DeviceKind::cpu) cuda_on(device).wait();
 }
 
 int64_t now() {

@@ -22,6 +22,8 @@
 
 namespace pydl {
 
+class Graphs;
+
 // Memory that is never moved and goes all at once.
 class Arena {
  public:
@@ -108,7 +110,11 @@ struct Launch {
   int64_t flops;
   const char* scope;    // the module that it is of, or ""
   int64_t nanoseconds;  // when it was recorded, or measured last
+  Device device;        // the CPU for what runs on the host, checks among them
 };
+
+// Runs a launch on the calling thread's stream of its device.
+void run(const Launch& launch);
 
 // Arithmetic of a launch, from its call as Plan::append makes it: of products and the like their multiplications and
 // additions, of others one for each element.
@@ -120,7 +126,7 @@ void set_scope(const char* module);
 
 class Plan {
  public:
-  Plan() : memory_(PlanMemory::create()) {}
+  Plan();
   ~Plan();
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
@@ -136,18 +142,22 @@ class Plan {
   void measure(bool on) { measured_ = on; }
 
   template <class... P>
-  void append(void (*kernel)(P...), const char* name, const P&... args) {
+  void append(Device device, void (*kernel)(P...), const char* name, const P&... args) {
     using Call = std::tuple<void (*)(P...), P...>;
+    on_device_ |= device.kind != DeviceKind::cpu;
     const void* call = new (arena_.take(sizeof(Call))) Call{kernel, keep(arena_, args)...};
     const char* labels[] = {label(args)..., ""};
     const int64_t bytes = (int64_t{0} + ... + traffic(args));
-    launches_.push_back({&run_kernel<P...>, call, name, labels[0], bytes, flops_of(name, call), scope(), 0});
+    launches_.push_back({&run_kernel<P...>, call, name, labels[0], bytes, flops_of(name, call), scope(), 0, device});
   }
+  // device: what it gives work to; the CPU if it works itself.
   template <class F>
-  void append_check(const char* name, const F& check) {
+  void append_check(const char* name, const F& check, Device device = {}) {
     static_assert(std::is_trivially_copyable_v<F>, "a check holds views, numbers and kept text");
+    on_device_ |= device.kind != DeviceKind::cpu;
     const void* call = arena_.copy(&check, sizeof(F));
-    launches_.push_back({[](const void* f) { (*static_cast<const F*>(f))(); }, call, name, "", 0, 0, scope(), 0});
+    launches_.push_back(
+        {[](const void* f) { (*static_cast<const F*>(f))(); }, call, name, "", 0, 0, scope(), 0, device});
   }
   void took(int64_t nanoseconds) { launches_.back().nanoseconds = nanoseconds; }
 
@@ -165,9 +175,11 @@ class Plan {
   Arena& arena() { return arena_; }
   PlanMemory* memory() const { return memory_; }
   const std::vector<Launch>& launches() const { return launches_; }
-  void rewrite(std::vector<Launch> launches) { launches_ = std::move(launches); }
-  std::vector<Launch> cut(size_t first);  // takes the launches from there on out
-  int64_t bytes() const;                  // read and written by all launches
+  void rewrite(std::vector<Launch> launches);
+  std::vector<Launch> cut(size_t first);        // takes the launches from there on out
+  Graphs* inner(std::vector<Launch> launches);  // keeps launches that one of the plan's own runs
+  std::string graphs() const;                   // how those on CUDA devices are run; empty if none is there
+  int64_t bytes() const;                        // read and written by all launches
 
  private:
   template <class... P>
@@ -176,10 +188,12 @@ class Plan {
                *static_cast<const std::tuple<void (*)(P...), P...>*>(call));
   }
 
-  bool recording_ = false, measured_ = false;
+  bool recording_ = false, measured_ = false, on_device_ = false;
   Arena arena_;
   PlanMemory* memory_;
   std::vector<Launch> launches_;
+  mutable std::unique_ptr<Graphs> graphs_;  // of the launches, where some are on a device; made when first needed
+  std::vector<std::unique_ptr<Graphs>> inner_;
   std::unordered_set<Storage*> used_;         // kept alive; they were there before
   std::unordered_set<Storage*> borrowed_;     // kept alive; made meanwhile on memory of somebody else
   std::unordered_set<Storage*> changed_;      // some of those
@@ -232,16 +246,19 @@ class Profile {
 
 Profile* profiling();  // the calling thread's
 int64_t now();         // nanoseconds of a steady clock
+// Waits for what a launch gave a device to do, so that the clock tells how long that took.
+void finish(Device device);
 
 // ---- the door's other side: what launch does where somebody watches
 
 template <class... P>
-void launch_watched(void (*kernel)(P...), const char* name, std::common_type_t<P>... args) {
+void launch_watched(Device device, void (*kernel)(P...), const char* name, std::common_type_t<P>... args) {
   Plan* plan = recording();
   Profile* profile = profiling();
-  if (plan) plan->append(kernel, name, args...);
+  if (plan) plan->append(device, kernel, name, args...);
   const int64_t begin = now();
   kernel(args...);
+  if (plan || profile) finish(device);
   const int64_t took = now() - begin;
   if (plan) plan->took(took);
   if (profile) {

@@ -22,6 +22,9 @@ def capture(function: Callable[..., Any] | None = None, *, max_plans: int = 8, p
     variable of the closure, a global or an attribute that the function names is another one, a new plan is made. Python
     code, such as print, does not run again. train(), eval() and requires_grad make a new plan.
 
+    On a CUDA device, launches that follow one another become a CUDA graph, which takes one call; what the host has to
+    look at (indices, classes, whether gradients are finite) comes between graphs. `report` says which.
+
     Args:
         max_plans: how many are kept.
         passes: what is done to the launches of a function, without changing a bit of its results. "dead" removes those

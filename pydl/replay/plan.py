@@ -159,7 +159,8 @@ def written(plan: Any, changes: dict[str, int]) -> str:
     """A plan's launches, what its passes have done, and its memory."""
     launches = table(Cost(*launch) for launch in plan.launches())
     passes = ", ".join(f"{name} {count}" for name, count in changes.items()) or "none"
-    return f"{launches}\npasses: {passes}\n{plan.bytes} bytes of memory, {plan.asked} without reuse"
+    graphs = f"\n{plan.graphs}" if plan.graphs else ""
+    return f"{launches}\npasses: {passes}\n{plan.bytes} bytes of memory, {plan.asked} without reuse{graphs}"
 
 
 def steps_of(hooks: list[Any]) -> list[tuple[Any, Any, Any, Any]]:

@@ -7,7 +7,7 @@ import pytest
 
 import pydl
 from pydl import nn
-from pydl.errors import ArgumentError, CaptureError, DeviceError
+from pydl.errors import ArgumentError, DeviceError
 from pydl.ops.loss import PairLoss
 from pydl.ops.softmax import CrossEntropy
 
@@ -165,17 +165,6 @@ class TestErrors:
         y = pydl.tensor([1, 2]).cuda()
         with pytest.raises(ArgumentError, match="division by zero"):
             y // pydl.tensor([1, 0]).cuda()
-
-    def test_capture(self) -> None:
-        @pydl.capture
-        def step(x: pydl.Tensor) -> pydl.Tensor:
-            return x * 2
-
-        y = pydl.tensor(X).cuda()
-        step(y)
-        with pytest.raises(CaptureError, match="expected tensors of the CPU alone"):
-            step(y)
-        np.testing.assert_array_equal((y * 2).numpy(), X * 2)
 
 
 class TestMemory:

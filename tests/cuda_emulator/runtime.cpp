@@ -38,11 +38,6 @@ thread_local std::string text;
 
 std::recursive_mutex lock;
 
-cudaError_t fail(cudaError_t error, const char* what) {
-  text = what;
-  return last = error;
-}
-
 struct Block {
   size_t bytes, used;
 };
@@ -98,6 +93,12 @@ bool untouched(const char* from, const char* to) {
 }
 #endif
 
+bool on_device(const void* at) {
+  for (const Memory& m : memories)
+    if (m.start && at >= m.start && at < m.start + kMemory) return true;
+  return false;
+}
+
 // A kernel that writes outside its arrays is wrong in a way that no later result need show.
 void check_margins(const char* block, Block b) {
   if (untouched(block - kMargin, block) && untouched(block + b.used, block + padded(b.bytes) - kMargin)) return;
@@ -115,6 +116,14 @@ void use(char* block, Block& b, size_t bytes) {
 }
 
 }  // namespace
+
+namespace emulator {
+cudaError_t fail(cudaError_t error, const char* what) {
+  text = what;
+  return last = error;
+}
+}  // namespace emulator
+using emulator::fail;
 
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = kDevices;
@@ -194,8 +203,24 @@ cudaError_t cudaFree(void* block) {
   return fail(cudaErrorInvalidValue, "invalid argument");
 }
 
-cudaError_t cudaMallocAsync(void** block, size_t bytes, cudaStream_t) { return cudaMalloc(block, bytes); }
-cudaError_t cudaFreeAsync(void* block, cudaStream_t) { return cudaFree(block); }
+// In a graph a block is the same in every launch; what a launch before it left there is no number.
+cudaError_t cudaMallocAsync(void** block, size_t bytes, cudaStream_t stream) {
+  const cudaError_t error = cudaMalloc(block, bytes);
+  if (error == cudaSuccess && emulator::freed_with_graph(*block)) return cudaMemsetAsync(*block, 0xff, bytes, stream);
+  return error;
+}
+
+cudaError_t cudaFreeAsync(void* block, cudaStream_t stream) {
+  const auto size = [&] {
+    const std::lock_guard<std::recursive_mutex> held(lock);
+    for (const Memory& m : memories)
+      if (const auto found = m.taken.find(static_cast<char*>(block)); found != m.taken.end())
+        return found->second.bytes;
+    return size_t{0};
+  };
+  if (emulator::capturing()) return cudaMemsetAsync(block, 0xff, size(), stream);
+  return cudaFree(block);
+}
 
 cudaError_t cudaMallocHost(void** block, size_t bytes) {
   *block = std::malloc(bytes ? bytes : 1);
@@ -207,16 +232,22 @@ cudaError_t cudaFreeHost(void* block) {
   return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   if (!emulator::held(to, bytes) || !emulator::held(from, bytes))
     return fail(cudaErrorInvalidValue, "invalid argument");
+  if (emulator::capturing()) {
+    if (!on_device(to) || !on_device(from)) return emulator::spoil("a copy from or to the host while a graph is made");
+    emulator::captured([=] { cudaMemcpyAsync(to, from, bytes, kind, stream); });
+    return cudaSuccess;
+  }
   const Open open;
   std::memmove(to, from, bytes);
   return cudaSuccess;
 }
 
-cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
+cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
   if (!emulator::held(to, bytes)) return fail(cudaErrorInvalidValue, "invalid argument");
+  if (emulator::captured([=] { cudaMemsetAsync(to, value, bytes, stream); })) return cudaSuccess;
   const Open open;
   std::memset(to, value, bytes);
   return cudaSuccess;
@@ -227,7 +258,14 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned, int) {
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete stream;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  return emulator::capturing() ? emulator::spoil("the stream is waited for while a graph is made") : cudaSuccess;
+}
 cudaError_t cudaStreamQuery(cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
 
@@ -283,6 +321,7 @@ bool held(const void* at, size_t bytes) {
 }
 
 void launch(dim3 grid, dim3 threads, size_t shared, const std::function<void()>& kernel, bool together) {
+  if (captured([=] { launch(grid, threads, shared, kernel, together); })) return;
   const Open open;
   if (const char* wrong = run(grid, threads, shared, kernel, together)) fail(cudaErrorLaunchFailure, wrong);
 }
