@@ -82,13 +82,14 @@ __global__ void __launch_bounds__(Shape::kThreads) wide_kernel(Correlation c, Pr
 template <class S, int kTile>
 __global__ void __launch_bounds__(kHalfThreads, 2) half_kernel(Correlation c, Product d, Operands<S> p) {
   const int64_t row = int64_t{blockIdx.y} * kTile, column = int64_t{blockIdx.x} * kTile;
-  const int64_t first = column + static_cast<int>(threadIdx.x) % (kTile / 8) * 8;
+  const int64_t first = column + static_cast<int>(threadIdx.x) % (kTile / kHalfRun<S>)*kHalfRun<S>;
   const Spot spot(c, first < d.n ? first : 0);
   each_product(c.groups, d.k, d.parts, [&](int64_t item, int64_t g, int64_t begin, int64_t end) {
     const HalfMatrix<S, kTile> w{p.w + (g * d.m + row) * d.pitch, d.pitch, 1,       d.k,
                                  within(d.m - row, kTile),        true,    d.vector};
-    const auto x = half_gather<S, kTile, false>(
-        [&](int, int64_t k, S* to) { read_outputs<S, 8>(c, p.x, g * c.channels, spot, d.n - first, k, d.k, to); });
+    const auto x = half_gather<S, kTile, false>([&](int, int64_t k, S* to) {
+      read_outputs<S, kHalfRun<S>>(c, p.x, g * c.channels, spot, d.n - first, k, d.k, to);
+    });
     HalfSums<kTile> sums;
     half_product<S, kTile>(w, x, begin, end, shared_memory<S>(), sums);
     each_run<float, kTile, kHalfThreads, Chunk<S>::kCount>(
@@ -163,17 +164,23 @@ int64_t tiles(const Correlation& c, const Product& d, int64_t tile) {
 }
 
 template <class S>
+void start_on_cores(const Correlation& c, const Product& d, const Operands<S>& p, bool large) {
+  if (large)
+    start(half_kernel<S, kLarge>, d.grid(c.groups, kLarge, kHalfThreads, kHalfShared<kLarge>), c, d, p);
+  else
+    start(half_kernel<S, kSmall>, d.grid(c.groups, kSmall, kHalfThreads, kHalfShared<kSmall>), c, d, p);
+}
+
+template <class S>
 void start_product(const Correlation& c, const Product& d, const Operands<S>& p, bool large) {
   const auto wide = [&](auto shape) {
     using Shape = decltype(shape);
     start(wide_kernel<S, Shape>, d.grid(c.groups, Shape::kTile, Shape::kThreads, Shape::kShared), c, d, p);
   };
   if constexpr (kHalf<S>) {
-    if (large)
-      start(half_kernel<S, kLarge>, d.grid(c.groups, kLarge, kHalfThreads, kHalfShared<kLarge>), c, d, p);
-    else
-      start(half_kernel<S, kSmall>, d.grid(c.groups, kSmall, kHalfThreads, kHalfShared<kSmall>), c, d, p);
+    start_on_cores(c, d, p, large);
   } else if constexpr (std::is_same_v<S, float>) {
+    if (tf32_convolutions()) return start_on_cores(c, d, p, large);
     large ? wide(WideTile<float, kLarge>()) : wide(WideTile<float, kSmall>());
   } else {
     wide(WideTile<double, kSmall>());

@@ -159,19 +159,20 @@ __device__ __forceinline__ WideGather<T, Shape, kDeep, F> wide_gather(const F& f
 
 template <class S, int kTile, bool kDeep, class F>
 struct HalfGather {
+  static constexpr int kRun = kHalfRun<S>, kRuns = kHalfDepth<S> / kRun;
   F read;
   bool deep = kDeep;
 
   __device__ __forceinline__ explicit HalfGather(const F& f) : read(f) {}
   __device__ __forceinline__ void slice(S* to, int64_t k) const {
 #pragma unroll
-    for (int u = 0; u < kTile * kHalfDepth / 8 / kHalfThreads; ++u) {
+    for (int u = 0; u < kTile * kRuns / kHalfThreads; ++u) {
       const int at = static_cast<int>(threadIdx.x) + u * kHalfThreads;
-      const int o = kDeep ? at / (kHalfDepth / 8) : at % (kTile / 8) * 8;
-      const int d = kDeep ? at % (kHalfDepth / 8) * 8 : at / (kTile / 8);
+      const int o = kDeep ? at / kRuns : at % (kTile / kRun) * kRun;
+      const int d = kDeep ? at % kRuns * kRun : at / (kTile / kRun);
       Sixteen<S> run;
       read(o, k + d, run.at);
-      *reinterpret_cast<Sixteen<S>*>(to + (kDeep ? o * kDeepRow + d : d * (kTile + kHalfPad) + o)) = run;
+      *reinterpret_cast<Sixteen<S>*>(to + (kDeep ? o * kDeepRow<S> + d : d * (kTile + kHalfPad) + o)) = run;
     }
   }
 };

@@ -55,10 +55,11 @@ template <class S>
 __global__ void __launch_bounds__(kHalfThreads, 2) half_kernel(Correlation c, Product d, Operands<S> p) {
   const int64_t row = int64_t{blockIdx.y} * kTile, column = int64_t{blockIdx.x} * kTile;
   each_product(c.groups, d.k, d.parts, [&](int64_t item, int64_t g, int64_t begin, int64_t end) {
-    const auto y = half_gather<S, kTile, true>(
-        [&](int o, int64_t k, S* to) { read_row<S, 8>(c, p.y, g * d.m + row + o, row + o < d.m, k, end, to); });
+    const auto y = half_gather<S, kTile, true>([&](int o, int64_t k, S* to) {
+      read_row<S, kHalfRun<S>>(c, p.y, g * d.m + row + o, row + o < d.m, k, end, to);
+    });
     const auto x = half_gather<S, kTile, true>([&](int o, int64_t k, S* to) {
-      read_term<S, 8>(c, p.x, g * c.channels, column + o, column + o < d.n, k, end, to);
+      read_term<S, kHalfRun<S>>(c, p.x, g * c.channels, column + o, column + o < d.n, k, end, to);
     });
     HalfSums<kTile> sums;
     half_product<S, kTile>(y, x, begin, end, shared_memory<S>(), sums);
@@ -109,11 +110,14 @@ void run_product(const Correlation& c, const View& x, const View& y, const View&
   const auto grid = [&](int threads, size_t shared) {
     return tile_grid(d.m, d.n, c.groups * d.parts.count, kTile, threads, shared);
   };
-  if constexpr (kHalf<S>) {
-    start(half_kernel<S>, grid(kHalfThreads, kHalfShared<kTile>), c, d, p);
-  } else {
+  bool rounded = kHalf<S>;
+  if constexpr (!std::is_same_v<S, double>) {
+    rounded = rounded || tf32_convolutions();
+    if (rounded) start(half_kernel<S>, grid(kHalfThreads, kHalfShared<kTile>), c, d, p);
+  }
+  if constexpr (!kHalf<S>) {
     using Shape = WideTile<S, kTile>;
-    start(wide_kernel<S, Shape>, grid(Shape::kThreads, Shape::kShared), c, d, p);
+    if (!rounded) start(wide_kernel<S, Shape>, grid(Shape::kThreads, Shape::kShared), c, d, p);
   }
   if (d.parts.count > 1)
     start(join_kernel<S>, {blocks_for(all, kThreads), kThreads}, all, d.parts.count, sums.as<const Wide<S>>(), p.w);

@@ -1,5 +1,6 @@
 // c = activation(alpha a b + beta add + bias), batched, of any strides.
-//   tile_half.cuh  f16 and bf16: tensor cores, sums in float32     tile_wide.cuh  float32, float64, integers
+//   tile_half.cuh  f16, bf16, and float32 where it may be rounded: tensor cores, sums in float32
+//   tile_wide.cuh  float32, float64, integers
 // Blocks make tiles of 128 x 128, or of 64 x 64 where there are few. Where even those are few and the sums are long,
 // the sums are cut into parts by the shape alone, and the parts joined in order.
 #include "formulas.cuh"
@@ -209,6 +210,14 @@ Problem problem_of(const View& a, const View& b, const View& add, const View& bi
 
 int64_t tiles(const Problem& p, int64_t tile) { return ceil_div(p.m, tile) * ceil_div(p.n, tile) * p.batches; }
 
+template <class S>
+void start_on_cores(const Problem& p, const Arrays<S>& x, bool large) {
+  if (large)
+    start(half_kernel<S, kLarge>, p.grid(kLarge, kHalfThreads, kHalfShared<kLarge>), p, x);
+  else
+    start(half_kernel<S, kSmall>, p.grid(kSmall, kHalfThreads, kHalfShared<kSmall>), p, x);
+}
+
 // The kernel of a problem whose tiles are large or small. Kernels that use what only one architecture has (wgmma of
 // sm_90a) join here, before those that all have.
 template <class S>
@@ -218,11 +227,9 @@ void start_product(const Problem& p, const Arrays<S>& x, bool large) {
     start(wide_kernel<S, Shape>, p.grid(Shape::kTile, Shape::kThreads, Shape::kShared), p, x);
   };
   if constexpr (kHalf<S>) {
-    if (large)
-      start(half_kernel<S, kLarge>, p.grid(kLarge, kHalfThreads, kHalfShared<kLarge>), p, x);
-    else
-      start(half_kernel<S, kSmall>, p.grid(kSmall, kHalfThreads, kHalfShared<kSmall>), p, x);
+    start_on_cores(p, x, large);
   } else if constexpr (std::is_same_v<S, float>) {
+    if (tf32_products()) return start_on_cores(p, x, large);
     large ? wide(WideTile<float, kLarge>()) : wide(WideTile<float, kSmall>());
   } else {
     wide(WideTile<SumOf<S>, kSmall>());

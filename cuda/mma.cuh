@@ -3,7 +3,8 @@
 // g = lane / 4 and q = lane % 4,
 //   16-bit a (16, 16): rows g and g + 8, columns 2 q, 2 q + 1, and both + 8;  b (16, 8): rows 2 q, 2 q + 1, and both +
 //   8, column g;  float64 a (8, 4): row g, column q;  b (4, 8): row q, column g;  sums: rows g (and g + 8), columns 2
-//   q, 2 q + 1.
+//   q, 2 q + 1. TF32 a (16, 8): rows g and g + 8, column q, and both with column q + 4;  b (8, 8): rows q, q + 4,
+//   column g.
 #pragma once
 
 #include "device.cuh"
@@ -22,7 +23,7 @@ __device__ __forceinline__ unsigned shared_address(const void* p) {
   return static_cast<unsigned>(__cvta_generic_to_shared(p));
 }
 
-// sums (16, 8) += a (16, 16) b (16, 8) of S, f16 or bf16.
+// sums (16, 8) += a (16, 16) b (16, 8) of S, f16 or bf16; of float, which stands for TF32: a (16, 8) b (8, 8).
 template <class S>
 __device__ __forceinline__ void multiply(float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   if constexpr (std::is_same_v<S, f16>)
@@ -30,11 +31,23 @@ __device__ __forceinline__ void multiply(float (&sums)[4], const uint32_t (&a)[4
         "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
         : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  else if constexpr (std::is_same_v<S, float>)
+    asm volatile(
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
   else
     asm volatile(
         "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
         : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// The nearest number with 10 bits behind the point, away from zero in the middle.
+__device__ __forceinline__ uint32_t to_tf32(float x) {
+  uint32_t y;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(y) : "f"(x));
+  return y;
 }
 
 // sums (8, 8) += a (8, 4) b (4, 8).
@@ -76,6 +89,7 @@ template <class S>
 void multiply(float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   emulator::multiply<S>(sums, a, b0, b1);
 }
+inline uint32_t to_tf32(float x) { return emulator::to_tf32(x); }
 inline void multiply(double (&sums)[2], double a, double b) { emulator::multiply(sums, a, b); }
 inline void load_matrices(uint32_t (&to)[4], const void* row, bool turned) { emulator::load_matrices(to, row, turned); }
 inline void copy_async(void* to, const void* from, int bytes) { emulator::copy_async(to, from, bytes, 16); }

@@ -19,7 +19,7 @@ struct Parts {
 inline Parts parts_of(int64_t k, int64_t tiles, int64_t wanted, int64_t least) {
   const int64_t parts = smaller(wanted / tiles, k / least);
   if (parts < 2) return {1, k};
-  const int64_t terms = ceil_div(ceil_div(k, parts), kHalfDepth) * kHalfDepth;
+  const int64_t terms = ceil_div(ceil_div(k, parts), kHalfDepth<f16>) * kHalfDepth<f16>;
   return {ceil_div(k, terms), terms};
 }
 

@@ -25,6 +25,7 @@ __all__ = [
     "amp",
     "autocast",
     "autograd",
+    "backends",
     "bfloat16",
     "bool",
     "capture",
@@ -38,6 +39,7 @@ __all__ = [
     "float16",
     "float32",
     "float64",
+    "get_float32_matmul_precision",
     "get_num_threads",
     "get_printoptions",
     "inference_mode",
@@ -56,6 +58,7 @@ __all__ = [
     "reset_peak_memory_stats",
     "save",
     "save_sharded",
+    "set_float32_matmul_precision",
     "set_grad_enabled",
     "set_num_threads",
     "set_printoptions",
@@ -66,18 +69,20 @@ __all__ += ops.__all__
 
 # What a program may not need, and the module that has it.
 _PACKAGES = """
-    amp data func linalg linear_model models nn optim preprocessing signal sklearn sparse special theory train utils
-    vision xp
+    amp backends data func linalg linear_model models nn optim preprocessing signal sklearn sparse special theory train
+    utils vision xp
 """
 _LATER = {name: f"pydl.{name}" for name in _PACKAGES.split()} | {
     "autocast": "pydl.amp",
     "capture": "pydl.replay",
     "export": "pydl.replay",
+    "get_float32_matmul_precision": "pydl.backends.precision",
     "load": "pydl.serialize",
     "load_plan": "pydl.replay",
     "profile": "pydl.replay",
     "save": "pydl.serialize",
     "save_sharded": "pydl.serialize",
+    "set_float32_matmul_precision": "pydl.backends.precision",
 }
 
 

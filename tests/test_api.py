@@ -7,9 +7,9 @@ import importlib
 from itertools import pairwise
 from pathlib import Path
 
-NAMES = """autograd cuda data data.datasets data.text errors linalg linear_model models nn nn.functional nn.init
-nn.utils ops optim optim.lr_scheduler optim.swa_utils preprocessing runtime serialize signal theory train utils
-vision xp xp.linalg"""
+NAMES = """autograd backends backends.cuda cuda data data.datasets data.text errors linalg linear_model
+models nn nn.functional nn.init nn.utils ops optim optim.lr_scheduler optim.swa_utils preprocessing runtime
+serialize signal theory train utils vision xp xp.linalg"""
 MODULES = ["pydl", *(f"pydl.{name}" for name in NAMES.split())]
 FILE = Path(__file__).parent / "api.txt"
 

@@ -35,11 +35,35 @@ void multiply_half(void* const* lanes) {
     }
 }
 
+// The bits behind the tenth are not looked at.
+inline float read_tf32(uint32_t x) { return unpacked<float>(x & ~0x1fffu); }
+
+inline uint32_t to_tf32(float x) {
+  const auto bits = unpacked<uint32_t>(packed(x));
+  return x - x == 0 ? (bits + 0x1000u) & ~0x1fffu : bits;
+}
+
+// Element (i, k) of a: register 2 (k >= 4) + (i >= 8) of lane 4 (i % 8) + k % 4; (k, j) of b: register k >= 4 of lane
+// 4 j + k % 4; sums as above.
+inline void multiply_tf32(void* const* lanes) {
+  const auto of = [&](int lane) { return *static_cast<const HalfProduct*>(lanes[lane]); };
+  for (int i = 0; i < 16; ++i)
+    for (int j = 0; j < 8; ++j) {
+      float sum = 0;
+      for (int k = 0; k < 8; ++k)
+        sum += read_tf32(of(i % 8 * 4 + k % 4).a[k / 4 * 2 + i / 8]) * read_tf32(of(j * 4 + k % 4).b[k / 4]);
+      of(i % 8 * 4 + j / 2).sums[i / 8 * 2 + j % 2] += sum;
+    }
+}
+
 template <class S>
 void multiply(float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   const uint32_t b[2] = {b0, b1};
   HalfProduct mine{sums, a, b};
-  together(~0u, &mine, &multiply_half<S>);
+  if constexpr (std::is_same_v<S, float>)
+    together(~0u, &mine, &multiply_tf32);
+  else
+    together(~0u, &mine, &multiply_half<S>);
 }
 
 struct DoubleProduct {
