@@ -24,7 +24,10 @@ class Event(NamedTuple):
 
 
 class Profile:
-    """The launches of this thread inside a `with` block, eager ones and replayed ones."""
+    """The launches of this thread inside a `with` block, eager ones and replayed ones.
+
+    Those on a CUDA device are waited for one by one, also where they would be in a graph, so that each has a time.
+    """
 
     def __init__(self) -> None:
         self._profile = _C.Profile()
