@@ -33,9 +33,9 @@ class Graphs {
     Device device;
     void* graph = nullptr;
     void* stream = nullptr;  // that it ran on last
-    Tf32 rounding;           // when the graph was made
+    Tf32 rounding{};         // when the graph was made
     bool ran = false;
-    std::string why_not;  // where the device could make no graph of them
+    std::string why_not{};  // where the device could make no graph of them
 
     size_t count() const { return end - begin; }
   };
