@@ -47,6 +47,7 @@ from pydl.ops.assemble import atleast_2d as atleast_2d
 from pydl.ops.assemble import atleast_3d as atleast_3d
 from pydl.amp import autocast as autocast
 from pydl import autograd as autograd
+from pydl import backends as backends
 from pydl.ops.gemm import baddbmm as baddbmm
 from pydl.ops.random import bernoulli as bernoulli
 from pydl._C import bfloat16 as bfloat16
@@ -171,6 +172,7 @@ from pydl.ops.compare import ge as ge
 from pydl.ops.activation import gelu as gelu
 from pydl.ops.products import ger as ger
 from pydl.ops.create import get_default_dtype as get_default_dtype
+from pydl.backends.precision import get_float32_matmul_precision as get_float32_matmul_precision
 from pydl.runtime import get_num_threads as get_num_threads
 from pydl.printing import get_printoptions as get_printoptions
 from pydl.ops.random import get_rng_state as get_rng_state
@@ -361,6 +363,7 @@ from pydl.ops.shape import select as select
 from pydl.ops.place import select_scatter as select_scatter
 from pydl.ops.piecewise import selu as selu
 from pydl.ops.create import set_default_dtype as set_default_dtype
+from pydl.backends.precision import set_float32_matmul_precision as set_float32_matmul_precision
 from pydl.autograd import set_grad_enabled as set_grad_enabled
 from pydl.runtime import set_num_threads as set_num_threads
 from pydl.printing import set_printoptions as set_printoptions
