@@ -33,9 +33,16 @@ class Rounding:
         switches = list(_C.allowed_tf32())
         switches[self._place] = allowed
         _C.allow_tf32(*switches)
+        if self is matmul:
+            _note("high" if allowed else "highest")
 
 
 matmul, convolution = Rounding(0), Rounding(1)
+
+
+def _note(precision: str) -> None:
+    global _asked
+    _asked = precision
 
 
 def set_float32_matmul_precision(precision: str) -> None:
@@ -45,15 +52,12 @@ def set_float32_matmul_precision(precision: str) -> None:
         "medium" may round them to bfloat16, which this library does not.
     Raises: ArgumentError for another one.
     """
-    global _asked
     if precision not in _PRECISIONS:
         raise ArgumentError(f"set_float32_matmul_precision: expected highest, high or medium, got {precision!r}")
-    _asked = precision
     matmul.allow_tf32 = precision != "highest"
+    _note(precision)
 
 
 def get_float32_matmul_precision() -> str:
     """What `set_float32_matmul_precision` or `pydl.backends.cuda.matmul.allow_tf32` has said."""
-    if matmul.allow_tf32 != (_asked != "highest"):
-        return "high" if matmul.allow_tf32 else "highest"
     return _asked

@@ -177,7 +177,7 @@ def test_memory() -> None:
 def test_streams_and_threads() -> None:
     """A replay on another stream comes after the last one; plans of several threads do not meet."""
     net, x = nn.Linear(4, 4).to("cuda"), drawn(3, 4)
-    expected = net(x).tanh().numpy()
+    expected = net(x).tanh().detach().numpy()
     found: list[np.ndarray] = []
 
     def work() -> None:
