@@ -245,10 +245,6 @@ class TestMissing:
             getattr(pydl.linalg, name)(x)
         assert getattr(pydl.linalg, name)(x.cpu()) is not None
 
-    def test_special(self) -> None:
-        with pytest.raises(DeviceError, match="there is no kernel for cuda:0"):
-            pydl.lgamma(pydl.ones(3, device="cuda"))
-
     def test_references_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Also of operations with an apply of their own."""
 
