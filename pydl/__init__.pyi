@@ -252,7 +252,7 @@ from pydl.ops.compare import logical_xor as logical_xor
 from pydl.ops.elementary import logit as logit
 from pydl.ops.activation import logsigmoid as logsigmoid
 from pydl.ops.create import logspace as logspace
-from pydl.ops.reduce import logsumexp as logsumexp
+from pydl.ops.softmax import logsumexp as logsumexp
 from pydl.ops.rnn import lstm as lstm
 from pydl.ops.rnn import lstm_cell as lstm_cell
 from pydl.ops.compare import lt as lt

@@ -15,7 +15,7 @@ from pydl.func.batch import compute
 from pydl.nn.functional.embedding import Embedding
 from pydl.ops import activation, arithmetic, conv, elementary, gemm, index, place, pool, reduce, resample, shape
 from pydl.ops.compare import Where
-from pydl.ops.softmax import LogSoftmax, LogSoftmaxGrad, Softmax, SoftmaxGrad
+from pydl.ops.softmax import LogSoftmax, LogSoftmaxGrad, LogSumExp, Softmax, SoftmaxGrad
 
 __all__ = ["RULES", "rule_of"]
 
@@ -333,7 +333,7 @@ RULES: dict[Any, Rule] = {
     LogSoftmax: last_axis_rule,
     SoftmaxGrad: last_axis_rule,
     LogSoftmaxGrad: last_axis_rule,
-    reduce.LogSumExp: last_axis_rule,
+    LogSumExp: last_axis_rule,
     index.Gather: along_rule,
     index.AddAt: place_rule,
     place.PutAt: place_rule,

@@ -14,8 +14,8 @@ from pydl.ops.compare import where
 from pydl.ops.create import from_numpy, full
 from pydl.ops.index import gather
 from pydl.ops.parts import unbind
-from pydl.ops.reduce import logsumexp
 from pydl.ops.shape import cat, narrow, stack
+from pydl.ops.softmax import logsumexp
 from pydl.tensor import Tensor
 
 __all__: list[str] = []

@@ -33,7 +33,7 @@ from pydl.ops import (
     subscript,
     ternary,
 )
-from pydl.ops.softmax import log_softmax, softmax
+from pydl.ops.softmax import log_softmax, logsumexp, softmax
 from pydl.ops.typed import typed
 from pydl.tensor import Tensor
 
@@ -50,7 +50,7 @@ _METHODS = {
     "bitwise_not bitwise_left_shift bitwise_right_shift isnan isinf isfinite isposinf isneginf isreal signbit clamp "
     "clamp_min clamp_max equal isclose allclose nan_to_num",
     activation: "relu sigmoid",
-    reduce: "sum mean prod amax amin argmax argmin max min any all cumsum var std logsumexp norm count_nonzero "
+    reduce: "sum mean prod amax amin argmax argmin max min any all cumsum var std norm count_nonzero "
     "nansum nanmean aminmax cumprod var_mean std_mean",
     shape: "reshape view view_as reshape_as flatten unflatten squeeze unsqueeze permute transpose t movedim expand "
     "expand_as broadcast_to flip narrow select clone contiguous",
@@ -192,6 +192,7 @@ def _attach() -> None:
     Tensor.backward = _backward
     Tensor.softmax = typed(softmax)
     Tensor.log_softmax = typed(log_softmax)
+    Tensor.logsumexp = typed(logsumexp)
     Tensor.where = lambda self, condition, other: compare.where(condition, self, other)
     Tensor.T = property(
         lambda self: shape.permute(self, *range(self.ndim - 1, -1, -1)), doc="All axes in reverse order."

@@ -8,8 +8,8 @@ from pydl import _C
 from pydl.autograd.op import Op, Plain, Unary, recovered
 from pydl.errors import ArgumentError, DtypeError
 from pydl.ops.compare import isnan, where
-from pydl.ops.elementary import exp, log, sqrt
-from pydl.ops.shape import Expand, cat, flip, movedim, narrow, reshape, unsqueeze, wrap
+from pydl.ops.elementary import sqrt
+from pydl.ops.shape import Expand, cat, flip, movedim, narrow, reshape, wrap
 from pydl.tensor import Tensor
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "count_nonzero",
     "cumprod",
     "cumsum",
-    "logsumexp",
     "max",
     "mean",
     "min",
@@ -297,40 +296,6 @@ def std(
 ) -> Tensor:
     """The square root of `var`."""
     return sqrt(var(input, dim, unbiased, keepdim, correction=correction))
-
-
-def _logsumexp_plain(x):
-    return _logsumexp_over(x, [-1], False)
-
-
-def _logsumexp_over(x, axes, keepdim):
-    top = amax(x.detach(), axes, True)
-    top = where(top.isfinite(), top, 0.0)
-    y = log(sum(exp(x - top), axes, True)) + top
-    return y if keepdim else reshape(y, _dropped(x, axes))
-
-
-class LogSumExp(Op):
-    """Over the last axis, which is not empty."""
-
-    kernel = _C.logsumexp
-    reference = _logsumexp_plain
-    saves_output = True
-
-    def vjp(g, x, y):
-        return (unsqueeze(g, -1) * exp(x - unsqueeze(y, -1)),)
-
-
-def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
-    """log(sum(exp(x))) over dim, without overflow."""
-    axes = _axes(dim)
-    if not input.numel():
-        return log(sum(exp(input), axes, keepdim))
-    if axes is None or len(axes) != 1 or input.ndim == 0 or not input.array.is_floating:
-        return _logsumexp_over(input, axes, keepdim)
-    at = wrap(axes[0], input.ndim, "logsumexp")
-    y = LogSumExp.apply(input if at == input.ndim - 1 else movedim(input, at, -1))
-    return unsqueeze(y, at) if keepdim else y
 
 
 def norm(

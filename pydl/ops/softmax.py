@@ -1,4 +1,4 @@
-"""Softmax, log-softmax and the fused cross entropy."""
+"""Softmax, log-softmax, the logarithm of sums of exponentials and the fused cross entropy."""
 
 from typing import Any
 
@@ -9,13 +9,14 @@ from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.ops.compare import where
 from pydl.ops.elementary import exp, log
 from pydl.ops.precision import raised
-from pydl.ops.reduce import amax, logsumexp, sum
-from pydl.ops.shape import movedim, reshape, wrap
+from pydl.ops.reduce import Dims, amax, sum
+from pydl.ops.shape import movedim, reshape, squeeze, unsqueeze, wrap
 from pydl.tensor import Tensor
 
 __all__ = [
     "cross_entropy",
     "log_softmax",
+    "logsumexp",
     "softmax",
 ]
 
@@ -91,6 +92,40 @@ def log_softmax(input: Tensor, dim: int, dtype: _C.dtype | None = None) -> Tenso
 
 
 # ---------------------------------------------------------------- cross entropy
+
+
+def _logsumexp_plain(x):
+    return _logsumexp_over(x, [-1], False)
+
+
+def _logsumexp_over(x, axes, keepdim):
+    top = amax(x.detach(), axes, True)
+    top = where(top.isfinite(), top, 0.0)
+    y = log(sum(exp(x - top), axes, True)) + top
+    return y if keepdim else squeeze(y, axes) if axes else reshape(y, [])
+
+
+class LogSumExp(Op):
+    """Over the last axis, which is not empty."""
+
+    kernel = _C.logsumexp
+    reference = _logsumexp_plain
+    saves_output = True
+
+    def vjp(g, x, y):
+        return (unsqueeze(g, -1) * exp(x - unsqueeze(y, -1)),)
+
+
+def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
+    """log(sum(exp(x))) over dim, without overflow."""
+    axes = [dim] if isinstance(dim, int) else list(dim or ())
+    if not input.numel():
+        return log(sum(exp(input), axes, keepdim))
+    if len(axes) != 1 or input.ndim == 0 or not input.array.is_floating:
+        return _logsumexp_over(input, axes, keepdim)
+    at = wrap(axes[0], input.ndim, "logsumexp")
+    y = LogSumExp.apply(input if at == input.ndim - 1 else movedim(input, at, -1))
+    return unsqueeze(y, at) if keepdim else y
 
 
 def _row_weights(x, target, weight, ignore_index):
