@@ -23,6 +23,20 @@ def bits(tree: Any) -> Any:
     return [bits(x) for x in tree] if isinstance(tree, (tuple, list)) else tree
 
 
+def scaled_step(w: pydl.Tensor, optimizer: Any, scaler: Any) -> Callable[[pydl.Tensor], pydl.Tensor]:
+    """A step of w under loss scaling, of a batch that w is multiplied with. Gives the loss."""
+
+    def step(x: pydl.Tensor) -> pydl.Tensor:
+        optimizer.zero_grad()
+        loss = (w * x).square().sum()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        return loss
+
+    return step
+
+
 def check_flat_memory(run: Callable[[], Any], warm: int, calls: int) -> None:
     """After some calls to warm up, further ones leave no memory behind."""
     for _ in range(warm):

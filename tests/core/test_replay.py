@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recorded import bits, integers, normal
+from recorded import bits, integers, normal, scaled_step
 
 import pydl
 import pydl.nn.functional as F
@@ -228,15 +228,7 @@ def scaled(name: str, captured: bool) -> Any:
         "nadam": lambda: optim.NAdam([w], 0.05), "asgd": lambda: optim.ASGD([w], 0.05, t0=2),
     }[name]()  # fmt: skip
     scaler = amp.GradScaler(init_scale=2.0**120, growth_interval=3, backoff_factor=2.0**-30)
-
-    def step(x: pydl.Tensor) -> pydl.Tensor:
-        opt.zero_grad()
-        loss = (w * x).square().sum()
-        scaler.scale(loss).backward()
-        scaler.step(opt)
-        scaler.update()
-        return loss
-
+    step = scaled_step(w, opt, scaler)
     run = pydl.capture(step) if captured else step
     made = []
     for i in range(40):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from recorded import bits, normal
+from recorded import bits, normal, scaled_step
 
 import pydl
 from pydl import amp, nn, optim
@@ -69,15 +69,7 @@ def left_out(captured: bool) -> tuple[Any, ...]:
     w = normal(6).requires_grad_()
     opt = optim.Lookahead(optim.Adam([w], 0.05), k=3)
     scaler = amp.GradScaler(init_scale=2.0**120, growth_interval=3, backoff_factor=2.0**-30)
-
-    def step(x: pydl.Tensor) -> pydl.Tensor:
-        opt.zero_grad()
-        loss = (w * x).square().sum()
-        scaler.scale(loss).backward()
-        scaler.step(opt)
-        scaler.update()
-        return loss
-
+    step = scaled_step(w, opt, scaler)
     run = pydl.capture(step) if captured else step
     made = []
     for i in range(40):
