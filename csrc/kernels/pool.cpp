@@ -183,17 +183,6 @@ bool is_quads(const PoolWindow& w) {
   return w.axis[0].n == 1 && w.axis[0].out == 1 && w.axis[0].size == 1 && pairs(w.axis[1]) && pairs(w.axis[2]);
 }
 
-// The even and the odd ones of 2 n elements, n at most N.
-template <class C, class T>
-inline __attribute__((always_inline)) void load_pairs(const T* p, int64_t n, Vec<C>* even, Vec<C>* odd) {
-  constexpr int N = Vec<C>::N;
-  const int64_t more = 2 * n - N;
-  const Vec<C> a = more >= 0 ? load<C>(p) : load<C>(p, 2 * n);
-  const Vec<C> b = n == N ? load<C>(p + N) : more > 0 ? load<C>(p + N, more) : Vec<C>();
-  *even = evens(a, b);
-  *odd = odds(a, b);
-}
-
 // A row of outputs; top and the row below it begin at place `first` of the plane, `width` elements apart.
 template <class T>
 void quads_row(const T* top, int64_t width, int64_t first, int64_t out, T* y, int32_t* index) {
@@ -207,8 +196,8 @@ void quads_row(const T* top, int64_t width, int64_t first, int64_t out, T* y, in
   for (int64_t o = 0; o < out; o += N) {
     const int64_t n = out - o < N ? out - o : N;
     Vec<C> best, v[3];  // the places of a window in their order
-    load_pairs<C>(top + 2 * o, n, &best, v);
-    load_pairs<C>(top + width + 2 * o, n, v + 1, v + 2);
+    load_pairs(top + 2 * o, 2 * n, &best, v);
+    load_pairs(top + width + 2 * o, 2 * n, v + 1, v + 2);
     Bits found = step + static_cast<Lane>(first + 2 * o);
     const Bits place[3] = {found + 1, found + static_cast<Lane>(width), found + static_cast<Lane>(width + 1)};
 #pragma GCC unroll 3

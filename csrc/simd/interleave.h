@@ -27,6 +27,16 @@ template <class T>
 inline Vec<T> odds(Vec<T> a, Vec<T> b) {
   return Vec<T>(every_second<1>(a.v, b.v, std::make_integer_sequence<int, Vec<T>::N>{}));
 }
+// The even and the odd ones of n elements, 1 <= n <= 2 N, in T.
+template <class T, class S>
+inline __attribute__((always_inline)) void load_pairs(const S* p, int64_t n, Vec<T>* even, Vec<T>* odd) {
+  constexpr int N = Vec<T>::N;
+  const Vec<T> a = n >= N ? load<T>(p) : load<T>(p, n);
+  const Vec<T> b = n == 2 * N ? load<T>(p + N) : n > N ? load<T>(p + N, n - N) : Vec<T>();
+  *even = evens(a, b);
+  *odd = odds(a, b);
+}
+
 template <class T>
 inline Vec<T> zip_low(Vec<T> a, Vec<T> b) {
   return Vec<T>(in_turn<0>(a.v, b.v, std::make_integer_sequence<int, Vec<T>::N>{}));

@@ -104,16 +104,11 @@ template <class T>
 inline void copy_halves(const T* from, int64_t size, T* first, T* second) {
   constexpr int64_t N = Vec<T>::N;
   for (int64_t i = 0; 2 * i < size; i += N, from += 2 * N) {
-    const int64_t left = size - 2 * i;
-    if (left >= 2 * N) {
-      const Vec<T> a = load<T>(from), b = load<T>(from + N);
-      store(first + i, evens(a, b));
-      store(second + i, odds(a, b));
-    } else {
-      const Vec<T> a = load<T>(from, least(left, N)), b = load<T>(from + N, most(left - N, 0));
-      store(first + i, evens(a, b), (left + 1) / 2);
-      store(second + i, odds(a, b), left / 2);
-    }
+    const int64_t left = least(2 * N, size - 2 * i);
+    Vec<T> even, odd;
+    load_pairs(from, left, &even, &odd);
+    left == 2 * N ? store(first + i, even) : store(first + i, even, (left + 1) / 2);
+    left == 2 * N ? store(second + i, odd) : store(second + i, odd, left / 2);
   }
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernels/conv/correlate.h"
+#include "kernels/turn.h"
 
 namespace pydl::PYDL_ISA {
 namespace {
@@ -37,24 +38,6 @@ struct WeightTask {
   T* sums;
   T* panel;
 };
-
-// to[j * to_pitch + i] = from[i * pitch + j], narrowed.
-template <class S, class T>
-void transpose_to(const T* from, int64_t pitch, int64_t rows, int64_t cols, S* to, int64_t to_pitch) {
-  constexpr int N = Vec<T>::N;
-  for (int64_t i = 0; i < rows; i += N)
-    for (int64_t j = 0; j < cols; j += N) {
-      const int64_t high = least(N, rows - i), wide = least(N, cols - j);
-      Vec<T> v[N];
-#pragma GCC unroll 16
-      for (int r = 0; r < N; ++r)
-        if (r < high) v[r] = load<T>(from + (i + r) * pitch + j, wide);
-      transpose<N / 2>(v);
-#pragma GCC unroll 16
-      for (int r = 0; r < N; ++r)
-        if (r < wide) store(to + (j + r) * to_pitch + i, v[r], high);
-    }
-}
 
 // Where each output of a piece reads, and the image that it reads from.
 template <class S, class T>
@@ -166,7 +149,7 @@ void write_weights(const WeightJob<S, T>& q, const WeightTask<T>& k) {
     store(k.sums + i, sum);
   }
   S* to = q.w + ((k.group * q.rows + k.row) * q.channels + k.channel) * taps;
-  transpose_to(k.sums, pitch, k.channels * taps, k.rows, to, q.channels * taps);
+  transpose_to<T>(k.sums, pitch, k.channels * taps, k.rows, to, q.channels * taps, k.channels * taps);
 }
 
 // The offsets of taps, or of scattered rows.

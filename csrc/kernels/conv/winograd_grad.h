@@ -125,7 +125,7 @@ void gather_weights(const WeightGrad<T>& w, const T* total, int64_t plane, int64
         for (int x = 0; x < 3; ++x) store(taps + ((c - from) * 9 + y * 3 + x) * width + m, g[x]);
       }
     }
-  transpose_to(taps, width, (end - from) * 9, w.rows, w.w + from * 9, w.channels * 9);
+  transpose_to<T>(taps, width, (end - from) * 9, w.rows, w.w + from * 9, w.channels * 9, (end - from) * 9);
 }
 
 template <class T>
