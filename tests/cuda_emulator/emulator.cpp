@@ -13,6 +13,8 @@ namespace emulator {
 
 Thread* thread = nullptr;
 Block block;
+const char* stack = nullptr;
+size_t shared_size = 0;
 
 namespace {
 
@@ -80,8 +82,7 @@ std::vector<std::unique_ptr<Running>> blocks;  // the first `entered` run; the o
 size_t entered = 0;
 Running* here = nullptr;     // that of the running thread
 uint32_t meetings_ever = 0;  // of all blocks: a number is never given twice
-size_t shared_size = 0;
-std::string wrong;  // with the launch
+std::string wrong;           // with the launch
 
 uint64_t random_state = 0x9E3779B97F4A7C15u;
 unsigned draw(unsigned n) {
@@ -163,6 +164,7 @@ Fiber* fresh() {
 void go(Fiber* f, Running* of) {
   running = f;
   thread = &f->thread;
+  stack = f->stack.get();
   f->of = here = of;
   block = of->block;
   scheduler.change_to(f->context);
@@ -323,12 +325,6 @@ void failed(const char* what) {
 
 Meetings meetings() { return {here->meetings, own_warp().meetings}; }
 
-bool on_own_stack(const void* at) {
-  const auto* p = static_cast<const char*>(at);
-  return p >= running->stack.get() && p < running->stack.get() + kStack;
-}
-
-size_t shared_bytes() { return shared_size; }
 size_t shared_before() {
   return static_cast<size_t>(static_cast<char*>(block.shared) - static_cast<char*>(blocks.front()->block.shared));
 }

@@ -30,6 +30,11 @@ namespace emulator {
 
 constexpr int kWarp = 32, kMultiprocessors = 4, kMostThreads = 2048;  // of a multiprocessor
 constexpr size_t kMostShared = size_t{227} << 10;                     // of a block, and of a multiprocessor
+#ifdef __SANITIZE_ADDRESS__
+constexpr size_t kStack = size_t{256} << 10;  // variables lie apart
+#else
+constexpr size_t kStack = size_t{64} << 10;
+#endif
 
 struct Thread {
   uint3 index;
@@ -43,6 +48,8 @@ struct Block {
 
 extern Thread* thread;  // the one that runs
 extern Block block;
+extern const char* stack;   // of the fiber that runs
+extern size_t shared_size;  // bytes of dynamic shared memory from block.shared on
 
 // Runs `kernel` for every thread of the grid; what went wrong, or null. together: all blocks run at the same time.
 const char* run(dim3 grid, dim3 threads, size_t shared, const std::function<void()>& kernel, bool together);
@@ -75,10 +82,7 @@ struct Meetings {
   uint32_t block, warp;
 };
 Meetings meetings();
-bool on_own_stack(const void* at);
-// Bytes of dynamic shared memory from block.shared on; before them, that of other blocks that run.
-size_t shared_bytes();
-size_t shared_before();
+size_t shared_before();               // bytes of other blocks that run, before block.shared
 void forget_accesses(size_t shared);  // before blocks that have so much of it together
 
 inline int lane() { return thread->rank % kWarp; }

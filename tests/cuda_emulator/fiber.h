@@ -6,17 +6,13 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "emulator.h"
+
 #if !defined(__x86_64__)
 #include <ucontext.h>
 #endif
 
 namespace emulator {
-
-#ifdef __SANITIZE_ADDRESS__
-constexpr size_t kStack = size_t{256} << 10;  // variables lie apart
-#else
-constexpr size_t kStack = size_t{64} << 10;
-#endif
 
 #if defined(__x86_64__)
 

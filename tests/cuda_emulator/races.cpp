@@ -42,18 +42,16 @@ int find_variables(dl_phdr_info* info, size_t, void* found) {
   return 0;
 }
 
-std::vector<Byte> dynamic_bytes;
+const Range variables = [] {
+  Range found;
+  dl_iterate_phdr(&find_variables, &found);
+  return found;
+}();
+std::vector<Byte> dynamic_bytes, static_bytes(static_cast<size_t>(variables.end - variables.begin));
 
 Byte* byte_at(const char* p) {
-  static const Range variables = [] {
-    Range found;
-    dl_iterate_phdr(&find_variables, &found);
-    return found;
-  }();
-  static std::vector<Byte> static_bytes(static_cast<size_t>(variables.end - variables.begin));
   const char* shared = static_cast<const char*>(block.shared);
-  if (p >= shared && p < shared + shared_bytes())
-    return &dynamic_bytes[shared_before() + static_cast<size_t>(p - shared)];
+  if (p >= shared && p < shared + shared_size) return &dynamic_bytes[shared_before() + static_cast<size_t>(p - shared)];
   return variables.holds(p) ? &static_bytes[static_cast<size_t>(p - variables.begin)] : nullptr;
 }
 
@@ -64,7 +62,7 @@ bool in_order(const Access& before, const Meetings& now, int16_t self, int16_t w
 
 void race(const char* p, const char* what, const Access& before) {
   const char* shared = static_cast<const char*>(block.shared);
-  const bool dynamic = p >= shared && p < shared + shared_bytes();
+  const bool dynamic = p >= shared && p < shared + shared_size;
   char text[200];
   std::snprintf(text, sizeof(text), "race on %s shared memory at byte %zu: %s thread %d; thread %d, no barrier between",
                 dynamic ? "dynamic" : "static", dynamic ? static_cast<size_t>(p - shared) : 0, what, before.thread,
@@ -72,17 +70,20 @@ void race(const char* p, const char* what, const Access& before) {
   failed(text);
 }
 
+bool on_own_stack(const char* p) { return p >= stack && p < stack + kStack; }
+
 void touch(const void* at, size_t bytes, bool write) {
-  if (!thread || on_own_stack(at)) return;
   const char* p = static_cast<const char*>(at);
-  if (!byte_at(p)) {
+  if (!thread || on_own_stack(p)) return;
+  Byte* first = byte_at(p);
+  if (!first) {
     if (!held(at, bytes)) failed(write ? "a write outside of all blocks" : "a read outside of all blocks");
     return;
   }
   const Meetings now = meetings();
   const auto self = static_cast<int16_t>(thread->rank), warp = static_cast<int16_t>(self / kWarp);
   for (size_t i = 0; i < bytes; ++i) {
-    Byte& b = *byte_at(p + i);
+    Byte& b = first[i];
     if (!in_order(b.written, now, self, warp))
       race(p + i, write ? "two writes, before by" : "read after write by", b.written);
     if (write) {

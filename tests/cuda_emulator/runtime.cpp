@@ -29,6 +29,7 @@ namespace {
 
 constexpr int kDevices = 2;
 constexpr size_t kMemory = size_t{2} << 30;  // of each device: addresses, of which only those used are real
+constexpr size_t kPage = size_t{2} << 20;    // a large one: there are many pages to open and to close
 constexpr size_t kMargin = 256, kAlign = 256;
 constexpr unsigned char kMark = 0xa5;
 
@@ -53,7 +54,7 @@ size_t changes = 0;  // of what is taken
 
 void protect(int how) {
   for (const Memory& m : memories)
-    if (m.used) mprotect(m.start, (m.used + 4095) / 4096 * 4096, how);
+    if (m.used) mprotect(m.start, (m.used + kPage - 1) / kPage * kPage, how);
 }
 
 // Device memory is open while one of these lives.
@@ -72,8 +73,10 @@ class Open {
 
 Memory& memory_of(int device) {
   Memory& m = memories[device];
-  if (!m.start)
-    m.start = static_cast<char*>(mmap(nullptr, kMemory, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  if (m.start) return m;
+  void* range = mmap(nullptr, kMemory + kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  m.start = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(range) + kPage - 1) / kPage * kPage);
+  madvise(m.start, kMemory, MADV_HUGEPAGE);
   return m;
 }
 
