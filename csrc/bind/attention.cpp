@@ -9,8 +9,6 @@ namespace {
 
 constexpr int64_t kKeyBlock = 288, kItems = 16;  // heads are cut into parts of at least so many keys to make items
 
-Dtype wide(const Array& x) { return x.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32; }
-
 // x itself if the elements of a row follow each other.
 Array unit_rows(const Array& x) { return x.size(3) <= 1 || x.view().strides[3] == 1 ? x : contiguous(x); }
 

@@ -72,6 +72,14 @@ Dtype result_type(const Array& a, const Array& b);
 // Drops axes of size 1 and merges neighbours that all views step through alike; all have the shape of the first.
 void coalesce(View* const* views, int count);
 
+// The dtype that sums and statistics of x are kept in.
+inline Dtype wide(const Array& x) { return x.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32; }
+// Dense x as (planes, n).
+inline View planes(const Array& x, int64_t n) {
+  const Shape shape{n ? x.numel() / n : 0, n};
+  return x.as_strided(shape, dense_strides(shape));
+}
+
 void check_device(const char* op, const Array& a, const Array& b);
 void check_floating(const char* op, const Array& x);
 int wrap_axis(const char* op, int64_t axis, int ndim);  // negative axes count from the end
@@ -88,6 +96,10 @@ enum Reduction : int { kNone, kSum, kMean };
 inline View filled_or_absent(const Array& x) { return x.numel() ? x.view() : View{}; }
 py::tuple reduced_losses(const Array& loss, const Array& weights, int reduction);
 
+inline std::optional<Array> dense(std::optional<Array> x) {
+  if (x) x = contiguous(*x);
+  return x;
+}
 // The array as an optional argument of a kernel.
 inline View maybe(const std::optional<Array>& x) { return x ? x->view() : View{}; }
 

@@ -138,7 +138,7 @@ Array test(Test op, const Array& x) {
   return y;
 }
 
-struct Pair {
+struct Operands {
   Array a, b;  // broadcast, of one dtype
   Shape shape;
 };
@@ -149,7 +149,7 @@ Array beside(const Array& x, const Array& other) {
   return follows ? to_device(x, other.device()) : x;
 }
 
-Pair align(const char* op, const Array& given_a, const Array& given_b, Dtype dtype) {
+Operands align(const char* op, const Array& given_a, const Array& given_b, Dtype dtype) {
   const Array a = beside(given_a, given_b), b = beside(given_b, given_a);
   check_device(op, a, b);
   const Shape shape = a.shape() == b.shape() ? a.shape() : broadcast(op, a.shape(), b.shape());
@@ -189,7 +189,7 @@ Dtype binary_dtype(Binary op, const Array& a, const Array& b) {
 Array binary(Binary op, const Array& a, const Array& b) {
   const char* name = kBinary[static_cast<int>(op)];
   const Dtype dtype = binary_dtype(op, a, b);
-  const Pair in = align(name, a, b, dtype);
+  const Operands in = align(name, a, b, dtype);
   if (!is_floating(dtype) && (op == Binary::floor_divide || op == Binary::remainder || op == Binary::fmod))
     check_divisor(name, in.b);
   View va = in.a, vb = in.b, vy;
@@ -200,7 +200,7 @@ Array binary(Binary op, const Array& a, const Array& b) {
 }
 
 Array compare(Compare op, const Array& a, const Array& b) {
-  const Pair in = align(kCompare[static_cast<int>(op)], a, b, result_type(a, b));
+  const Operands in = align(kCompare[static_cast<int>(op)], a, b, result_type(a, b));
   View va = in.a, vb = in.b, vy;
   View* views[] = {&vy, &va, &vb};
   const Array y = output(views, 3, in.shape, Dtype::b8, in.a.device());
@@ -211,7 +211,7 @@ Array compare(Compare op, const Array& a, const Array& b) {
 Array where(const Array& condition, const Array& a, const Array& b) {
   if (condition.dtype() != Dtype::b8) fail<DtypeError>("where: condition must be bool, got ", condition.dtype());
   const Dtype dtype = result_type(a, b);
-  Pair in = align("where", a, b, dtype);
+  Operands in = align("where", a, b, dtype);
   check_device("where", condition, in.a);
   const Shape shape = broadcast("where", condition.shape(), in.shape);
   View vc = expand(condition, shape), va = expand(in.a, shape), vb = expand(in.b, shape), vy;

@@ -9,7 +9,7 @@ namespace pydl::bind {
 namespace {
 
 // What a product takes besides its two factors. c = activation(alpha * a b + beta * add + bias).
-struct Extras {
+struct Epilogue {
   std::optional<Array> add, bias;  // broadcast to c
   double alpha = 1, beta = 1;
   Activation activation = Activation::none;
@@ -36,9 +36,9 @@ void merge_batches(View* const* views, int count) {
   }
 }
 
-void check_product(const char* op, const Array& a, const Array& b, const Extras& extras) {
+void check_product(const char* op, const Array& a, const Array& b, const Epilogue& epilogue) {
   check_device(op, a, b);
-  const std::optional<Array>* all[] = {&extras.add, &extras.bias};
+  const std::optional<Array>* all[] = {&epilogue.add, &epilogue.bias};
   if (a.dtype() != b.dtype()) fail<DtypeError>(op, ": expected one dtype, got ", a.dtype(), " and ", b.dtype());
   for (const auto* x : all) {
     if (!*x) continue;
@@ -50,8 +50,8 @@ void check_product(const char* op, const Array& a, const Array& b, const Extras&
 }
 
 // a (..., m, k) by b (..., k, n); the caller has checked k.
-Array product(const char* op, const Array& a, const Array& b, Extras extras = {}) {
-  check_product(op, a, b, extras);
+Array product(const char* op, const Array& a, const Array& b, Epilogue epilogue = {}) {
+  check_product(op, a, b, epilogue);
   Shape lead = broadcast(op, {a.view().shape, a.ndim() - 2}, {b.view().shape, b.ndim() - 2});
   if (lead.ndim + 2 > kMaxAxes) fail<ShapeError>(op, ": more than ", kMaxAxes, " axes");
   const auto whole = [&lead](int64_t rows, int64_t columns) {
@@ -65,20 +65,20 @@ Array product(const char* op, const Array& a, const Array& b, Extras extras = {}
   Array c = Array::empty(shape, a.dtype(), a.device());
   const bool batched = lead.ndim > 0;
   View va = batched ? expand(a, whole(m, k)) : a, vb = batched ? expand(b, whole(k, n)) : b, vc = c, add, bias;
-  if (extras.add && extras.beta != 0) {
-    add = expand(*extras.add, shape);
+  if (epilogue.add && epilogue.beta != 0) {
+    add = expand(*epilogue.add, shape);
     const int64_t* strides = add.strides + add.ndim - 2;
     // One number per row or column is a bias.
-    if (extras.beta == 1 && !extras.bias && (strides[0] == 0 || strides[1] == 0)) std::swap(add, bias);
+    if (epilogue.beta == 1 && !epilogue.bias && (strides[0] == 0 || strides[1] == 0)) std::swap(add, bias);
   }
-  if (extras.bias) bias = expand(*extras.bias, shape);
+  if (epilogue.bias) bias = expand(*epilogue.bias, shape);
   View* views[5] = {&vc, &va, &vb};
   int count = 3;
   for (View* x : {&add, &bias})
     if (x->present()) views[count++] = x;
   if (batched) merge_batches(views, count);
-  run<&GemmKernels::gemm>(c.numel() * (k / 8 + 1), c.device(), va, vb, add, bias, extras.alpha, extras.beta,
-                          extras.activation, vc);
+  run<&GemmKernels::gemm>(c.numel() * (k / 8 + 1), c.device(), va, vb, add, bias, epilogue.alpha, epilogue.beta,
+                          epilogue.activation, vc);
   return c;
 }
 

@@ -148,10 +148,6 @@ void check_nll(const Array& x, const Array& target, const std::optional<Array>& 
   check_classes("nll_loss", target, classes, ignored);
 }
 
-std::optional<Array> dense(const std::optional<Array>& x) {
-  return x ? std::optional<Array>(contiguous(*x)) : std::nullopt;
-}
-
 py::tuple nll(const Array& x, const Array& target, const std::optional<Array>& weight, int64_t ignore_index,
               int reduction) {
   const Array xd = contiguous(x), td = contiguous(target);

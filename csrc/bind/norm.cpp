@@ -10,8 +10,6 @@ namespace {
 constexpr int64_t kBlocks = 64;     // at most, of rows whose weight gradients are summed together
 constexpr int64_t kBlockRows = 16;  // at least
 
-Dtype wide(const Array& x) { return x.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32; }
-
 // A parameter of n numbers, dense and in the dtype of the statistics.
 std::optional<Array> parameter(const char* op, const char* name, const std::optional<Array>& p, int64_t n,
                                const Array& x) {

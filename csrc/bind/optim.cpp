@@ -13,7 +13,7 @@ using Arrays = std::vector<Array>;
 
 // Arrays whose memory a kernel may walk as one flat run: those with gaps are replaced by dense copies. What a kernel
 // writes into a copy goes back to its array with `put_back`.
-Arrays dense(const Arrays& arrays) {
+Arrays all_dense(const Arrays& arrays) {
   Arrays out;
   out.reserve(arrays.size());
   for (const Array& x : arrays) out.push_back(contiguous(x));
@@ -107,7 +107,7 @@ void step(const Rule& rule, const Arrays& p, const Arrays& g, const std::vector<
   check_hyper(op, hyper, rule.hypers);
   if (state.size() != rule.state.size())
     fail<ValueError>(op, ": expected ", rule.state.size(), " lists of state, got ", state.size());
-  const Arrays dp = dense(p), dg = dense(g);
+  const Arrays dp = all_dense(p), dg = all_dense(g);
   const Flat sp = spans(op, "parameters", dp, p, Role::parameter);
   const Flat sg = spans(op, "gradients", dg, p, Role::gradient);
   if (sg.size() != sp.size()) fail<ValueError>(op, ": expected ", sp.size(), " gradients, got none");
@@ -121,7 +121,7 @@ void step(const Rule& rule, const Arrays& p, const Arrays& g, const std::vector<
 }
 
 Array sum_squares(const Arrays& x) {
-  const Arrays dx = dense(x);
+  const Arrays dx = all_dense(x);
   const auto s = spans("sum_squares", "tensors", dx, x, Role::gradient);
   Array y = Array::empty({static_cast<int64_t>(x.size())}, Dtype::f64, device_of(x));
   run<&OptimKernels::sum_squares>(total(s), device_of(x), list(s), y.view());
@@ -130,7 +130,7 @@ Array sum_squares(const Arrays& x) {
 
 // x *= factor: float64, one element
 void scale_by(const Arrays& x, const Array& factor) {
-  const Arrays dx = dense(x);
+  const Arrays dx = all_dense(x);
   const auto s = spans("scale", "tensors", dx, x, Role::parameter);
   if (factor.dtype() != Dtype::f64 || factor.numel() != 1)
     fail<ValueError>("scale: expected one float64 factor, got shape ", factor.shape(), " of dtype ", factor.dtype());
@@ -143,7 +143,7 @@ void scale_by(const Arrays& x, const Array& factor) {
 void unscale(const Arrays& x, const Array& scale, const Array& found) {
   check_hyper("unscale", scale, 1);
   check_hyper("unscale", found, 1);
-  const Arrays dx = dense(x);
+  const Arrays dx = all_dense(x);
   const Flat s = spans("unscale", "tensors", dx, x, Role::parameter);
   const Array f = Array::empty({1}, Dtype::f64);
   check("unscale_factor", [to = f.view().as<double>(), from = scale.view().as<double>()] { *to = 1.0 / *from; });
@@ -175,7 +175,7 @@ void update_scale(const Array& state, const Arrays& found, double growth, double
 
 // x[i] += factors[i] y[i]: factors float64 (n,)
 void add_scaled_by(const Arrays& x, const Arrays& y, const Array& factors) {
-  const Arrays dx = dense(x), dy = dense(y);
+  const Arrays dx = all_dense(x), dy = all_dense(y);
   const Flat sx = spans("add_scaled", "tensors", dx, x, Role::parameter);
   const Flat sy = spans("add_scaled", "changes", dy, x, Role::change);
   const Array f = to_device(contiguous(factors), device_of(x));

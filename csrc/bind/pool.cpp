@@ -31,8 +31,8 @@ int64_t outputs(const char* op, const PoolAxis& a, bool ceil) {
   return out;
 }
 
-Windows windows(const char* op, const Shape& x, const Shape& kernel, const Shape& stride, const Shape& pad,
-                const Shape& dilation, bool ceil) {
+Windows windows_of(const char* op, const Shape& x, const Shape& kernel, const Shape& stride, const Shape& pad,
+                   const Shape& dilation, bool ceil) {
   const int axes = kernel.ndim;
   if (axes < 1 || axes > 3 || x.ndim < axes + 1 || x.ndim > axes + 2)
     fail<ShapeError>(op, ": expected an input of ", axes + 1, " or ", axes + 2, " axes, got ", x);
@@ -65,16 +65,10 @@ Shape with_tail(const Shape& x, const Shape& tail) {
   return shape;
 }
 
-// Dense x as (planes, n).
-View planes(const Array& x, int64_t n) {
-  const Shape shape{n ? x.numel() / n : 0, n};
-  return x.as_strided(shape, dense_strides(shape));
-}
-
 std::pair<Array, Array> max_pool(const Array& x, const Shape& kernel, const Shape& stride, const Shape& pad,
                                  const Shape& dilation, bool ceil) {
   check_floating("max_pool", x);
-  const Windows w = windows("max_pool", x.shape(), kernel, stride, pad, dilation, ceil);
+  const Windows w = windows_of("max_pool", x.shape(), kernel, stride, pad, dilation, ceil);
   const Array in = contiguous(x);
   Array y = Array::empty(with_tail(x.shape(), w.out), x.dtype(), x.device());
   Array index = Array::empty(y.shape(), Dtype::i32, x.device());
@@ -92,7 +86,7 @@ PoolWindow averaging(PoolWindow w, bool count_pad, std::optional<int64_t> diviso
 Array avg_pool(const Array& x, const Shape& kernel, const Shape& stride, const Shape& pad, bool ceil, bool count_pad,
                std::optional<int64_t> divisor) {
   check_floating("avg_pool", x);
-  const Windows w = windows("avg_pool", x.shape(), kernel, stride, pad, {1, 1, 1}, ceil);
+  const Windows w = windows_of("avg_pool", x.shape(), kernel, stride, pad, {1, 1, 1}, ceil);
   const Array in = contiguous(x);
   Array y = Array::empty(with_tail(x.shape(), w.out), x.dtype(), x.device());
   run<&PoolKernels::avg_pool>(x.numel(), x.device(), averaging(w.window, count_pad, divisor), planes(in, w.n),
@@ -103,7 +97,7 @@ Array avg_pool(const Array& x, const Shape& kernel, const Shape& stride, const S
 Array avg_pool_grad(const Array& g, const Shape& shape, const Shape& kernel, const Shape& stride, const Shape& pad,
                     bool ceil, bool count_pad, std::optional<int64_t> divisor) {
   check_floating("avg_pool_grad", g);
-  const Windows w = windows("avg_pool_grad", shape, kernel, stride, pad, {1, 1, 1}, ceil);
+  const Windows w = windows_of("avg_pool_grad", shape, kernel, stride, pad, {1, 1, 1}, ceil);
   if (g.shape() != with_tail(shape, w.out))
     fail<ShapeError>("avg_pool_grad: gradient ", g.shape(), " does not match the output ", with_tail(shape, w.out));
   const Array in = contiguous(g);

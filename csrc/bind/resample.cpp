@@ -18,12 +18,6 @@ void check_places(const char* op, const Shape& x, int64_t n) {
     fail<ShapeError>(op, ": the resampled axes of ", x, " have more than 2^31 - 1 elements");
 }
 
-// Dense x as (numel / n, n).
-View planes(const Array& x, int64_t n) {
-  const Shape shape{n ? x.numel() / n : 0, n};
-  return x.as_strided(shape, dense_strides(shape));
-}
-
 ResampleAxis axis_of(const Facts& facts, const Array& place, const Array& weight, const Array& x) {
   const int64_t out = facts[1];
   check_device("resample", x, place);

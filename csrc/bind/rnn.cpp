@@ -80,8 +80,6 @@ Layout layout(Cell cell, const Array& x, const Array& sizes, const Array& w_ih, 
   return l;
 }
 
-std::optional<Array> dense(const Maybe& x) { return x ? Maybe(contiguous(*x)) : x; }
-
 // c (n, wide) = x (n, in) w (wide, in)^T + bias.
 void input_product(const Layout& l, const Array& x, const Array& w, const Maybe& bias, const Array& c) {
   const Array rows = reshape(x, {l.n, l.in});
