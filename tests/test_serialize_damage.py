@@ -10,13 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from once import ONCE
 from trees import entry, values, with_header
 
 from pydl.errors import FileFormatError
 from pydl.serialize import load, save
-
-pytestmark = ONCE
 
 
 @pytest.fixture

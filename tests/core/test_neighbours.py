@@ -7,9 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from once import ONCE
-
-pytestmark = ONCE
 
 COMPUTE = {
     "pydl": "import pydl; a = pydl.ones(500, 500); assert (a @ a).sum().item() == 500.0 ** 3",

@@ -8,9 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-from once import ONCE
-
-pytestmark = ONCE
 
 ROOT = Path(__file__).resolve().parents[2]
 LOOP = """

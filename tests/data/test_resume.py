@@ -5,7 +5,6 @@ import json
 
 import numpy as np
 import pytest
-from once import ONCE
 
 import pydl
 from pydl.data import (
@@ -21,8 +20,6 @@ from pydl.data import (
     batch_rng,
     get_worker_info,
 )
-
-pytestmark = ONCE
 
 N = 14
 THREADS = [0, 2]

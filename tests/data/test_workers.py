@@ -7,12 +7,9 @@ import time
 
 import numpy as np
 import pytest
-from once import ONCE
 
 import pydl
 from pydl.data import DataLoader, Dataset, IterableDataset, get_worker_info
-
-pytestmark = ONCE
 
 WORKERS = [(2, "thread"), (2, "process")]
 

@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from checks import small, twice
-from once import ONCE
 from registry import Row
 from test_complete import FAMILIES, _module
 
 import pydl
-
-pytestmark = ONCE
 
 
 def resident() -> int:

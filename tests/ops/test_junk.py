@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from once import FEWER
 
 import pydl
 import pydl.nn.functional as F
@@ -141,7 +140,7 @@ def _little_memory() -> Iterator[None]:
 def test_junk(name: str) -> None:
     """A few dozen calls of each operation; the arguments meet the same code under every instruction set."""
 
-    most = (8 if name.startswith("F.") else 25) // (3 if FEWER else 1)
+    most = 8 if name.startswith("F.") else 25
 
     @settings(
         max_examples=most, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
