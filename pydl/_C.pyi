@@ -175,6 +175,14 @@ def attention(
     above: SupportsInt | SupportsIndex,
     dropout: SupportsFloat | SupportsIndex,
 ) -> tuple: ...
+def attention_cached(
+    x: Array,
+    keys: Array,
+    values: Array,
+    length: SupportsInt | SupportsIndex,
+    mask: Array | None,
+    scale: SupportsFloat | SupportsIndex,
+) -> Array: ...
 def attention_grad(
     g: Array,
     q: Array,

@@ -160,6 +160,46 @@ Array attention_packed_grad(const Array& g, const Array& x, const std::optional<
   return gx;
 }
 
+void check_memory(const Array& q, const Array& memory, int64_t length) {
+  const int64_t b = q.size(0), h = q.size(1), t = q.size(2), d = q.size(3);
+  const bool fits = memory.ndim() == 4 && memory.size(0) == b && memory.size(1) == h && memory.size(3) == d;
+  if (!fits || length < 0 || length > memory.size(2) - t)
+    fail<ShapeError>("attention: a memory ", memory.shape(), " does not take ", q.shape(), " behind its first ", length,
+                     ": expected (b, h, room, d) with room for them");
+  if (memory.dtype() != q.dtype())
+    fail<DtypeError>("attention: a memory of dtype ", memory.dtype(), " does not take ", q.dtype());
+  if (memory.storage() && memory.storage()->read_only()) fail<ValueError>("attention: the memory is read-only");
+  check_device("attention", q, memory);
+}
+
+// The places of a memory (b, h, room, d) from the first up to the last.
+Array places(const Array& memory, int64_t first, int64_t last) {
+  const Shape steps = memory.strides();
+  const Shape shape{memory.size(0), memory.size(1), last - first, memory.size(3)};
+  return memory.as_strided(shape, steps, shape.numel() > 0 ? first * steps[2] : 0);
+}
+
+void remember(const Array& x, const Array& memory, int64_t length) {
+  if (memory.storage()) memory.storage()->bump();
+  copy_values(x, places(memory, length, length + x.size(2)), x.device());
+}
+
+// Decoding: (b, t, h * d). Keys and values of x (b, t, 3, h, d) are written into their memories behind the first
+// `length`, and its queries see what is there up to themselves.
+Array attention_cached(const Array& x, const Array& keys, const Array& values, int64_t length,
+                       const std::optional<Array>& mask, double scale) {
+  const Array dense = check_packed(x), q = third(dense, 0);
+  check_memory(q, keys, length);
+  check_memory(q, values, length);
+  const int64_t b = q.size(0), t = q.size(2), wide = q.size(1) * q.size(3), far = int64_t{1} << 40;
+  const Array k = places(keys, 0, length + t), v = places(values, 0, length + t);
+  const Extras extras = check_extras(q, k, mask, std::nullopt, std::nullopt, scale, far, length, 0);
+  remember(third(dense, 1), keys, length);
+  remember(third(dense, 2), values, length);
+  const py::tuple made = attend(q, unit_rows(k), unit_rows(v), extras);
+  return made[0].cast<Array>().as_strided({b, t, wide}, {t * wide, wide, 1});
+}
+
 // (b, h, t, s) bool: the weights that dropout leaves.
 Array attention_kept(double p, const Array& rng, const Shape& shape) {
   check_spec(1, 0, 0, p, rng);
@@ -193,6 +233,8 @@ void bind_attention(py::module_& m) {
   m.def("attention_packed_grad", &attention_packed_grad, py::arg("g"), py::arg("x"), py::arg("mask"),
         py::arg("lengths"), py::arg("rng"), py::arg("y"), py::arg("lse"), py::arg("scale"), py::arg("below"),
         py::arg("above"), py::arg("dropout"));
+  m.def("attention_cached", &attention_cached, py::arg("x"), py::arg("keys"), py::arg("values"), py::arg("length"),
+        py::arg("mask"), py::arg("scale"));
   m.def("attention_kept", &attention_kept, py::arg("p"), py::arg("rng"), py::arg("shape"));
   m.def("attention_ticket", &attention_ticket, py::arg("state"), py::arg("shape"));
 }

@@ -15,7 +15,7 @@ from pydl.autograd.mode import no_grad
 from pydl.errors import ArgumentError, BoundsError, CheckpointError, ShapeError
 from pydl.nn import functional as F
 from pydl.nn import init
-from pydl.ops.attention import attention, self_attention
+from pydl.ops.attention import cached_attention, self_attention
 from pydl.serialize import load
 from pydl.tensor import Tensor
 
@@ -69,13 +69,10 @@ class Memory:
         grown = [[_moved(x, length, wanted) for x in side] for side in (self.keys, self.values)]
         return Memory(grown[0], grown[1], length)
 
-    def put(self, layer: int, length: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Writes k and v (b, h, t, d) behind the first `length`; returns all of the keys and values up to there."""
-        end = length + k.shape[2]
-        self.keys[layer][:, :, length:end] = k
-        self.values[layer][:, :, length:end] = v
-        self.filled = end
-        return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
+    def attend(self, layer: int, length: int, qkv: Tensor, seen: Tensor | None) -> Tensor:
+        """(b, t, 3, h, d) -> (b, t, c) of tokens behind the first `length`; their keys and values are written there."""
+        self.filled = length + qkv.shape[1]
+        return cached_attention(qkv, self.keys[layer], self.values[layer], length, seen)
 
 
 def _as_mask(mask: Tensor | None, ids: Tensor) -> Tensor | None:
@@ -118,10 +115,10 @@ class CausalSelfAttention(nn.Module):
         qkv = self.c_attn(x).reshape(b, t, 3, self.heads, c // self.heads)
         if state is None:
             y = self_attention(qkv, seen, above=0, dropout=self.dropout if self.training else 0.0)
+            y = y.transpose(1, 2).reshape(b, t, c)
         else:
-            q, k, v = (qkv[:, :, i].transpose(1, 2) for i in range(3))  # (b, h, t, d)
-            y = attention(q, *state.memory.put(layer, state.length, k, v), seen, above=state.length)
-        out: Tensor = self.resid_dropout(self.c_proj(y.transpose(1, 2).reshape(b, t, c)))
+            y = state.memory.attend(layer, state.length, qkv, seen)
+        out: Tensor = self.resid_dropout(self.c_proj(y))
         return out
 
 

@@ -182,6 +182,20 @@ def self_attention(
     return PackedAttention.apply(x, mask, lengths, _ticket((b, h, t, t), dropout, generator, x), **options)
 
 
+def cached_attention(x: Tensor, keys: Tensor, values: Tensor, length: int, mask: Tensor | None = None) -> Tensor:
+    """Self-attention of new tokens that also see those before, for decoding: causal, outside the graph.
+
+    Args:
+        x: (b, t, 3, h, d), queries, keys and values of the new tokens.
+        keys, values: (b, h, room, d), of which the first `length` are there; those of x are written behind them.
+        mask: broadcasts to (b, h, t, length + t).
+    Returns: (b, t, h * d). Raises: ShapeError, DtypeError.
+    """
+    hidden = None if mask is None else mask.array
+    scale = 1 / math.sqrt(x.shape[-1]) if x.shape[-1] else 1.0
+    return Tensor(_C.attention_cached(x.array, keys.array, values.array, length, hidden, scale))
+
+
 def _ticket(shape: tuple[int, ...], dropout: float, generator: Generator | None, x: Tensor) -> Tensor | None:
     """The random numbers of one call, if it needs any, where x is."""
     if not dropout > 0:

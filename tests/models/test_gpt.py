@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import pydl
-from pydl.errors import ArgumentError, BoundsError, CheckpointError, ShapeError
+from pydl.errors import ArgumentError, BoundsError, CheckpointError, DtypeError, ShapeError
 from pydl.models import GPT, GPTConfig
+from pydl.ops.attention import cached_attention
 
 SMALL = GPTConfig(vocab_size=61, block_size=24, n_layer=2, n_head=3, n_embd=24)
 
@@ -84,6 +85,26 @@ def test_decoding_with_a_cache_is_the_whole_sequence() -> None:
         start += n
         np.testing.assert_allclose(logits.numpy(), whole[:, start - 1], atol=1e-12)
     assert start == 24 and not logits.requires_grad
+
+
+def test_a_memory_takes_only_what_fits() -> None:
+    """Nothing is written before the shapes, dtypes and places were looked at."""
+    x, keys, values = pydl.randn(2, 3, 3, 4, 5), pydl.zeros(2, 4, 8, 5), pydl.zeros(2, 4, 8, 5)
+    assert cached_attention(x, keys, values, 5).shape == (2, 3, 20)
+    assert not keys[:, :, :5].numpy().any() and (keys[:, :, 5:].numpy() != 0).all()
+    wrong = [(keys, 6), (keys, -1), (pydl.zeros(2, 3, 8, 5), 0), (pydl.zeros(2, 4, 8, 6), 0), (pydl.zeros(8, 5), 0)]
+    for memory, length in wrong:
+        with pytest.raises(ShapeError, match="does not take"):
+            cached_attention(x, memory, values, length)
+    with pytest.raises(DtypeError, match="float64"):
+        cached_attention(x, keys.double(), values, 0)
+    with pytest.raises(ShapeError, match="do not broadcast"):
+        cached_attention(x, keys, values, 0, pydl.zeros(7))
+    with pytest.raises(ShapeError, match="expected"):
+        cached_attention(x[:, :, 0], keys, values, 0)
+    assert not keys[:, :, :5].numpy().any()
+    few = cached_attention(pydl.zeros(2, 0, 3, 4, 5), keys, values, 2)
+    assert few.shape == (2, 0, 20)
 
 
 def test_a_state_can_be_gone_on_from_twice() -> None:
