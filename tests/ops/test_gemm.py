@@ -301,6 +301,15 @@ def test_beyond_one_block(dtype: str, shape: tuple[int, int, int]) -> None:
         check(dtype, laid_out(rng, m, k, layouts[0], dtype), laid_out(rng, k, n, layouts[1], dtype))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "layouts"), [("float32", x) for x in ("rr", "rc", "cr", "cc")] + [("bfloat16", "cr")]
+)
+def test_packed_ahead(dtype: str, layouts: str) -> None:
+    """Large enough for both operands to be packed before, with edges in every direction."""
+    rng = np.random.default_rng(0)
+    check(dtype, laid_out(rng, 587, 1301, layouts[0], dtype), laid_out(rng, 1301, 583, layouts[1], dtype))
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("shape", [(5, 6, 7), (50, 600, 70), (700, 30, 40), (3, 600, 90), (90, 600, 2), (40, 40, 40)])
 def test_what_is_added(dtype: str, shape: tuple[int, int, int]) -> None:

@@ -19,7 +19,7 @@ struct Large {
   // was measured to be slower.
   static constexpr int64_t kDepth = Blocking<T>::kWide ? 768 * 4 / kSize : 256;
   static constexpr int64_t kSlabs = 4;
-  // Steps of k that are packed at a time where b's rows are contiguous.
+  // Steps of k that are packed at a time where they are contiguous: all lanes, as they lie in memory.
   static constexpr int64_t kStrip = 16;
 };
 
@@ -41,16 +41,28 @@ void pack_steps(const Problem<S, T>& q, const Part<T>& x, int64_t p, int64_t n) 
   }
 }
 
+// The same of a, all its rows.
+template <class S, class T>
+void pack_a_steps(const Problem<S, T>& q, const Part<T>& x, int64_t p, int64_t n) {
+  for (int64_t i = 0; i < x.rows; i += x.tile) {
+    const int64_t r = least(x.tile, x.rows - i);
+    pack(q.a.at(x.i0 + i, x.p0 + p), q.a.rs, q.a.cs, r, n, r, x.a + i * x.k + p * r);
+  }
+}
+
 template <class S, class T>
 void pack_part(const Problem<S, T>& q, const Part<T>& x) {
   constexpr int64_t panel = Tiling<T>::kCols, strip = Large<T>::kStrip;
-  const bool by_steps = q.b.cs == 1;
+  const bool a_by_steps = q.a.rs == 1, by_steps = q.b.cs == 1;
   const Slab all{x.i0, x.rows, x.tile, x.p0, x.k, false, false};
-  const int64_t tiles = in_place(q) ? 0 : ceil_div(x.rows, x.tile);
-  const int64_t strips = by_steps ? ceil_div(x.k, strip) : ceil_div(x.cols, panel);
-  parallel_for(tiles + strips, x.k * panel, [&](int64_t begin, int64_t end) {
-    if (begin < tiles) pack_a(q, all, begin * x.tile, least(least(end, tiles) * x.tile, x.rows), x.a);
-    for (int64_t s = begin > tiles ? begin - tiles : 0; s < end - tiles; ++s)
+  const int64_t steps = ceil_div(x.k, strip);
+  const int64_t for_a = in_place(q) ? 0 : a_by_steps ? steps : ceil_div(x.rows, x.tile);
+  const int64_t for_b = by_steps ? steps : ceil_div(x.cols, panel);
+  parallel_for(for_a + for_b, x.k * panel, [&](int64_t begin, int64_t end) {
+    for (int64_t s = begin; s < least(end, for_a); ++s)
+      a_by_steps ? pack_a_steps(q, x, s * strip, least(strip, x.k - s * strip))
+                 : pack_a(q, all, s * x.tile, least((s + 1) * x.tile, x.rows), x.a);
+    for (int64_t s = begin > for_a ? begin - for_a : 0; s < end - for_a; ++s)
       by_steps ? pack_steps(q, x, s * strip, least(strip, x.k - s * strip))
                : pack_b(q, x.j0 + s * panel, x.p0, x.k, x.b + s * panel * x.k);
   });
