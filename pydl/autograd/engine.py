@@ -9,7 +9,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from pydl import _C
-from pydl.autograd.leaves import Leaves, Parts, accumulate, call_hooks, fit
+from pydl.autograd.leaves import Leaves, Parts, Pieces, accumulate, call_hooks, fit
 from pydl.autograd.mode import mode
 from pydl.autograd.node import Change, Node
 from pydl.autograd.op import saved_tensors
@@ -224,6 +224,8 @@ def _descend(
     while heap:
         node = heappop(heap)[1]
         g = pending.pop(node)
+        if g.__class__ is Pieces:
+            g = g()
         if node.hooks:
             g = call_hooks(node.hooks, g)
         if needed is not None:
@@ -261,6 +263,9 @@ def _step(
                 continue
         if needed is not None and not (id(t) in wanted if source is None else source in wanted or source in needed):
             continue
+        if gx.__class__ is Pieces and source is not None:
+            _push(source, gx, pending, heap)
+            continue
         made = gx.__class__ is not Tensor and callable(gx)
         if made:
             gx = gx()
@@ -279,6 +284,10 @@ def _push(node: Node, g: Any, pending: dict[Node, Any], heap: list[tuple[int, No
     if old is None:
         pending[node] = g
         heappush(heap, (-node.seq, node))
+    elif g.__class__ is Pieces:
+        pending[node] = g.plus(old)
+    elif old.__class__ is Pieces:
+        pending[node] = old.plus(g)
     else:
         pending[node] = old + g
 

@@ -1,11 +1,12 @@
 """Where gradients arrive: their sum, shape and dtype, hooks, and `.grad` of the leaves."""
 
+from collections.abc import Callable
 from typing import Any
 
 from pydl import _C
 from pydl.tensor import Tensor
 
-__all__ = ["Leaves", "Parts", "accumulate", "call_hooks", "fit"]
+__all__ = ["Leaves", "Parts", "Pieces", "accumulate", "call_hooks", "fit"]
 
 
 class Leaves:
@@ -96,3 +97,30 @@ class Parts:
     def get(self, index: int) -> Tensor | None:
         """The gradient of one output; None if nothing depends on it."""
         return self.by_index.get(index)
+
+
+class Pieces:
+    """Gradients of one tensor by way of several views of it, put together once all of them are there: else each would
+    be spread to the whole shape and added, which takes the square of their number.
+
+    Args: join: from a list of pieces to the gradient; pieces: what `join` understands.
+    """
+
+    __slots__ = ("join", "pieces")
+
+    def __init__(self, join: Callable[[list[Any]], Tensor], pieces: list[Any]) -> None:
+        self.join = join
+        self.pieces = pieces
+
+    def __call__(self) -> Tensor:
+        """The gradient of the whole tensor."""
+        return self.join(self.pieces)
+
+    def plus(self, other: Any) -> Any:
+        """These and another gradient of the tensor, of either kind."""
+        if other.__class__ is not Pieces:
+            return other + self()
+        if other.join is not self.join:
+            return self() + other()
+        self.pieces += other.pieces
+        return self

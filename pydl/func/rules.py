@@ -13,7 +13,7 @@ from pydl import _C
 from pydl.errors import AutogradError
 from pydl.func.batch import compute
 from pydl.nn.functional.embedding import Embedding
-from pydl.ops import activation, arithmetic, conv, elementary, gemm, index, place, pool, reduce, resample, shape
+from pydl.ops import activation, arithmetic, conv, elementary, gemm, index, place, pool, reduce, resample, shape, slices
 from pydl.ops.compare import Where
 from pydl.ops.softmax import LogSoftmax, LogSoftmaxGrad, LogSumExp, Softmax, SoftmaxGrad
 
@@ -42,7 +42,7 @@ def example(a: Any, i: int) -> Any:
     """a[i]."""
     rest = list(a.shape[1:])
     attrs = {"starts": [i] + [0] * len(rest), "sizes": [1, *rest], "steps": [1] * (len(rest) + 1)}
-    return reshaped(compute(shape.Slice, [a], attrs), rest)
+    return reshaped(compute(slices.Slice, [a], attrs), rest)
 
 
 def repeated(a: Any, has: bool, n: int) -> Any:
@@ -87,7 +87,7 @@ def one_by_one(op: Any, arrays: list[Any], has: list[bool], attrs: dict[str, Any
 
 
 def stacked(parts: list[Any]) -> Any:
-    return compute(shape.Cat, [reshaped(p, [1, *p.shape]) for p in parts], {"dim": 0})
+    return compute(slices.Cat, [reshaped(p, [1, *p.shape]) for p in parts], {"dim": 0})
 
 
 def elementwise(op: Any, arrays: list[Any], has: list[bool], attrs: dict[str, Any], n: int) -> Any:
@@ -305,9 +305,9 @@ RULES: dict[Any, Rule] = {
     shape.Reshape: reshape_rule,
     shape.Permute: permute_rule,
     shape.Expand: expand_rule,
-    shape.Slice: slice_rule,
-    shape.SliceGrad: slice_rule,
-    shape.Cat: cat_rule,
+    slices.Slice: slice_rule,
+    slices.SliceGrad: slice_rule,
+    slices.Cat: cat_rule,
     reduce.Sum: reduce_rule,
     reduce.SumAll: reduce_rule,
     reduce.Amax: reduce_rule,

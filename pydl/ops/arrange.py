@@ -11,8 +11,6 @@ from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.ops.compare import where
 from pydl.ops.index import index_select
 from pydl.ops.shape import (
-    Slice,
-    SliceGrad,
     broadcast_shape,
     cat,
     clone,
@@ -24,6 +22,7 @@ from pydl.ops.shape import (
     transpose,
     wrap,
 )
+from pydl.ops.slices import Slice, SliceGrad
 from pydl.tensor import Tensor
 
 __all__ = [

@@ -11,7 +11,6 @@ from pydl.ops.arrange import diag, ravel, tril, triu
 from pydl.ops.index import IndexAdd, index_select, nonzero, take
 from pydl.ops.place import put
 from pydl.ops.shape import (
-    SliceGrad,
     broadcast_shape,
     cat,
     contiguous,
@@ -23,6 +22,7 @@ from pydl.ops.shape import (
     unsqueeze,
     wrap,
 )
+from pydl.ops.slices import SliceGrad
 from pydl.tensor import Tensor
 
 __all__ = [

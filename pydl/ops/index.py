@@ -7,7 +7,8 @@ from typing import Any
 from pydl import _C
 from pydl.autograd.op import Op
 from pydl.errors import ArgumentError, BoundsError, DtypeError, ShapeError
-from pydl.ops.shape import Slice, broadcast_shape, reshape, wrap
+from pydl.ops.shape import broadcast_shape, reshape, wrap
+from pydl.ops.slices import Slice
 from pydl.tensor import Tensor
 
 __all__ = [

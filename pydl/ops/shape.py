@@ -11,6 +11,7 @@ from pydl import _C
 from pydl.autograd.op import Op, Unary
 from pydl.autograd.views import ViewOp, track
 from pydl.errors import ArgumentError, BoundsError, DtypeError, ShapeError
+from pydl.ops.slices import Cat, Slice
 from pydl.tensor import Tensor
 
 __all__ = [
@@ -153,36 +154,6 @@ class Expand(ViewOp):
 
     def vjp(g, x, shape):
         return (g,)  # the engine sums over what was expanded
-
-
-class Slice(ViewOp):
-    kernel = _C.slice
-
-    def vjp(g, x, starts, sizes, steps):
-        return (SliceGrad.apply(g, shape=x.shape, starts=starts, steps=steps),)
-
-
-class SliceGrad(Op):
-    kernel = _C.slice_grad
-    uses = ()
-
-    def vjp(gg, g, shape, starts, steps):
-        return (Slice.apply(gg, starts=starts, sizes=g.shape, steps=steps),)
-
-
-class Cat(Op):
-    uses = ()
-
-    def kernel(*parts, dim):
-        return _C.cat(list(parts), dim)
-
-    def vjp(g, *parts, dim):
-        at, out = 0, []
-        for part in parts:
-            size = part.shape[dim]
-            out.append(lambda at=at, size=size: narrow(g, dim, at, size))
-            at += size
-        return out
 
 
 # ---------------------------------------------------------------- shape

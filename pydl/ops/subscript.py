@@ -17,7 +17,8 @@ from pydl.autograd.views import change, check_change, root_of
 from pydl.errors import ArgumentError, BoundsError, DtypeError, ShapeError
 from pydl.ops.index import AddAt, IndexSelect, last_ones
 from pydl.ops.scalar import lift
-from pydl.ops.shape import Reshape, Slice, broadcast_to, movedim, reshape
+from pydl.ops.shape import Reshape, broadcast_to, movedim, reshape
+from pydl.ops.slices import Slice
 from pydl.tensor import Tensor
 
 __all__: list[str] = []
