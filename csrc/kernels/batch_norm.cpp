@@ -1,8 +1,8 @@
 // Channels normalised over the batch. A task is one channel, read for its mean, for the squares of what is left and for
-// the result; where a channel's elements lie apart (no inner axes) it is a strip of neighbouring channels, so that
-// memory is read along the lanes.
+// the result; where a channel's elements lie apart (no inner axes), batch_columns.h takes many channels along.
 #include <cmath>
 
+#include "kernels/batch_columns.h"
 #include "kernels/norm.h"
 #include "runtime/parallel.h"
 #include "runtime/table/norm.h"
@@ -10,7 +10,7 @@
 namespace pydl::PYDL_ISA {
 namespace {
 
-constexpr int64_t kStrip = 64;  // channels of a strip
+constexpr int kScalesSlot = 1;
 
 // Moves the running statistics of channel c; the running variance is the unbiased one.
 template <class C>
@@ -35,89 +35,58 @@ C at(View v, int64_t i, C otherwise) {
   return v.present() ? v.as<C>()[i] : otherwise;
 }
 
-// total[j] = the sum over rows of term(row, j, count), for a strip of `width` columns.
-template <class C, class F>
-void sum_strip(int64_t rows, int64_t width, C* total, const F& term) {
-  for (int64_t j = 0; j < width; j += Vec<C>::N) {
-    const int64_t k = width - j < Vec<C>::N ? width - j : Vec<C>::N;
-    Vec<C> sums[4];
-    int64_t r = 0;
-    for (; r + 4 <= rows; r += 4)
-      for (int i = 0; i < 4; ++i) sums[i] += term(r + i, j, k);
-    for (; r < rows; ++r) sums[0] += term(r, j, k);
-    store_some(total + j, (sums[0] + sums[1]) + (sums[2] + sums[3]), k);
-  }
-}
-
-// y[r, j] = term(row, j, count)
-template <class C, class T, class F>
-void write_strip(int64_t rows, int64_t width, int64_t stride, T* y, const F& term) {
-  for (int64_t r = 0; r < rows; ++r)
-    each_vector_of<C>(width, [&](int64_t j, int64_t k) { store_some(y + r * stride + j, term(r, j, k), k); });
-}
-
 struct Layout {
   int64_t outer, channels, inner, count;
   explicit Layout(View x) : outer(x.shape[0]), channels(x.shape[1]), inner(x.shape[2]), count(outer * inner) {}
 };
 
-// Calls f(first channel, width) for strips, or f(channel, 1) for channels.
-template <class F>
-void for_channels(const Layout& l, const F& f) {
-  const int64_t width = l.inner == 1 ? kStrip : 1;
-  parallel_for((l.channels + width - 1) / width, 3 * width * l.count, [&](int64_t task, int64_t end) {
-    for (; task < end; ++task) {
-      const int64_t c = task * width;
-      f(c, l.channels - c < width ? l.channels - c : width);
-    }
-  });
-}
+struct Statistics {
+  double eps, momentum;
+  View running_mean, running_var, mean, rstd;
 
-template <class T>
-void normalise_channel(const Layout& l, const T* x, Wide<T> m, Wide<T> s, Wide<T> w, Wide<T> b, T* y) {
-  for (int64_t o = 0; o < l.outer; ++o) {
-    const int64_t run = o * l.channels * l.inner;
-    affine_run<Wide<T>>(x + run, l.inner, m, s * w, b, y + run);
+  // Of channel c, whose mean is in its place; gives 1 / its deviation.
+  template <class C>
+  C finish(int64_t c, C var, int64_t count) const {
+    C* s = rstd.as<C>() + c;
+    *s = C(1) / std::sqrt(var + static_cast<C>(eps));
+    move_running(running_mean, running_var, c, momentum, mean.as<C>()[c], var, count);
+    return *s;
   }
+};
+
+template <class T>
+void forward_columns(const Layout& l, const Statistics& q, View x, View weight, View bias, View y) {
+  using C = Wide<T>;
+  const Columns columns(l.outer, l.channels);
+  C *mean = q.mean.as<C>(), *a = static_cast<C*>(scratch(kScalesSlot, sizeof(C) * static_cast<size_t>(2 * l.channels)));
+  C* b = a + l.channels;
+  column_statistics(columns, x.as<T>(), mean, a);
+  for (int64_t c = 0; c < l.channels; ++c) {
+    a[c] = q.finish(c, a[c], l.count) * at(weight, c, C(1));
+    b[c] = at(bias, c, C(0));
+  }
+  write_affine(columns, x.as<T>(), mean, a, b, y.as<T>());
 }
 
 template <class T>
-void forward(double eps, double momentum, View x, View weight, View bias, View running_mean, View running_var, View y,
-             View mean, View rstd) {
+void forward(const Statistics& q, View x, View weight, View bias, View y) {
   using C = Wide<T>;
   const Layout l(x);
+  if (l.inner == 1) return forward_columns<T>(l, q, x, weight, bias, y);
   const C n = static_cast<C>(l.count);
   const int64_t stride = l.channels * l.inner;
-  for_channels(l, [&](int64_t c, int64_t width) {
-    const T* xc = x.as<T>() + c * l.inner;
-    C *m = mean.as<C>() + c, *s = rstd.as<C>() + c, var[kStrip];
-    if (l.inner > 1) {
+  parallel_for(l.channels, 3 * l.count, [&](int64_t c, int64_t end) {
+    for (; c < end; ++c) {
+      const T* xc = x.as<T>() + c * l.inner;
       const C first = l.count ? widened(*xc) : C(0);
-      *m = first + over_runs<C>(xc, l.outer, stride, [&](const T* p) { return shifted_run<C>(p, l.inner, first); }) / n;
-      *var = over_runs<C>(xc, l.outer, stride, [&](const T* p) { return spread_run<C>(p, l.inner, *m); }) / n;
-    } else {
-      sum_strip<C>(l.outer, width, m, [&](int64_t r, int64_t j, int64_t k) {
-        return load_some<C>(xc + r * stride + j, k) - load_some<C>(xc + j, k);
-      });
-      for (int64_t j = 0; j < width; ++j) m[j] = (l.count ? widened(xc[j]) : C(0)) + m[j] / n;
-      sum_strip<C>(l.outer, width, var, [&](int64_t r, int64_t j, int64_t k) {
-        const Vec<C> d = load_some<C>(xc + r * stride + j, k) - load_some<C>(m + j, k);
-        return d * d;
-      });
-      for (int64_t j = 0; j < width; ++j) var[j] /= n;
+      const C m =
+          first + over_runs<C>(xc, l.outer, stride, [&](const T* p) { return shifted_run<C>(p, l.inner, first); }) / n;
+      const C var = over_runs<C>(xc, l.outer, stride, [&](const T* p) { return spread_run<C>(p, l.inner, m); }) / n;
+      q.mean.as<C>()[c] = m;
+      const C a = q.finish(c, var, l.count) * at(weight, c, C(1)), b = at(bias, c, C(0));
+      for (int64_t o = 0; o < l.outer; ++o)
+        affine_run<C>(xc + o * stride, l.inner, m, a, b, y.as<T>() + c * l.inner + o * stride);
     }
-    for (int64_t j = 0; j < width; ++j) {
-      s[j] = C(1) / std::sqrt(var[j] + static_cast<C>(eps));
-      move_running(running_mean, running_var, c + j, momentum, m[j], var[j], l.count);
-    }
-    if (l.inner > 1)
-      return normalise_channel(l, xc, *m, *s, at(weight, c, C(1)), at(bias, c, C(0)), y.as<T>() + c * l.inner);
-    C a[kStrip], b[kStrip];
-    for (int64_t j = 0; j < width; ++j) a[j] = s[j] * at(weight, c + j, C(1)), b[j] = at(bias, c + j, C(0));
-    write_strip<C>(l.outer, width, stride, y.as<T>() + c, [&](int64_t r, int64_t j, int64_t k) {
-      return fma(load_some<C>(xc + r * stride + j, k) - load_some<C>(m + j, k), load_some<C>(a + j, k),
-                 load_some<C>(b + j, k));
-    });
   });
 }
 
@@ -128,45 +97,62 @@ struct Blend {
   Blend(C plain, C product, C s, C w, C n) : a(w * s), b(-a * s * (product / n)), c(-a * (plain / n)) {}
 };
 
-template <class T>
-void backward(View g, View x, View weight, View mean, View rstd, View gx, View sums) {
-  using C = Wide<T>;
-  const Layout l(x);
-  const C n = static_cast<C>(l.count);
-  const int64_t stride = l.channels * l.inner;
-  for_channels(l, [&](int64_t c, int64_t width) {
-    const T *gc = g.as<T>() + c * l.inner, *xc = x.as<T>() + c * l.inner;
-    T* gxc = gx.as<T>() + c * l.inner;
-    const C *m = mean.as<C>() + c, *s = rstd.as<C>() + c;
+struct Gradient {
+  View g, x, weight, mean, rstd, gx, sums;  // sums: of g xhat, and of g
+
+  template <class C>
+  Blend<C> blend(int64_t c, const Layout& l) const {
     C *product = sums.as<C>() + c, *plain = product + l.channels;
-    if (l.inner > 1) {
+    *product *= rstd.as<C>()[c];
+    return Blend<C>(*plain, *product, rstd.as<C>()[c], at(weight, c, C(1)), static_cast<C>(l.count));
+  }
+};
+
+template <class T>
+void backward_columns(const Layout& l, const Gradient& q) {
+  using C = Wide<T>;
+  const Columns columns(l.outer, l.channels);
+  const T *g = q.g.as<T>(), *x = q.x.as<T>();
+  const C* mean = q.mean.as<C>();
+  column_products(columns, g, x, mean, q.sums.as<C>() + l.channels, q.sums.as<C>());
+  C* a = static_cast<C*>(scratch(kScalesSlot, sizeof(C) * static_cast<size_t>(3 * l.channels)));
+  C *b = a + l.channels, *shift = b + l.channels;
+  for (int64_t c = 0; c < l.channels; ++c) {
+    const Blend<C> t = q.blend<C>(c, l);
+    a[c] = t.a, b[c] = t.b, shift[c] = t.c;
+  }
+  columns.each_piece(2, [&](int64_t, int64_t row, int64_t rows, int64_t c, int64_t width) {
+    const int64_t from = row * l.channels + c;
+    write_columns<C>(rows, width, l.channels, q.gx.as<T>() + from, [&](int64_t r, int64_t j, int64_t k) {
+      const int64_t i = from + r * l.channels + j;
+      const Vec<C> d = load_some<C>(x + i, k) - load_some<C>(mean + c + j, k);
+      const Vec<C> t = fma(d, load_some<C>(b + c + j, k), load_some<C>(shift + c + j, k));
+      return fma(load_some<C>(g + i, k), load_some<C>(a + c + j, k), t);
+    });
+  });
+}
+
+template <class T>
+void backward(const Gradient& q) {
+  using C = Wide<T>;
+  const Layout l(q.x);
+  if (l.inner == 1) return backward_columns<T>(l, q);
+  const int64_t stride = l.channels * l.inner;
+  parallel_for(l.channels, 3 * l.count, [&](int64_t c, int64_t end) {
+    for (; c < end; ++c) {
+      const T *gc = q.g.as<T>() + c * l.inner, *xc = q.x.as<T>() + c * l.inner;
+      const C m = q.mean.as<C>()[c];
+      C *product = q.sums.as<C>() + c, *plain = product + l.channels;
       *plain = *product = 0;
       for (int64_t o = 0; o < l.outer; ++o) {
         *plain += sum_run<C>(gc + o * stride, l.inner);
-        *product += product_run<C>(gc + o * stride, xc + o * stride, l.inner, *m);
+        *product += product_run<C>(gc + o * stride, xc + o * stride, l.inner, m);
       }
-      *product *= *s;
-      const Blend<C> t(*plain, *product, *s, at(weight, c, C(1)), n);
+      const Blend<C> t = q.blend<C>(c, l);
       for (int64_t o = 0; o < l.outer; ++o)
-        blend_run<C>(gc + o * stride, xc + o * stride, l.inner, *m, t.a, t.b, t.c, gxc + o * stride);
-      return;
+        blend_run<C>(gc + o * stride, xc + o * stride, l.inner, m, t.a, t.b, t.c,
+                     q.gx.as<T>() + c * l.inner + o * stride);
     }
-    const auto g_at = [&](int64_t r, int64_t j, int64_t k) { return load_some<C>(gc + r * stride + j, k); };
-    sum_strip<C>(l.outer, width, plain, g_at);
-    sum_strip<C>(l.outer, width, product, [&](int64_t r, int64_t j, int64_t k) {
-      return g_at(r, j, k) * (load_some<C>(xc + r * stride + j, k) - load_some<C>(m + j, k));
-    });
-    C a[kStrip], b[kStrip], shift[kStrip];
-    for (int64_t j = 0; j < width; ++j) {
-      product[j] *= s[j];
-      const Blend<C> t(plain[j], product[j], s[j], at(weight, c + j, C(1)), n);
-      a[j] = t.a, b[j] = t.b, shift[j] = t.c;
-    }
-    write_strip<C>(l.outer, width, stride, gxc, [&](int64_t r, int64_t j, int64_t k) {
-      const Vec<C> d = load_some<C>(xc + r * stride + j, k) - load_some<C>(m + j, k);
-      const Vec<C> t = fma(d, load_some<C>(b + j, k), load_some<C>(shift + j, k));
-      return fma(g_at(r, j, k), load_some<C>(a + j, k), t);
-    });
   });
 }
 
@@ -174,13 +160,13 @@ void backward(View g, View x, View weight, View mean, View rstd, View gx, View s
 
 void batch_norm(double eps, double momentum, View x, View weight, View bias, View running_mean, View running_var,
                 View y, View mean, View rstd) {
-  with_floating(x.dtype, [&](auto type) {
-    forward<decltype(type)>(eps, momentum, x, weight, bias, running_mean, running_var, y, mean, rstd);
-  });
+  const Statistics q{eps, momentum, running_mean, running_var, mean, rstd};
+  with_floating(x.dtype, [&](auto type) { forward<decltype(type)>(q, x, weight, bias, y); });
 }
 
 void batch_norm_grad(View g, View x, View weight, View mean, View rstd, View gx, View sums) {
-  with_floating(x.dtype, [&](auto type) { backward<decltype(type)>(g, x, weight, mean, rstd, gx, sums); });
+  const Gradient q{g, x, weight, mean, rstd, gx, sums};
+  with_floating(x.dtype, [&](auto type) { backward<decltype(type)>(q); });
 }
 
 void channel_affine(View x, View scale, View shift, View y) {
@@ -189,14 +175,7 @@ void channel_affine(View x, View scale, View shift, View y) {
     using T = decltype(type);
     using C = Wide<T>;
     const C *a = scale.as<C>(), *b = shift.as<C>();
-    if (l.inner == 1)
-      return parallel_for(l.outer, l.channels, [&](int64_t r, int64_t end) {
-        write_strip<C>(end - r, l.channels, l.channels, y.as<T>() + r * l.channels,
-                       [&, row = x.as<T>() + r * l.channels](int64_t i, int64_t j, int64_t k) {
-                         return fma(load_some<C>(row + i * l.channels + j, k), load_some<C>(a + j, k),
-                                    load_some<C>(b + j, k));
-                       });
-      });
+    if (l.inner == 1) return write_affine<C>(Columns(l.outer, l.channels), x.as<T>(), nullptr, a, b, y.as<T>());
     parallel_for(l.outer * l.channels, l.inner, [&](int64_t run, int64_t end) {
       for (; run < end; ++run) {
         const int64_t c = run % l.channels;

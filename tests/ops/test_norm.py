@@ -90,6 +90,23 @@ def test_running_statistics(shape: tuple[int, ...], momentum: float | None) -> N
     )
 
 
+@pytest.mark.parametrize("shape", [(4099, 20), (70, 1030), (9001, 3), (2, 600)])
+def test_columns_of_many_blocks(shape: tuple[int, int]) -> None:
+    """Rows in several blocks and channels in several strips: values and gradients in float64, from the definition."""
+    rng = np.random.default_rng(0)
+    x, g = rng.standard_normal(shape) + 5, rng.standard_normal(shape)
+    w, b = rng.standard_normal((2, shape[1]))
+    given = [tensor(a).requires_grad_() for a in (x, w, b)]
+    made = F.batch_norm(given[0], None, None, given[1], given[2], True)
+    made.backward(tensor(g))
+    rstd = 1 / np.sqrt(x.var(0) + 1e-5)
+    unit = (x - x.mean(0)) * rstd
+    np.testing.assert_allclose(made.detach().numpy(), unit * w + b, rtol=1e-11, atol=1e-11)
+    slopes = [w * rstd * (g - g.mean(0) - unit * (g * unit).mean(0)), (g * unit).sum(0), g.sum(0)]
+    for t, expected in zip(given, slopes, strict=True):
+        np.testing.assert_allclose(t.grad.numpy(), expected, rtol=1e-9, atol=1e-9)
+
+
 def test_half_precision_keeps_float32_statistics() -> None:
     x = np.random.default_rng(0).standard_normal((16, 4, 6)).astype(np.float32) + 3
     layer = nn.BatchNorm1d(4)
