@@ -44,7 +44,8 @@ Correlation<S> backward(const View& y, const View& w, const View& bias, const Co
                         const int64_t (&rest)[kAxes]) {
   int64_t* room = geometry_room(w);
   const auto axis = [&](int i) {
-    return backward_axis(s, i, x.shape[2 + i], y.shape[2 + i], w.shape[2 + i], rest[i], room_of(room, w, i));
+    const bool again = i == 2 && rest[i] % 2;  // while the tables of a pair's first half are in use
+    return backward_axis(s, i, x.shape[2 + i], y.shape[2 + i], w.shape[2 + i], rest[i], room_of(room, w, i + again));
   };
   const int64_t channels = y.shape[1] / s.groups;
   return {
@@ -73,32 +74,62 @@ void run_correlation(const Correlation<S>& c) {
   is_depthwise(c.channels, c.rows, c.groups) ? correlate_planes<S, T>(c) : correlate<S, T>(c);
 }
 
-// What no tap reaches holds the bias: with strides beyond the kernel that is most of it.
+// What no tap reaches holds the bias: with strides beyond the kernel that is most of it. Of the rows of a remainder.
 template <class S>
-void fill_bias(const View& x, const View& bias) {
-  const int64_t outputs = x.shape[2] * x.shape[3] * x.shape[4];
-  parallel_for(x.shape[0] * x.shape[1], outputs / 4, [&](int64_t begin, int64_t end) {
+void fill_rows(const View& x, const View& bias, const ConvSpec& s, const int64_t (&rest)[kAxes]) {
+  const int64_t plane = x.shape[3] * x.shape[4];
+  parallel_for(x.shape[0] * x.shape[1], x.shape[2] * plane / 4, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const S value = bias.present() ? bias.as<const S>()[i % x.shape[1] * bias.strides[0]] : S{};
-      S* to = x.as<S>() + i * outputs;
-      for (int64_t o = 0; o < outputs; ++o) to[o] = value;
+      for (int64_t z = rest[0]; z < x.shape[2]; z += s.stride[0])
+        for (int64_t row = rest[1]; row < x.shape[3]; row += s.stride[1]) {
+          S* to = x.as<S>() + (i * x.shape[2] + z) * plane + row * x.shape[4];
+          for (int64_t o = 0; o < x.shape[4]; ++o) to[o] = value;
+        }
     }
   });
 }
 
+// Both remainders by a stride of 2 along x at a time, so that whole rows are written; false if that cannot be.
+template <class S, class T>
+bool correlate_in_turns(Correlation<S>& even, Correlation<S>& odd) {
+  if (even.axis[2].count != odd.axis[2].count || is_depthwise(even.channels, even.rows, even.groups)) return false;
+  if constexpr (std::is_same_v<S, float>) {
+    if (takes_winograd(even) || takes_winograd(odd)) return false;
+  }
+  join_spans(even.axis[2], odd.axis[2]);
+  correlate<S, T>(even, &odd);
+  return true;
+}
+
+// The rows of a remainder by the strides along z and y.
+template <class S, class T>
+void input_gradient_rows(const View& y, const View& w, const View& bias, const ConvSpec& s, Activation f, const View& x,
+                         int64_t (&rest)[kAxes]) {
+  const auto product = [&](int64_t at) {
+    rest[2] = at;
+    return backward<S>(y, w, bias, s, f, x, rest);
+  };
+  const bool reached = f != Activation::none || product(0).axis[0].taps * product(0).axis[1].taps > 0;
+  if (!reached) return fill_rows<S>(x, bias, s, rest);
+  if (s.stride[2] == 2 && x.shape[4] > 1) {
+    Correlation<S> even = product(0), odd = product(1);
+    if (correlate_in_turns<S, T>(even, odd)) return;
+  }
+  const bool gaps = f == Activation::none && s.stride[2] > w.shape[4];
+  if (gaps) fill_rows<S>(x, bias, s, rest);
+  for (int64_t i = 0; i < least(s.stride[2], x.shape[4]); ++i) {
+    const Correlation<S> c = product(i);
+    if (!gaps || c.taps() > 0) run_correlation<S, T>(c);
+  }
+}
+
 template <class S, class T>
 void input_gradient(const View& y, const View& w, const View& bias, const ConvSpec& s, Activation f, const View& x) {
-  bool gaps = false;
-  for (int i = 0; i < kAxes; ++i) gaps = gaps || s.stride[i] > w.shape[2 + i];
-  gaps = gaps && f == Activation::none;
-  if (gaps) fill_bias<S>(x, bias);
   int64_t rest[kAxes];
   for (rest[0] = 0; rest[0] < least(s.stride[0], x.shape[2]); ++rest[0])
     for (rest[1] = 0; rest[1] < least(s.stride[1], x.shape[3]); ++rest[1])
-      for (rest[2] = 0; rest[2] < least(s.stride[2], x.shape[4]); ++rest[2]) {
-        const Correlation<S> c = backward<S>(y, w, bias, s, f, x, rest);
-        if (!gaps || c.taps() > 0) run_correlation<S, T>(c);
-      }
+      input_gradient_rows<S, T>(y, w, bias, s, f, x, rest);
 }
 
 }  // namespace

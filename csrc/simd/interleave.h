@@ -89,5 +89,29 @@ inline Vec<T> load_apart(const S* p, int64_t stride, int64_t n) {
   return load<T>(apart);
 }
 
+// Every second lane of `kept` from the first on gives way to a lane of v, from lane From on.
+template <int From, class T, int... I>
+inline Vec<T> fill_evens(Vec<T> v, Vec<T> kept, std::integer_sequence<int, I...>) {
+  return Vec<T>(__builtin_shufflevector(v.v, kept.v, (I & 1 ? static_cast<int>(sizeof...(I)) + I : From + I / 2)...));
+}
+
+// The first n lanes (1 <= n <= N) to memory, `stride` apart. What lies between is read and written as it was.
+template <class T, class S>
+inline void store_apart(S* p, int64_t stride, Vec<T> v, int64_t n) {
+  constexpr int N = Vec<T>::N;
+  constexpr auto lanes = std::make_integer_sequence<int, N>{};
+  if (stride == 1) return n == N ? store(p, v) : store(p, v, n);
+  if (stride != 2) {
+    T apart[N];
+    store(apart, v);
+    for (int64_t i = 0; i < n; ++i) p[i * stride] = narrow<S>(apart[i]);
+    return;
+  }
+  const int64_t length = 2 * n - 1;
+  if (length < N) return store(p, fill_evens<0>(v, load<T>(p, length), lanes), length);
+  store(p, fill_evens<0>(v, load<T>(p), lanes));
+  if (length > N) store(p + N, fill_evens<N / 2>(v, load<T>(p + N, length - N), lanes), length - N);
+}
+
 }  // namespace
 }  // namespace pydl::PYDL_ISA

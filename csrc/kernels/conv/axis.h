@@ -42,6 +42,18 @@ inline void set_span(Axis& a) {
   a.span = highest - a.lowest;
 }
 
+// Both read one staged image: from the smallest of all shifts to the largest.
+inline void join_spans(Axis& a, Axis& b) {
+  if (a.taps && b.taps) {
+    const int64_t lowest = least(a.lowest, b.lowest);
+    a.span = most(a.lowest + a.span, b.lowest + b.span) - lowest;
+    a.lowest = lowest;
+  } else if (b.taps) {
+    a.lowest = b.lowest, a.span = b.span;
+  }
+  b.lowest = a.lowest, b.span = a.span;
+}
+
 // room: two numbers for each tap.
 inline Axis forward_axis(const ConvSpec& s, int i, int64_t in, int64_t out, int64_t kernel, int64_t* room) {
   Axis a{out, s.stride[i], in, kernel, room, room + kernel, 0, 0, 0, 1};

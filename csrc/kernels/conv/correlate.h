@@ -11,6 +11,7 @@ namespace {
 
 // The buffers in runtime/parallel.h: what all threads read, and what belongs to one task.
 constexpr int kTableSlot = 0, kWeightSlot = 1, kStripSlot = 2, kImageSlot = 3, kPanelSlot = 4, kGeometrySlot = 5;
+constexpr int kTurnTableSlot = 6, kTurnWeightSlot = 7;  // of the other half of a pair
 
 template <class S>
 struct Weights {
@@ -46,6 +47,7 @@ struct Job : Correlation<S> {
   const int64_t* places;  // of each tap in the weights
   const int64_t* reads;   // of each step of a block, in the staged image
   const int64_t* packed;  // of each step of a block, in a packed panel
+  const Job* turn;        // the product whose outputs take turns with these along x; or null
 
   int64_t depth(int64_t block) const {
     return least(plan.channels, this->channels - block * plan.channels) * this->taps();
@@ -74,9 +76,9 @@ void pack_weights(const Job<S, T>& q, int64_t group, int64_t block, int64_t i, T
 }
 
 template <class S, class T>
-const T* pack_all_weights(const Job<S, T>& q) {
+const T* pack_all_weights(const Job<S, T>& q, int slot) {
   const int64_t tiles = ceil_div(q.rows, q.plan.tile), size = q.groups * q.rows * q.channels * q.taps();
-  T* to = static_cast<T*>(scratch(kWeightSlot, sizeof(T) * static_cast<size_t>(size + Vec<T>::N)));
+  T* to = static_cast<T*>(scratch(slot, sizeof(T) * static_cast<size_t>(size + Vec<T>::N)));
   Job<S, T> with = q;
   with.weights = to;
   parallel_for(q.groups * q.blocks * tiles, 2 * q.plan.tile * q.depth(0), [&](int64_t begin, int64_t end) {
@@ -90,10 +92,10 @@ const T* pack_all_weights(const Job<S, T>& q) {
 
 // The tables of taps and steps, and the bias in T.
 template <class S, class T>
-void make_tables(Job<S, T>& q) {
+void make_tables(Job<S, T>& q, int slot) {
   const int64_t taps = q.taps(), steps = q.plan.channels * taps, biases = q.bias ? q.groups * q.rows : 0;
   int64_t* places = static_cast<int64_t*>(
-      scratch(kTableSlot, sizeof(int64_t) * static_cast<size_t>(taps + 2 * steps + 1) + sizeof(T) * biases));
+      scratch(slot, sizeof(int64_t) * static_cast<size_t>(taps + 2 * steps + 1) + sizeof(T) * biases));
   int64_t *reads = places + taps, *packed = reads + steps, t = 0;
   for (int64_t z = 0; z < q.axis[0].taps; ++z)
     for (int64_t y = 0; y < q.axis[1].taps; ++y)
@@ -174,8 +176,7 @@ void correlate_panel(const Job<S, T>& q, Task<T>& k, int64_t block, int64_t stri
   Steps<T> steps{q.depth(block), nullptr, {}, q.plan.direct ? q.reads : q.packed, nullptr, 0};
   if (!q.plan.direct) pack_panel(q, k, strip, vectors, image, steps.k);
   Target<T> to{{}, {}, q.y_channel, block > 0, block + 1 == q.blocks, nullptr, q.activation};
-  T* y = reinterpret_cast<T*>(q.y) + (k.group * q.rows + k.row + first_row) * q.y_channel + k.piece.b * q.y_image +
-         k.piece.z * q.grid.z + k.piece.y * q.grid.y;
+  T* y = reinterpret_cast<T*>(first_output(q, k)) + first_row * q.y_channel;
   if (q.scatters) to.rs = k.strips.count * N;
   for (int64_t j = 0; j < vectors; ++j) {
     const Strip& s = k.strips.strip[strip + j];
@@ -194,23 +195,44 @@ void correlate_panel(const Job<S, T>& q, Task<T>& k, int64_t block, int64_t stri
   }
 }
 
+// Where a task writes its first output of its first row.
+template <class S, class T>
+S* first_output(const Job<S, T>& q, const Task<T>& k) {
+  return q.y + (k.group * q.rows + k.row) * q.y_channel + k.piece.b * q.y_image + k.piece.z * q.grid.z +
+         k.piece.y * q.grid.y;
+}
+
 template <class S, class T>
 void scatter(const Job<S, T>& q, const Task<T>& k) {
   constexpr int64_t N = Vec<T>::N;
   const int64_t pitch = q.grid.x;
   for (int64_t i = 0; i < k.rows; ++i) {
-    S* y = q.y + (k.group * q.rows + k.row + i) * q.y_channel + k.piece.b * q.y_image + k.piece.z * q.grid.z +
-           k.piece.y * q.grid.y;
+    S* y = first_output(q, k) + i * q.y_channel;
     const T* row = k.buffer + i * k.strips.count * N;
     for (int64_t j = 0; j < k.strips.count; ++j, row += N) {
       const Strip& s = k.strips.strip[j];
       for (int64_t g = s.first; g < s.first + s.segments; ++g) {
         const Segment& e = k.strips.segment[g];
-        if (pitch == 1) {
-          store(y + e.to, load<T>(row + e.lane, e.count), e.count);
-        } else {
-          for (int64_t l = 0; l < e.count; ++l) y[e.to + l * pitch] = narrow<S>(row[e.lane + l]);
-        }
+        store_apart(y + e.to, pitch, load<T>(row + e.lane, e.count), e.count);
+      }
+    }
+  }
+}
+
+// The sums of both halves of a pair: `other` holds those that take turns with the task's own.
+template <class S, class T>
+void scatter_in_turns(const Job<S, T>& q, const Task<T>& k, const T* other) {
+  constexpr int64_t N = Vec<T>::N;
+  const int64_t apart = other - k.buffer;
+  for (int64_t i = 0; i < k.rows; ++i) {
+    S* y = first_output(q, k) + i * q.y_channel;
+    const T* row = k.buffer + i * k.strips.count * N;
+    for (int64_t j = 0; j < k.strips.count; ++j, row += N) {
+      const Strip& s = k.strips.strip[j];
+      for (const Segment* e = k.strips.segment + s.first; e < k.strips.segment + s.first + s.segments; ++e) {
+        const Vec<T> a = load<T>(row + e->lane, e->count), b = load<T>(row + apart + e->lane, e->count);
+        store(y + e->to, zip_low(a, b), least(N, 2 * e->count));
+        if (2 * e->count > N) store(y + e->to + N, zip_high(a, b), 2 * e->count - N);
       }
     }
   }
@@ -228,7 +250,7 @@ const T* image_of(const Job<S, T>& q, const Task<T>& k) {
   }
   const int64_t size = q.layout.image * p.images;
   T* image = static_cast<T*>(scratch(kImageSlot, sizeof(T) * static_cast<size_t>(size + Vec<T>::N)));
-  if (q.taps() > 0) stage(q.x, q.axis, p, c0, q.channels, q.layout, image);
+  if (q.taps() > 0 || q.turn) stage(q.x, q.axis, p, c0, q.channels, q.layout, image);
   clear(image + size,
         Vec<T>::N);  // vectors that begin in the last row may end here
   return image;
@@ -245,15 +267,9 @@ Strips strips_of(const Job<S, T>& q, const Piece& p) {
   return s;
 }
 
+// All rows and blocks of a task.
 template <class S, class T>
-void run_task(const Job<S, T>& q, Task<T>& k) {
-  constexpr int64_t N = Vec<T>::N;
-  k.strips = strips_of(q, k.piece);
-  k.image = image_of(q, k);
-  const int64_t panel = q.plan.direct ? 0 : q.depth(0) * q.plan.vectors * N;
-  const int64_t buffer = q.scatters ? k.rows * k.strips.count * N : 0;
-  k.panel = static_cast<T*>(scratch(kPanelSlot, sizeof(T) * static_cast<size_t>(panel + buffer + N)));
-  k.buffer = k.panel + panel;
+void sum_strips(const Job<S, T>& q, Task<T>& k) {
   // Where little is summed, writing is what takes time: a tile's rows of the output are then written one vector after
   // the other, else all rows of weights meet a panel while it is in the first-level cache.
   const int64_t rows = q.plan.direct && q.taps() == 1 ? q.plan.tile : k.rows;
@@ -265,13 +281,33 @@ void run_task(const Job<S, T>& q, Task<T>& k) {
         correlate_panel(q, k, block, strip, vectors, i, least(rows, k.rows - i));
         strip += vectors;
       }
-  if (q.scatters) scatter(q, k);
+}
+
+template <class S, class T>
+void run_task(const Job<S, T>& q, Task<T>& k) {
+  constexpr int64_t N = Vec<T>::N;
+  k.strips = strips_of(q, k.piece);
+  k.image = image_of(q, k);
+  const int64_t depth = q.turn ? most(q.depth(0), q.turn->depth(0)) : q.depth(0);
+  const int64_t panel = q.plan.direct ? 0 : depth * q.plan.vectors * N;
+  const int64_t buffer = q.scatters ? k.rows * k.strips.count * N : 0;
+  k.panel = static_cast<T*>(scratch(kPanelSlot, sizeof(T) * static_cast<size_t>(panel + 2 * buffer + N)));
+  k.buffer = k.panel + panel;
+  sum_strips(q, k);
+  if (q.turn) {
+    Task<T> other = k;
+    other.buffer += buffer;
+    sum_strips(*q.turn, other);
+    scatter_in_turns(q, k, other.buffer);
+  } else if (q.scatters) {
+    scatter(q, k);
+  }
 }
 
 // Settles the plan and the layout.
 template <class S, class T>
 Job<S, T> make_job(const Correlation<S>& c) {
-  Job<S, T> q{c, {}, {}, {}, false, 1, nullptr, nullptr, nullptr, nullptr, nullptr};
+  Job<S, T> q{c, {}, {}, {}, false, 1, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
   const bool inside = [&] {
     for (const Axis& a : c.axis)
       if (a.lowest < 0 || a.lowest + a.reach(a.count) > a.size) return false;
@@ -306,17 +342,36 @@ Ahead<T> image_ahead(const Job<S, T>& q, const Piece& p, int64_t group) {
   return a;
 }
 
+// The job of a pair's other half, by the plan of the half with more taps.
 template <class S, class T>
-void correlate(const Correlation<S>& c) {
+Job<S, T> join_jobs(Job<S, T>& q, const Correlation<S>& turn) {
+  Job<S, T> other = make_job<S, T>(turn);
+  const Job<S, T>& more = other.taps() > q.taps() ? other : q;
+  q.plan = other.plan = more.plan;
+  q.layout = other.layout = more.layout;
+  q.blocks = other.blocks = more.blocks;
+  make_tables(other, kTurnTableSlot);
+  other.weights = pack_all_weights(other, kTurnWeightSlot);
+  return other;
+}
+
+// turn: a product of the same image whose outputs lie between those of c along x; both have equally many.
+template <class S, class T>
+void correlate(const Correlation<S>& c, const Correlation<S>* turn = nullptr) {
   if (c.axis[0].count <= 0 || c.axis[1].count <= 0 || c.axis[2].count <= 0) return;
-  Job<S, T> q = make_job<S, T>(c);
+  Job<S, T> q = make_job<S, T>(c), other;
+  if (turn) {
+    other = join_jobs(q, *turn);
+    q.turn = &other;
+  }
   q.y += c.axis[0].start * c.y_z + c.axis[1].start * c.y_y + c.axis[2].start;
-  make_tables(q);
-  q.weights = pack_all_weights(q);
+  make_tables(q, kTableSlot);
+  q.weights = pack_all_weights(q, kWeightSlot);
   const Pieces& pieces = q.plan.pieces;
   const int64_t blocks = ceil_div(c.rows, q.plan.rows), count = pieces.count();
   const double outputs = static_cast<double>(c.images) * c.axis[0].count * c.axis[1].count * c.axis[2].count;
-  const double macs = outputs * c.rows * c.channels * c.taps() / (count * blocks);
+  const int64_t taps = c.taps() + (turn ? turn->taps() : 0);
+  const double macs = outputs * c.rows * c.channels * taps / (count * blocks);
   parallel_for(count * blocks * c.groups, static_cast<int64_t>(macs / 8) + 64, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       Task<T> k{t / count / blocks, t / count % blocks * q.plan.rows, 0, pieces.at(t % count), {}, {}, {}, {}, {}};

@@ -55,7 +55,9 @@ inline __attribute__((always_inline)) void put_vector(Vec<T> v, bool relu, int64
 template <class S, class T>
 __attribute__((noinline)) void put_apart(const Correlation<S>& c, T* lanes, int64_t n, S* y) {
   activate(lanes, 0, 1, n, c.activation);
-  for (int64_t l = 0; l < n; ++l) y[l * c.axis[2].pitch] = narrow<S>(lanes[l]);
+  constexpr int64_t N = Vec<T>::N;
+  const int64_t pitch = c.axis[2].pitch;
+  for (int64_t l = 0; l < n; l += N) store_apart(y + l * pitch, pitch, load<T>(lanes + l), least(N, n - l));
 }
 
 template <int V, class S, class T>

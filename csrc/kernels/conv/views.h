@@ -60,11 +60,11 @@ Image<S> image(const View& v) {
 }
 
 inline int64_t* geometry_room(const View& w) {
-  const int64_t taps = w.shape[2] + w.shape[3] + w.shape[4];
+  const int64_t taps = w.shape[2] + w.shape[3] + 2 * w.shape[4];
   return static_cast<int64_t*>(scratch(kGeometrySlot, sizeof(int64_t) * static_cast<size_t>(2 * taps)));
 }
 
-// The places for the taps of axis i.
+// The places for the taps of axis i; 3: of x once more, for the other half of a pair.
 inline int64_t* room_of(int64_t* room, const View& w, int i) {
   for (int a = 0; a < i; ++a) room += 2 * w.shape[2 + a];
   return room;
