@@ -8,14 +8,29 @@
 namespace pydl::PYDL_ISA {
 namespace {
 
-// f(i, put, get) for each vector of n units: get(p) is p[i ...], put(p, v) writes it, both cut at the end.
+// How a vector of a row is written: whole ones past the caches too, if asked, where p + i is aligned.
+template <class T>
+struct PutWhole {
+  int64_t i;
+  void operator()(T* p, Vec<T> v) const { store(p + i, v); }
+  void past(bool caches, T* p, Vec<T> v) const { caches ? stream(p + i, v) : store(p + i, v); }
+};
+
+template <class T>
+struct PutRest {
+  int64_t i, n;
+  void operator()(T* p, Vec<T> v) const { store(p + i, v, n); }
+  void past(bool, T* p, Vec<T> v) const { store(p + i, v, n); }
+};
+
+// f(get, put) for each vector of n units: get(p) is p[i ...], put(p, v) writes it, both cut at the end.
 template <class T, class F>
 inline __attribute__((always_inline)) void each_vector(int64_t n, const F& f) {
   constexpr int N = Vec<T>::N;
   int64_t i = 0;
-  for (; i + N <= n; i += N) f([i](const T* p) { return load<T>(p + i); }, [i](T* p, Vec<T> v) { store(p + i, v); });
+  for (; i + N <= n; i += N) f([i](const T* p) { return load<T>(p + i); }, PutWhole<T>{i});
   if (const int64_t rest = n - i; rest > 0)
-    f([i, rest](const T* p) { return load<T>(p + i, rest); }, [i, rest](T* p, Vec<T> v) { store(p + i, v, rest); });
+    f([i, rest](const T* p) { return load<T>(p + i, rest); }, PutRest<T>{i, rest});
 }
 
 template <class T>
@@ -80,6 +95,7 @@ struct RowGrad {
   const T* gy = nullptr;  // and directly; null: 0
   T* gc = nullptr;        // lstm: of the cell, then of the one before
   T *to = nullptr, *scaled = nullptr, *stage = nullptr;  // gradients of the products
+  bool past = false;                                     // to and scaled are written past the caches
 };
 
 template <class T>
@@ -88,7 +104,7 @@ void plain_row_grad(Cell cell, const RowGrad<T>& x, int64_t n) {
       n, [&](auto get, auto put) __attribute__((always_inline)) {
         const Vec<T> gh = x.gy ? get(x.gh) + get(x.gy) : get(x.gh);
         const Vec<T> g = plain_cell_grad(cell, get(x.cell), gh);
-        put(x.to, g);
+        put.past(x.past, x.to, g);
         put(x.stage, g);
       });
 }
@@ -104,7 +120,7 @@ void lstm_row_grad(const RowGrad<T>& x, int64_t n) {
         put(x.gc, y.gc);
 #pragma GCC unroll 4
         for (int k = 0; k < 4; ++k) {
-          put(x.to + k * u, y.to[k]);
+          put.past(x.past, x.to + k * u, y.to[k]);
           put(x.stage + k * u, y.to[k]);
         }
       });
@@ -119,12 +135,15 @@ void gru_row_grad(const RowGrad<T>& x, int64_t n) {
         const GruGrad<Vec<T>> y =
             gru_cell_grad(get(x.gates), get(x.gates + u), get(x.gates + 2 * u), get(x.inner), get(x.before), gh);
         put(x.gh, y.gh);
-        put(x.to + 2 * u, y.n);
-        for (T* both : {x.scaled, x.stage}) put(both + 2 * u, y.inner);
-        for (T* all : {x.to, x.scaled, x.stage}) {
-          put(all, y.r);
-          put(all + u, y.z);
+        put.past(x.past, x.to + 2 * u, y.n);
+        put.past(x.past, x.scaled + 2 * u, y.inner);
+        put(x.stage + 2 * u, y.inner);
+        for (T* far : {x.to, x.scaled}) {
+          put.past(x.past, far, y.r);
+          put.past(x.past, far + u, y.z);
         }
+        put(x.stage, y.r);
+        put(x.stage + u, y.z);
       });
 }
 
