@@ -14,6 +14,8 @@
 namespace pydl::PYDL_ISA {
 namespace {
 
+constexpr int64_t kMostProducts = 64;
+
 template <class S>
 Correlation<S> forward(const View& x, const View& w, const View& bias, const ConvSpec& s, Activation f, const View& y) {
   int64_t* room = geometry_room(w);
@@ -38,14 +40,13 @@ Correlation<S> forward(const View& x, const View& w, const View& bias, const Con
           f};
 }
 
-// The same for the gradient of the input: its image is y, channels and rows change places. rest: of each axis.
+// The same for the gradient of the input: its image is y, channels and rows change places. rest: of each axis; room:
+// for the tables of the axes.
 template <class S>
 Correlation<S> backward(const View& y, const View& w, const View& bias, const ConvSpec& s, Activation f, const View& x,
-                        const int64_t (&rest)[kAxes]) {
-  int64_t* room = geometry_room(w);
+                        const int64_t (&rest)[kAxes], int64_t* room) {
   const auto axis = [&](int i) {
-    const bool again = i == 2 && rest[i] % 2;  // while the tables of a pair's first half are in use
-    return backward_axis(s, i, x.shape[2 + i], y.shape[2 + i], w.shape[2 + i], rest[i], room_of(room, w, i + again));
+    return backward_axis(s, i, x.shape[2 + i], y.shape[2 + i], w.shape[2 + i], rest[i], room_of(room, w, i));
   };
   const int64_t channels = y.shape[1] / s.groups;
   return {
@@ -71,7 +72,7 @@ void run_correlation(const Correlation<S>& c) {
   if constexpr (std::is_same_v<S, float>) {
     if (takes_winograd(c)) return winograd(c, plan_winograd<T>(c.axis, c.images, c.channels, c.rows));
   }
-  is_depthwise(c.channels, c.rows, c.groups) ? correlate_planes<S, T>(c) : correlate<S, T>(c);
+  is_depthwise(c.channels, c.rows, c.groups) ? correlate_planes<S, T>(&c, 1) : correlate<S, T>(c);
 }
 
 // What no tap reaches holds the bias: with strides beyond the kernel that is most of it. Of the rows of a remainder.
@@ -93,11 +94,11 @@ void fill_rows(const View& x, const View& bias, const ConvSpec& s, const int64_t
 // Both remainders by a stride of 2 along x at a time, so that whole rows are written; false if that cannot be.
 template <class S, class T>
 bool correlate_in_turns(Correlation<S>& even, Correlation<S>& odd) {
-  if (even.axis[2].count != odd.axis[2].count || is_depthwise(even.channels, even.rows, even.groups)) return false;
+  if (even.axis[2].count != odd.axis[2].count) return false;
   if constexpr (std::is_same_v<S, float>) {
     if (takes_winograd(even) || takes_winograd(odd)) return false;
   }
-  join_spans(even.axis[2], odd.axis[2]);
+  join_spans(2, [&](int64_t k) -> Axis& { return (k ? odd : even).axis[2]; });
   correlate<S, T>(even, &odd);
   return true;
 }
@@ -106,9 +107,10 @@ bool correlate_in_turns(Correlation<S>& even, Correlation<S>& odd) {
 template <class S, class T>
 void input_gradient_rows(const View& y, const View& w, const View& bias, const ConvSpec& s, Activation f, const View& x,
                          int64_t (&rest)[kAxes]) {
+  int64_t* room = geometry_room(w, 2);
   const auto product = [&](int64_t at) {
     rest[2] = at;
-    return backward<S>(y, w, bias, s, f, x, rest);
+    return backward<S>(y, w, bias, s, f, x, rest, room + at % 2 * geometry(w));
   };
   const bool reached = f != Activation::none || product(0).axis[0].taps * product(0).axis[1].taps > 0;
   if (!reached) return fill_rows<S>(x, bias, s, rest);
@@ -124,8 +126,27 @@ void input_gradient_rows(const View& y, const View& w, const View& bias, const C
   }
 }
 
+// All remainders of a plane while it is in the first-level cache; false if there are too many.
+template <class S, class T>
+bool input_gradient_planes(const View& y, const View& w, const View& bias, const ConvSpec& s, Activation f,
+                           const View& x) {
+  int64_t n[kAxes], products = 1;
+  for (int i = 0; i < kAxes; ++i) products *= n[i] = least(s.stride[i], x.shape[2 + i]);
+  if (!is_depthwise(y.shape[1] / s.groups, w.shape[1], s.groups) || products > kMostProducts) return false;
+  int64_t* room = geometry_room(w, products);
+  auto* c = static_cast<Correlation<S>*>(scratch(kWeightSlot, sizeof(Correlation<S>) * static_cast<size_t>(products)));
+  for (int64_t k = 0; k < products; ++k) {
+    const int64_t rest[kAxes] = {k / n[2] / n[1], k / n[2] % n[1], k % n[2]};
+    c[k] = backward<S>(y, w, bias, s, f, x, rest, room + k * geometry(w));
+  }
+  for (int i = 0; i < kAxes; ++i) join_spans(products, [&](int64_t k) -> Axis& { return c[k].axis[i]; });
+  correlate_planes<S, T>(c, products);
+  return true;
+}
+
 template <class S, class T>
 void input_gradient(const View& y, const View& w, const View& bias, const ConvSpec& s, Activation f, const View& x) {
+  if (input_gradient_planes<S, T>(y, w, bias, s, f, x)) return;
   int64_t rest[kAxes];
   for (rest[0] = 0; rest[0] < least(s.stride[0], x.shape[2]); ++rest[0])
     for (rest[1] = 0; rest[1] < least(s.stride[1], x.shape[3]); ++rest[1])
@@ -168,7 +189,8 @@ void conv_path(ConvProduct product, View x, View w, ConvSpec spec, View y, ConvP
   } else if (is_depthwise(channels, others, spec.groups)) {
     *path = ConvPath::planes;
   } else {
-    const auto c = forward_like ? forward<float>(x, w, {}, spec, {}, y) : backward<float>(y, w, {}, spec, {}, x, rest);
+    const auto c = forward_like ? forward<float>(x, w, {}, spec, {}, y)
+                                : backward<float>(y, w, {}, spec, {}, x, rest, geometry_room(w));
     *path = takes_winograd(c) ? ConvPath::winograd : make_job<float, float>(c).plan.path(taps);
   }
 }

@@ -42,16 +42,19 @@ inline void set_span(Axis& a) {
   a.span = highest - a.lowest;
 }
 
-// Both read one staged image: from the smallest of all shifts to the largest.
-inline void join_spans(Axis& a, Axis& b) {
-  if (a.taps && b.taps) {
-    const int64_t lowest = least(a.lowest, b.lowest);
-    a.span = most(a.lowest + a.span, b.lowest + b.span) - lowest;
-    a.lowest = lowest;
-  } else if (b.taps) {
-    a.lowest = b.lowest, a.span = b.span;
+// All n of them, axis(0) and on, read one staged image: from the smallest of their shifts to the largest.
+template <class F>
+void join_spans(int64_t n, const F& axis) {
+  int64_t lowest = 0, highest = 0;
+  bool any = false;
+  for (int64_t k = 0; k < n; ++k) {
+    const Axis& a = axis(k);
+    if (a.taps == 0) continue;
+    lowest = any ? least(lowest, a.lowest) : a.lowest;
+    highest = any ? most(highest, a.lowest + a.span) : a.lowest + a.span;
+    any = true;
   }
-  b.lowest = a.lowest, b.span = a.span;
+  for (int64_t k = 0; k < n; ++k) axis(k).lowest = lowest, axis(k).span = highest - lowest;
 }
 
 // room: two numbers for each tap.

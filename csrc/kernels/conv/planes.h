@@ -38,17 +38,13 @@ struct PlaneJob {
 };
 
 // Whether outputs may go from registers to memory as they are.
-template <class S, class T>
-inline bool stores_vectors(const Correlation<S>& c) {
-  const bool plain = c.activation == Activation::relu || c.activation == Activation::none;
-  return std::is_same_v<S, T> && c.axis[2].pitch == 1 && plain;
-}
+inline bool stores_vectors(Activation f) { return f == Activation::relu || f == Activation::none; }
 
 // A vector of outputs, n <= N numbers, to where it belongs.
 template <class S, class T>
-inline __attribute__((always_inline)) void put_vector(Vec<T> v, bool relu, int64_t n, S* y) {
+inline __attribute__((always_inline)) void put_vector(Vec<T> v, bool relu, int64_t n, S* y, int64_t pitch) {
   if (relu) v = max(v, Vec<T>());
-  n >= Vec<T>::N ? store(y, v) : store(y, v, n);
+  store_apart(y, pitch, v, least(n, Vec<T>::N));
 }
 
 // The same for n numbers that are not plain.
@@ -65,10 +61,12 @@ inline void write_vectors(const Correlation<S>& c, const T* image, const T* w, c
                           S* y) {
   constexpr int64_t N = Vec<T>::N;
   Register<T> acc[V];
+  const int64_t pitch = c.axis[2].pitch;
   sum_taps<T, V>(image, w, reads, c.taps(), bias, acc);
-  if (stores_vectors<S, T>(c)) {
+  if (stores_vectors(c.activation)) {
 #pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) put_vector(Vec<T>(acc[j]), c.activation == Activation::relu, n - j * N, y + j * N);
+    for (int j = 0; j < V; ++j)
+      put_vector(Vec<T>(acc[j]), c.activation == Activation::relu, n - j * N, y + j * N * pitch, pitch);
     return;
   }
   T lanes[V * N];
@@ -117,7 +115,7 @@ int64_t write_three_by_three(const Correlation<S>& c, const Layout& l, const T* 
 #pragma GCC unroll 9
   for (int t = 0; t < 9; ++t) wv[t] = Vec<T>(w[down ? 3 * (2 - t / 3) + t % 3 : t]).v;
   const int64_t count = c.axis[2].count, y_step = c.axis[1].pitch * c.y_y;
-  const bool plain = stores_vectors<S, T>(c), relu = c.activation == Activation::relu;
+  const bool plain = stores_vectors(c.activation) && c.axis[2].pitch == 1, relu = c.activation == Activation::relu;
   for (; from + H <= rows; from += H)
     for (int64_t x = 0; x < count; x += N) {
       Register<T> acc[H];
@@ -126,7 +124,7 @@ int64_t write_three_by_three(const Correlation<S>& c, const Layout& l, const T* 
       S* to = y + from * y_step + x * c.axis[2].pitch;
       if (plain) {
 #pragma GCC unroll 8
-        for (int h = 0; h < H; ++h, to += y_step) put_vector(Vec<T>(acc[h]), relu, n, to);
+        for (int h = 0; h < H; ++h, to += y_step) put_vector(Vec<T>(acc[h]), relu, n, to, 1);
         continue;
       }
       T lanes[H][N];
@@ -169,46 +167,38 @@ const T* stage_plane(const Image<S>& x, const Axis (&axis)[kAxes], const Piece& 
   return image;
 }
 
-// again: this thread has just staged another plane.
+// One product's outputs of a staged piece, whose first plane is `image`.
 template <class S, class T>
-void correlate_plane(const PlaneJob<S, T>& q, int64_t b, int64_t group, bool again) {
+void write_piece(const PlaneJob<S, T>& q, const Piece& p, const T* image, int64_t group) {
   const Correlation<S>& c = *q.c;
-  const int64_t taps = c.taps();
+  const int64_t taps = c.taps(), high = least(p.high, c.axis[1].count - p.y),
+                deep = least(p.deep, c.axis[0].count - p.z);
   T* w = static_cast<T*>(scratch(kPanelSlot, sizeof(T) * static_cast<size_t>(taps + 1)));
-  for (int64_t i = 0; i < q.pieces.count(); ++i) {
-    Piece p = q.pieces.at(i);
-    p.b = b;
-    const T* image = stage_plane<S, T>(c.x, c.axis, p, group, q.layout, again && q.pieces.count() == 1);
-    for (int64_t r = 0; r < c.rows; ++r) {
-      const int64_t m = group * c.rows + r;
-      const T bias = c.bias ? widen<T>(c.bias[m * c.bias_stride]) : T(0);
-      for (int64_t t = 0; t < taps; ++t) w[t] = widen<T>(c.w.p[group * c.w.group + r * c.w.row + q.places[t]]);
-      S* to = c.y + b * c.y_image + m * c.y_channel + (c.axis[0].start + p.z * c.axis[0].pitch) * c.y_z +
-              (c.axis[1].start + p.y * c.axis[1].pitch) * c.y_y + c.axis[2].start;
-      for (int64_t z = 0; z < p.deep; ++z, to += c.axis[0].pitch * c.y_z) {
-        const T* plane = image + z * c.axis[0].step * q.layout.z;
-        int64_t y = 0;
-        if (is_three_by_three(c)) {
-          y = write_three_by_three<8>(c, q.layout, plane, w, q.reads, bias, y, p.high, to);
-          y = write_three_by_three<4>(c, q.layout, plane, w, q.reads, bias, y, p.high, to);
-          y = write_three_by_three<1>(c, q.layout, plane, w, q.reads, bias, y, p.high, to);
-        }
-        for (; y < p.high; ++y)
-          write_row(c, plane + y * c.axis[1].step * q.layout.y, w, q.reads, bias, to + y * c.axis[1].pitch * c.y_y);
+  for (int64_t r = 0; r < c.rows; ++r) {
+    const int64_t m = group * c.rows + r;
+    const T bias = c.bias ? widen<T>(c.bias[m * c.bias_stride]) : T(0);
+    for (int64_t t = 0; t < taps; ++t) w[t] = widen<T>(c.w.p[group * c.w.group + r * c.w.row + q.places[t]]);
+    S* to = c.y + p.b * c.y_image + m * c.y_channel + (c.axis[0].start + p.z * c.axis[0].pitch) * c.y_z +
+            (c.axis[1].start + p.y * c.axis[1].pitch) * c.y_y + c.axis[2].start;
+    for (int64_t z = 0; z < deep; ++z, to += c.axis[0].pitch * c.y_z) {
+      const T* plane = image + z * c.axis[0].step * q.layout.z;
+      int64_t y = 0;
+      if (is_three_by_three(c)) {
+        y = write_three_by_three<8>(c, q.layout, plane, w, q.reads, bias, y, high, to);
+        y = write_three_by_three<4>(c, q.layout, plane, w, q.reads, bias, y, high, to);
+        y = write_three_by_three<1>(c, q.layout, plane, w, q.reads, bias, y, high, to);
       }
+      for (; y < high; ++y)
+        write_row(c, plane + y * c.axis[1].step * q.layout.y, w, q.reads, bias, to + y * c.axis[1].pitch * c.y_y);
     }
   }
 }
 
-// The tables of a plane's taps.
+// The tables of a plane's taps; room: twice as many numbers.
 template <class S, class T>
-PlaneJob<S, T> plane_job(const Correlation<S>& c, int64_t split) {
-  PlaneJob<S, T> q{&c, {}, {}, nullptr, nullptr};
-  const int64_t row_bytes = axis_bytes<T>(c.axis[2]), taps = c.taps();
-  q.pieces = cut(c.axis, 1, row_bytes, kPlaneRoom, 1, 1);
-  q.layout = layout<T>(c.axis, q.pieces.full, 1, split, Vec<T>::N);
-  int64_t* places = static_cast<int64_t*>(scratch(kTableSlot, sizeof(int64_t) * static_cast<size_t>(2 * taps + 1)));
-  int64_t *reads = places + taps, t = 0;
+void make_tables(PlaneJob<S, T>& q, int64_t* room) {
+  const Correlation<S>& c = *q.c;
+  int64_t *places = room, *reads = room + c.taps(), t = 0;
   for (int64_t z = 0; z < c.axis[0].taps; ++z)
     for (int64_t y = 0; y < c.axis[1].taps; ++y)
       for (int64_t x = 0; x < c.axis[2].taps; ++x, ++t) {
@@ -217,17 +207,41 @@ PlaneJob<S, T> plane_job(const Correlation<S>& c, int64_t split) {
       }
   q.places = places;
   q.reads = reads;
-  return q;
 }
 
+// Jobs that share the pieces and the layout of the first.
 template <class S, class T>
-void correlate_planes(const Correlation<S>& c) {
-  for (const Axis& a : c.axis)
+void make_plane_jobs(const Correlation<S>* c, int64_t products, PlaneJob<S, T>* q) {
+  int64_t taps = 0;
+  for (int64_t i = 0; i < products; ++i) taps += c[i].taps();
+  int64_t* room = static_cast<int64_t*>(scratch(kTableSlot, sizeof(int64_t) * static_cast<size_t>(2 * taps + 1)));
+  const Pieces pieces = cut(c->axis, 1, axis_bytes<T>(c->axis[2]), kPlaneRoom, 1, 1);
+  const Layout l = layout<T>(c->axis, pieces.full, 1, c->axis[2].step, Vec<T>::N);
+  for (int64_t i = 0; i < products; room += 2 * c[i++].taps()) {
+    q[i] = {c + i, pieces, l, nullptr, nullptr};
+    make_tables(q[i], room);
+  }
+}
+
+// Products of the same images, plane after plane; the first has the most outputs along each axis.
+template <class S, class T>
+void correlate_planes(const Correlation<S>* c, int64_t products) {
+  for (const Axis& a : c->axis)
     if (a.count <= 0) return;
-  const PlaneJob<S, T> q = plane_job<S, T>(c, c.axis[2].step);
-  const int64_t outputs = c.axis[0].count * c.axis[1].count * c.axis[2].count;
-  parallel_for(c.images * c.groups, outputs * c.rows * (c.taps() / 8 + 2), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) correlate_plane(q, i / c.groups, i % c.groups, i > begin);
+  auto* q = static_cast<PlaneJob<S, T>*>(scratch(kStripSlot, sizeof(PlaneJob<S, T>) * static_cast<size_t>(products)));
+  make_plane_jobs(c, products, q);
+  int64_t taps = 0;
+  for (int64_t i = 0; i < products; ++i) taps += c[i].taps();
+  const int64_t outputs = c->axis[0].count * c->axis[1].count * c->axis[2].count, pieces = q->pieces.count();
+  parallel_for(c->images * c->groups, outputs * c->rows * (taps / 8 + 2 * products), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      for (int64_t j = 0; j < pieces; ++j) {
+        Piece p = q->pieces.at(j);
+        p.b = i / c->groups;
+        const bool again = i > begin && pieces == 1;
+        const T* image = stage_plane<S, T>(c->x, c->axis, p, i % c->groups, q->layout, again);
+        for (int64_t k = 0; k < products; ++k) write_piece(q[k], p, image, i % c->groups);
+      }
   });
 }
 
@@ -372,7 +386,8 @@ void weight_planes(const WeightGrad<S>& w) {
                    nullptr,
                    0,
                    Activation::none};
-  const PlaneJob<S, T> q = plane_job<S, T>(c, c.axis[2].step);
+  PlaneJob<S, T> q;
+  make_plane_jobs(&c, 1, &q);
   const int64_t outputs = c.axis[0].count * c.axis[1].count * c.axis[2].count, size = w.rows * w.channels * c.taps();
   const int64_t each = even_share(w.images, most(1, w.images * w.groups / ConvLimits::kTasks));
   const int64_t parts = ceil_div(w.images, each);

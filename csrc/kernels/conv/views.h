@@ -59,12 +59,14 @@ Image<S> image(const View& v) {
   return {v.as<const S>(), v.strides[0], v.strides[1], v.strides[2], v.strides[3], v.strides[4]};
 }
 
-inline int64_t* geometry_room(const View& w) {
-  const int64_t taps = w.shape[2] + w.shape[3] + 2 * w.shape[4];
-  return static_cast<int64_t*>(scratch(kGeometrySlot, sizeof(int64_t) * static_cast<size_t>(2 * taps)));
+// Numbers that the tables of a product's axes take.
+inline int64_t geometry(const View& w) { return 2 * (w.shape[2] + w.shape[3] + w.shape[4]); }
+
+inline int64_t* geometry_room(const View& w, int64_t products = 1) {
+  return static_cast<int64_t*>(scratch(kGeometrySlot, sizeof(int64_t) * static_cast<size_t>(products * geometry(w))));
 }
 
-// The places for the taps of axis i; 3: of x once more, for the other half of a pair.
+// The places for the taps of axis i.
 inline int64_t* room_of(int64_t* room, const View& w, int i) {
   for (int a = 0; a < i; ++a) room += 2 * w.shape[2 + a];
   return room;
