@@ -3,8 +3,9 @@
 //   conv/path.h         which way a product goes     conv/micro.h        tiles of sums in registers
 //   conv/axis.h         what an output reads         conv/correlate.h    forward, and the gradient of the input
 //   conv/stage.h        images with their borders    conv/weight_grad.h  the gradient of the weights
-//   conv/strips.h       outputs as vectors           conv/planes.h       channels that do not meet, or are few
+//   conv/strips.h       outputs as vectors           conv/planes.h       channels that do not meet
 //   conv/winograd.h     kernels of 3 by 3 with a quarter of the products; conv/winograd_grad.h: of their weights
+//   conv/planes_grad.h  the gradient of few weights
 #include "runtime/table/conv.h"
 
 #include "kernels/conv/planes.h"

@@ -1,5 +1,5 @@
 // The gradient of a convolution's weights: see conv.cpp.
-#include "kernels/conv/planes.h"
+#include "kernels/conv/planes_grad.h"
 #include "kernels/conv/views.h"
 #include "kernels/conv/winograd_grad.h"
 #include "runtime/table/conv.h"
