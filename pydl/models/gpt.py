@@ -89,12 +89,12 @@ def _joined(state: GPTState, mask: Tensor | None, ids: Tensor) -> Tensor | None:
     if mask is None and state.mask is None:
         return None
     parts = [(state.mask, (ids.shape[0], state.length)), (mask, ids.shape)]
-    return ops.cat([ops.ones(*shape, dtype=_C.bool) if m is None else m for m, shape in parts], 1)
+    return ops.cat([ops.ones(*shape, dtype=_C.bool, device=ids.device) if m is None else m for m, shape in parts], 1)
 
 
 def _moved(x: Tensor, length: int, room: int) -> Tensor:
     b, h, _, d = x.shape
-    y = ops.zeros(b, h, room, d, dtype=x.dtype)
+    y = ops.zeros(b, h, room, d, dtype=x.dtype, device=x.device)
     y[:, :, :length] = x[:, :, :length]
     return y
 
@@ -250,7 +250,8 @@ class GPT(nn.Module):
     def _memory(self, b: int, t: int) -> Memory:
         c = self.config
         shape = (b, c.n_head, min(self.context, max(2 * t, 64)), c.n_embd // c.n_head)
-        sides = [[ops.zeros(*shape, dtype=self.lm_head.weight.dtype) for _ in range(c.n_layer)] for _ in range(2)]
+        w = self.lm_head.weight
+        sides = [[ops.zeros(*shape, dtype=w.dtype, device=w.device) for _ in range(c.n_layer)] for _ in range(2)]
         return Memory(sides[0], sides[1])
 
     # ---- weights of Hugging Face

@@ -110,3 +110,18 @@ def test_learns(name: str) -> None:
     np.testing.assert_allclose(there[:EARLY], here[:EARLY], rtol=EARLY_WITHIN)
     assert abs(there[late].mean() - here[late].mean()) <= LATE_WITHIN * max(task.bar, here[late].mean())
     assert there[late].mean() < task.bar
+
+
+def test_a_gpt_decodes() -> None:
+    """With a cache on the device: the logits are those of the CPU, also behind a memory that has grown."""
+    model = GPT(GPTConfig(vocab_size=61, block_size=80, n_layer=2, n_head=3, n_embd=24)).eval()
+    ids = np.random.default_rng(0).integers(0, 61, (2, 70))
+    found = []
+    for device in ("cpu", "cuda"):
+        model.to(device)
+        mask = pydl.tensor(np.arange(70) > np.array([[2], [0]])).to(device)
+        given = pydl.tensor(ids).to(device)
+        _, state = model.decode(given[:, :60], attention_mask=mask[:, :60])
+        _, state = model.decode(given[:, 60:69], state)
+        found.append(model.decode(given[:, 69:], state)[0].to("cpu").numpy())
+    np.testing.assert_allclose(*found, atol=1e-5)
