@@ -55,9 +55,9 @@ def reason() -> str:
 
 def _index(given: Any) -> int:
     """The number of a device that is given by number, name or pydl.device; the current one where nothing is said."""
-    if given is None or (isinstance(given, int) and given < 0):
+    if given is None or (type(given) is int and given < 0):
         return _C.cuda_device()
-    where = _C.device(f"cuda:{given}" if isinstance(given, int) else given)
+    where = _C.device(given)
     if where.type != "cuda":
         raise ArgumentError(f"cuda: expected a CUDA device, got '{where}'")
     return int(str(where).removeprefix("cuda:"))

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "bind/device.h"
 
@@ -36,10 +37,40 @@ void bind_dtype(py::module_& m) {
 
 constexpr int64_t kSmall = 4096;  // elements: below, keeping them costs less than making a shell
 
+constexpr const char* kDevices = "expected 'cpu', 'cuda', 'cuda:N' or N";
+constexpr int64_t kMostIndices = 1000;
+
+[[noreturn]] void fail_kind(const py::handle& given) {
+  fail<DtypeError>("device: ", kDevices, ", got ", py::repr(given).cast<std::string>());
+}
+[[noreturn]] void fail_name(const std::string& text) {
+  fail<ValueError>("device: '", text, "' is not a device: ", kDevices);
+}
+
+// The number of a device: of an int or one of NumPy's, not of a bool.
+std::optional<int64_t> device_index(const py::handle& given) {
+  const bool whole = PyLong_Check(given.ptr()) || py::isinstance(given, py::module_::import("numpy").attr("integer"));
+  if (!whole || PyBool_Check(given.ptr())) return std::nullopt;
+  int overflow = 0;
+  const py::int_ number(py::reinterpret_borrow<py::object>(given));
+  const int64_t index = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
+  if (overflow || index < 0 || index >= kMostIndices)
+    fail<ValueError>("device: ", py::repr(number).cast<std::string>(), " is not the number of a device: ", kDevices);
+  return index;
+}
+
+Device cuda_device_of(int64_t index) {
+  const Device device{DeviceKind::cuda, static_cast<int16_t>(index)};
+  cuda_on(device);  // raises the reason where it cannot be used
+  return device;
+}
+
 Device parse_device(const py::handle& given) {
   if (py::isinstance<Device>(given)) return given.cast<Device>();
-  if (!py::isinstance<py::str>(given))
-    fail<DtypeError>("device: expected 'cpu', 'cuda' or 'cuda:N', got ", py::repr(given).cast<std::string>());
+  if (!py::isinstance<py::str>(given)) {
+    if (const auto index = device_index(given)) return cuda_device_of(*index);
+    fail_kind(given);
+  }
   const auto text = given.cast<std::string>();
   const size_t colon = text.find(':');
   const std::string kind = text.substr(0, colon);
@@ -47,19 +78,33 @@ Device parse_device(const py::handle& given) {
   if (colon != std::string::npos) {
     const std::string digits = text.substr(colon + 1);
     if (digits.empty() || digits.size() > 3 || digits.find_first_not_of("0123456789") != std::string::npos)
-      fail<ValueError>("device: '", text, "' is not a device: expected 'cpu', 'cuda' or 'cuda:N'");
+      fail_name(text);
     index = std::stoi(digits);
   }
   if (kind == "cpu" && (colon == std::string::npos || index == 0)) return {};
-  if (kind != "cuda") fail<ValueError>("device: '", text, "' is not a device: expected 'cpu', 'cuda' or 'cuda:N'");
-  const Device device{DeviceKind::cuda, static_cast<int16_t>(index)};
-  cuda_on(device);  // raises the reason where it cannot be used
-  return device;
+  if (kind != "cuda") fail_name(text);
+  return cuda_device_of(index);
+}
+
+// A kind, and a number of its own.
+Device parse_kind(const py::handle& type, const py::handle& index) {
+  if (index.is_none()) return parse_device(type);
+  if (!py::isinstance<py::str>(type)) fail_kind(type);
+  const auto kind = type.cast<std::string>();
+  const auto number = device_index(index);
+  if (!number) fail<DtypeError>("device: expected an int as index, got ", py::repr(index).cast<std::string>());
+  if (kind.find(':') != std::string::npos)
+    fail<ValueError>("device: '", kind, "' has a number: expected a type without one before an index");
+  return parse_device(py::str(kind + ":" + std::to_string(*number)));
 }
 
 void bind_device(py::module_& m) {
-  py::class_<Device>(m, "device", "Where memory is: device('cpu'), or device('cuda:N') where there is one.")
+  py::class_<Device>(
+      m, "device",
+      "Where memory is: device('cpu'), or device('cuda:N'), device('cuda', N) or device(N) where there is "
+      "one.")
       .def(py::init(&parse_device), py::arg("device"))
+      .def(py::init(&parse_kind), py::arg("type"), py::arg("index") = py::none())
       .def_property_readonly("type", [](const Device& d) { return d.kind == DeviceKind::cpu ? "cpu" : "cuda"; })
       .def_property_readonly("index",
                              [](const Device& d) -> py::object {

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -39,9 +40,15 @@ std::string library_path() {
 // The library was opened before the process was forked off: nothing of CUDA works here.
 std::atomic<bool> forked{false};
 
+std::string why_not_opened() {
+  const char* said = dlerror();
+  if (access(library_path().c_str(), F_OK) == 0 && said) return said;
+  return "this build of pydl has no CUDA library (it is built with -Ccmake.define.PYDL_CUDA=ON)";
+}
+
 Opened open_library() {
   void* handle = dlopen(library_path().c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!handle) return {nullptr, "this build of pydl has no CUDA library"};
+  if (!handle) return {nullptr, why_not_opened()};
   const auto entry = reinterpret_cast<CudaEntry>(dlsym(handle, kCudaEntry));
   if (!entry) return {nullptr, "the CUDA library found is not one of pydl"};
   const char* why_not = "it gave no reason";

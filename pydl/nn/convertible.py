@@ -7,7 +7,7 @@ from pydl.autograd.mode import no_grad
 from pydl.errors import ArgumentError, DtypeError
 from pydl.nn import state
 from pydl.nn.parameter import is_uninitialized
-from pydl.ops.create import DeviceLike, as_device
+from pydl.ops.create import DeviceLike, as_device, cuda_device, names_device
 from pydl.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Convertible:
                 dtype = arg
             elif isinstance(arg, Tensor):
                 dtype, device = arg.dtype, arg.device
-            elif isinstance(arg, (str, _C.device)):
+            elif names_device(arg):
                 device = arg
             elif arg is not None and not isinstance(arg, bool):
                 raise DtypeError(f"to: expected a dtype, a device or a tensor, got {arg!r}")
@@ -73,9 +73,12 @@ class Convertible:
         """Parameters and buffers in the CPU's memory."""
         return self.to("cpu")
 
-    def cuda(self, device: Any = None) -> "Self":
-        """Parameters and buffers on a CUDA device. Raises: DeviceError where there is none."""
-        return self.to("cuda" if device is None else device)
+    def cuda(self, device: DeviceLike = None) -> "Self":
+        """Parameters and buffers on a CUDA device: on the current one, or on that with a number or name.
+
+        Raises: DeviceError where there is none; ArgumentError for the CPU.
+        """
+        return self.to(cuda_device(device))
 
     def to_empty(self, *, device: DeviceLike, recurse: bool = True) -> "Self":
         """Gives parameters and buffers new memory on a device, without copying values; returns itself."""

@@ -11,7 +11,7 @@ from pydl.autograd.mode import mode
 from pydl.autograd.op import Op
 from pydl.autograd.views import Overwritten, change, check_change, has_kin
 from pydl.errors import DtypeError
-from pydl.ops.create import as_device
+from pydl.ops.create import as_device, cuda_device, names_device
 from pydl.ops.scalar import lift
 from pydl.ops.shape import Cast
 from pydl.tensor import Tensor
@@ -42,7 +42,7 @@ def to(
             dtype = arg
         elif isinstance(arg, Tensor):
             dtype, device = arg.dtype, arg.device
-        elif isinstance(arg, (str, _C.device)):
+        elif names_device(arg):
             device = arg
         elif not isinstance(arg, bool) and arg is not None:
             raise DtypeError(f"to: expected a dtype, a device or a tensor, got {arg!r}")
@@ -55,6 +55,16 @@ def to(
     return input.clone() if copy and made is input else made
 
 
+def by_device(arrays: list[_C.Array]) -> list[list[_C.Array]]:
+    """Arrays in one list for each device that they are on, in their order; none of no arrays."""
+    if _C.on_one_device(arrays):
+        return [arrays] if arrays else []
+    groups: dict[str, list[_C.Array]] = {}
+    for a in arrays:
+        groups.setdefault(str(a.device), []).append(a)
+    return list(groups.values())
+
+
 def type_as(input: Tensor, other: Tensor) -> Tensor:
     """input in the dtype of other."""
     return to(input, other.dtype)
@@ -65,9 +75,12 @@ def cpu(input: Tensor) -> Tensor:
     return to(input, device="cpu")
 
 
-def cuda(input: Tensor, device: Any = None) -> Tensor:
-    """input in the memory of a CUDA device. Raises: DeviceError where there is none."""
-    return to(input, device="cuda" if device is None else device)
+def cuda(input: Tensor, device: Any = None, non_blocking: bool = False) -> Tensor:
+    """input in the memory of a CUDA device: of the current one, or of that with a number or name.
+
+    non_blocking is accepted, without effect. Raises: DeviceError where there is none; ArgumentError for the CPU.
+    """
+    return to(input, device=cuda_device(device))
 
 
 def copy_(input: Tensor, src: Any, non_blocking: bool = False) -> Tensor:

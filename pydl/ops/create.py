@@ -33,7 +33,7 @@ __all__ = [
     "zeros_like",
 ]
 
-DeviceLike = _C.device | str | None
+DeviceLike = _C.device | str | int | None
 
 _cpu = _C.device("cpu")
 CUDA, DEFAULT_STREAM = 2, 1  # DLPack's names of devices and streams
@@ -42,6 +42,19 @@ CUDA, DEFAULT_STREAM = 2, 1  # DLPack's names of devices and streams
 def as_device(device: DeviceLike) -> _C.device:
     """The device that is meant; the CPU where nothing is said."""
     return _cpu if device is None else _C.device(device)
+
+
+def names_device(given: Any) -> bool:
+    """Whether an argument stands for a device: its name, its number or itself."""
+    return isinstance(given, (str, _C.device, int, np.integer)) and not isinstance(given, bool)
+
+
+def cuda_device(device: DeviceLike) -> _C.device:
+    """The CUDA device that is meant; the current one where nothing is said. Raises: ArgumentError for the CPU."""
+    where = _C.device("cuda" if device is None else device)
+    if where.type != "cuda":
+        raise ArgumentError(f"cuda: expected a CUDA device, got '{where}'")
+    return where
 
 
 def default_dtype() -> _C.dtype:

@@ -171,6 +171,13 @@ def test_cuda_says_why_not() -> None:
     for call in (
         lambda: pydl.device("cuda"),
         lambda: pydl.device("cuda:1"),
+        lambda: pydl.device(1),
+        lambda: pydl.device("cuda", 1),
+        lambda: pydl.device(type="cuda", index=np.int64(0)),
+        lambda: X.to(1),
+        lambda: X.cuda(1),
+        lambda: pydl.zeros(2, device=0),
+        lambda: pydl.nn.Linear(2, 2).cuda(0),
         lambda: X.to("cuda"),
         lambda: X.cuda(),
         lambda: pydl.zeros(2, device="cuda"),
@@ -182,9 +189,40 @@ def test_cuda_says_why_not() -> None:
 
 
 @pytest.mark.parametrize(
+    ("args", "error", "said"),
+    [
+        ((-1,), ArgumentError, "-1 is not the number of a device"),
+        ((1000,), ArgumentError, "1000 is not the number of a device"),
+        ((1 << 70,), ArgumentError, "is not the number of a device"),
+        (("cuda", -2), ArgumentError, "-2 is not the number of a device"),
+        (("cuda:1", 1), ArgumentError, "'cuda:1' has a number: expected a type without one"),
+        (("cpu", 3), ArgumentError, "'cpu:3' is not a device"),
+        (("tpu", 0), ArgumentError, "'tpu:0' is not a device"),
+        ((True,), DtypeError, "expected 'cpu', 'cuda', 'cuda:N' or N, got True"),
+        ((1.0,), DtypeError, "got 1.0"),
+        ((None,), DtypeError, "got None"),
+        (("cuda", True), DtypeError, "expected an int as index, got True"),
+        (("cuda", "1"), DtypeError, "expected an int as index, got '1'"),
+        ((pydl.device("cpu"), 0), DtypeError, "got device"),
+    ],
+)
+def test_what_is_no_device(args: tuple[object, ...], error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        pydl.device(*args)
+
+
+def test_the_cpu_by_its_names() -> None:
+    here = pydl.device("cpu")
+    assert here == pydl.device("cpu:0") == pydl.device("cpu", 0) == pydl.device(here) == pydl.device(device="cpu")
+    assert here == pydl.device(type="cpu") == pydl.device("cpu", None) and here.index is None
+    with pytest.raises(ArgumentError, match="cuda: expected a CUDA device, got 'cpu'"):
+        pydl.zeros(2).cuda("cpu")
+
+
+@pytest.mark.parametrize(
     ("given", "error"),
     [("gpu", ArgumentError), ("cpu:1", ArgumentError), ("cuda:x", ArgumentError), ("", ArgumentError),
-     ("cuda:", ArgumentError), ("cuda:99999999999", ArgumentError), (3, DtypeError), (None, DtypeError),
+     ("cuda:", ArgumentError), ("cuda:99999999999", ArgumentError), (-3, ArgumentError), (None, DtypeError),
      (1.5, DtypeError), (b"cpu", DtypeError)],
 )  # fmt: skip
 def test_bad_devices(given: Any, error: type[Exception]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import pydl
-from pydl.errors import ArgumentError, BoundsError, DeviceError, PydlError
+from pydl.errors import ArgumentError, BoundsError, DeviceError, DtypeError, PydlError
 from pydl.nn import functional as F
 
 pytestmark = pytest.mark.skipif(not pydl.cuda.is_available(), reason="no CUDA device")
@@ -22,8 +22,28 @@ HUGE = 1 << 45
 def test_names(name: str) -> None:
     """What is no device is said to be none, wherever a device is asked for."""
     for use in (lambda: pydl.zeros(2, device=name), lambda: pydl.ones(2).to(name), lambda: pydl.cuda.set_device(name)):
-        with pytest.raises(ArgumentError, match="is not a device: expected 'cpu', 'cuda' or 'cuda:N'"):
+        with pytest.raises(ArgumentError, match="is not a device: expected 'cpu', 'cuda', 'cuda:N' or N"):
             use()
+
+
+NUMBERS: list[tuple[Any, type[PydlError], str]] = [
+    (-1, ArgumentError, "-1 is not the number of a device"),
+    (1 << 70, ArgumentError, f"{1 << 70} is not the number of a device"),
+    (63, DeviceError, "cuda:63 is not there: this machine has"),
+    (1.0, DtypeError, "expected 'cpu', 'cuda', 'cuda:N' or N, got 1.0"),
+    ([0], DtypeError, r"expected 'cpu', 'cuda', 'cuda:N' or N, got \[0\]"),
+]
+
+
+@pytest.mark.parametrize(("number", "error", "said"), NUMBERS)
+def test_numbers(number: Any, error: type[PydlError], said: str) -> None:
+    """The same of numbers, and of what is neither."""
+    x, net = pydl.ones(2), pydl.nn.Linear(2, 2)
+    uses: list[Callable[[Any], Any]] = [pydl.device, lambda d: pydl.zeros(2, device=d), x.cuda, net.cuda]
+    uses += [] if error is DtypeError else [x.to, net.to]
+    for use in uses:
+        with pytest.raises(error, match=said):
+            use(number)
 
 
 @pytest.mark.parametrize("name", [f"cuda:{pydl.cuda.device_count()}", "cuda:63"])
