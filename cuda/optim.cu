@@ -89,8 +89,13 @@ struct Step {
   Common common;
 };
 
+// Blocks on a multiprocessor for which registers are shared out: left to itself, ptxas spills some to make room for
+// more.
+template <class C>
+constexpr int kBlocks = sizeof(C) == 4 ? 4 : 2;
+
 template <class Rule, class C>
-__global__ void __launch_bounds__(kThreads) step_kernel(Fresh<Step<Rule>> numbers, Entries entries) {
+__global__ void __launch_bounds__(kThreads, kBlocks<C>) step_kernel(Fresh<Step<Rule>> numbers, Entries entries) {
   const Step<Rule> step = numbers.get();
   const Rule& rule = step.rule;
   const Common& common = step.common;
@@ -149,6 +154,12 @@ __global__ void __launch_bounds__(kThreads) sum_parts(const double* partial, int
 }
 
 // ---- lists
+
+bool on_device(const void* p) {
+  cudaPointerAttributes found{};
+  note(cudaPointerGetAttributes(&found, p));
+  return found.type == cudaMemoryTypeDevice || found.type == cudaMemoryTypeManaged;
+}
 
 bool on_boundary(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
 
@@ -248,8 +259,12 @@ void sum_squares(Spans x, View y) {
 
 void scale(Spans x, View factor) { scale_all(x, factor.as<const double>(), 1, nullptr); }
 
-// The answer goes to the host, which decides by it whether there is a step.
+// Where the answer belongs to the host, which decides by it whether there is a step, it is waited for.
 void unscale(Spans x, View factor, View found) {
+  if (on_device(found.data)) {
+    note(cudaMemsetAsync(found.data, 0, sizeof(double), stream()));
+    return scale_all(x, nullptr, *factor.as<const double>(), found.as<double>());
+  }
   const Scratch flag(sizeof(double));
   note(cudaMemsetAsync(flag.as<double>(), 0, sizeof(double), stream()));
   scale_all(x, nullptr, *factor.as<const double>(), flag.as<double>());

@@ -20,12 +20,21 @@ Array empty(const Shape& shape, Dtype dtype, Device device) {
   return Array::empty(shape, dtype, device);
 }
 
+// Whether an int becomes the same element by way of float64.
+bool is_short(const py::handle& value, Dtype dtype) {
+  if (is_floating(dtype)) return true;
+  int too_large = 0;
+  const int64_t whole = PyLong_AsLongLongAndOverflow(value.ptr(), &too_large);
+  const bool fits = !too_large && whole > -(int64_t{1} << 31) && whole < int64_t{1} << 31;
+  return fits && (dtype == Dtype::i64 || dtype == Dtype::i32);
+}
+
 // A Python number as an array without axes. Integers that float64 cannot hold go by way of int64.
 Array scalar(const py::handle& value, Dtype dtype, Device device) {
-  if (device.kind != DeviceKind::cpu && PyLong_Check(value.ptr()))  // on the CPU first: kernels take float64
-    return to_device(scalar(value, dtype, Device{}), device);
+  if (device.kind != DeviceKind::cpu && PyLong_Check(value.ptr()) && !is_short(value, dtype))
+    return to_device(scalar(value, dtype, Device{}), device);  // kernels take float64
   Array y = Array::empty({}, dtype, device);
-  if (PyLong_Check(value.ptr()) && !is_floating(dtype)) {
+  if (device.kind == DeviceKind::cpu && PyLong_Check(value.ptr()) && !is_floating(dtype)) {
     int too_large = 0;
     const int64_t whole = PyLong_AsLongLongAndOverflow(value.ptr(), &too_large);
     if (too_large) fail<ValueError>("the number ", py::str(value).cast<std::string>(), " does not fit into int64");
@@ -48,7 +57,7 @@ Array constant(const py::handle& value, Dtype dtype, Device device) {
   const Unrecorded ordinary;
   const Array y = scalar(value, dtype, device);
   y.storage()->freeze();
-  if (device.kind == DeviceKind::cuda) cuda_on(device).wait();  // other streams may read it
+  if (device.kind == DeviceKind::cuda && several_streams()) cuda_on(device).wait();  // others may read it
   return y;
 }
 

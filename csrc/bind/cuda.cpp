@@ -1,4 +1,6 @@
 // CUDA devices, their memory, streams and events. Streams and events are numbers here; pydl.cuda has the classes.
+#include <atomic>
+
 #include "bind/device.h"
 
 namespace pydl::bind {
@@ -26,6 +28,8 @@ auto call(const char* op, int index, const F& f) {
     return made;
   }
 }
+
+std::atomic<bool> other_streams{false};
 
 int device_count() { return cuda_missing().empty() ? cuda_on(device_of(0)).devices : 0; }
 
@@ -101,7 +105,11 @@ void bind_streams(py::module_& m) {
   m.def(
       "cuda_stream_new",
       [](int index, int priority) {
-        return handle(call("Stream", index, [&](const CudaLibrary& c) { return c.stream(priority); }));
+        other_streams = true;
+        return handle(call("Stream", index, [&](const CudaLibrary& c) {
+          c.wait_device();  // what was made while there was one stream, constants among it, is there for the next
+          return c.stream(priority);
+        }));
       },
       py::arg("index"), py::arg("priority"));
   m.def(
@@ -192,6 +200,8 @@ Array to_device(const Array& x, Device device) {
 }
 
 Array on_host(const Array& x) { return to_device(x, Device{}); }
+
+bool several_streams() { return other_streams; }
 
 void bind_cuda(py::module_& m) {
   bind_devices(m);

@@ -2,6 +2,7 @@
 
 #include "runtime/table/optim.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "bind/device.h"
@@ -139,7 +140,8 @@ void scale_by(const Arrays& x, const Array& factor) {
   bump(x);
 }
 
-// x *= 1 / scale; found: 1 if an element was not finite, else 0. Both are float64, of one element.
+// x *= 1 / scale; found: 1 if an element was not finite, else 0. Both are float64, of one element, on the CPU; found
+// may lie with x instead, where nobody waits for it.
 void unscale(const Arrays& x, const Array& scale, const Array& found) {
   check_hyper("unscale", scale, 1);
   check_hyper("unscale", found, 1);
@@ -267,6 +269,12 @@ void bind_optim(py::module_& m) {
   bind_step<&K::nadam>(m, {"nadam", nadam_hyper::count, {first, second}});
   bind_step<&K::radam>(m, {"radam", radam_hyper::count, {first, second}});
   bind_step<&K::lamb_direction>(m, {"lamb_direction", lamb_hyper::count, {first, second, "directions"}});
+  m.def(
+      "on_one_device",
+      [](const Arrays& x) {
+        return std::all_of(x.begin(), x.end(), [&](const Array& a) { return a.device() == x[0].device(); });
+      },
+      py::arg("x"));
   m.def("sum_squares", &sum_squares, py::arg("x"));
   m.def("scale_by", &scale_by, py::arg("x"), py::arg("factor"), "x *= factor, an array of one float64");
   m.def(

@@ -7,6 +7,7 @@ from pydl import _C
 from pydl.autograd import no_grad
 from pydl.autograd.mode import mode
 from pydl.errors import ArgumentError, CaptureError, CheckpointError
+from pydl.ops.convert import by_device
 from pydl.optim.numbers import Numbers, Renewed
 from pydl.optim.optimizer import Optimizer
 from pydl.sparse import numbers_of
@@ -20,6 +21,40 @@ def _copies(optimizer: Optimizer) -> list[tuple[Tensor, Tensor]]:
     return [(t, t.detach().clone()) for t in (*params, *held)]
 
 
+class _Found:
+    """Whether an optimizer's gradients held an infinity: 1 if so. What a GPU found stays there until it is asked for.
+
+    Attributes: number: the answer on the CPU. waiting: those of GPUs that were not read yet, one for each.
+    """
+
+    __slots__ = ("number", "waiting")
+
+    def __init__(self) -> None:
+        self.number = Numbers(1)
+        self.waiting: list[_C.Array] = []
+
+    def unscale(self, gradients: list[_C.Array], scale: _C.Array) -> None:
+        """Divides the gradients by the scale, one launch for each device that they are on."""
+        self.number.values[0] = 0
+        self.waiting.clear()
+        if mode.recording is not None:  # a replay decides on the host which launches it leaves out
+            _C.unscale(gradients, scale, self.number.array)
+            return
+        for arrays in by_device(gradients):
+            where = arrays[0].device
+            answer = self.number.array if where.type == "cpu" else _C.empty((1,), _C.float64, where)
+            _C.unscale(arrays, scale, answer)
+            if where.type != "cpu":
+                self.waiting.append(answer)
+
+    def read(self) -> bool:
+        """The answer, for which the devices are waited for."""
+        for answer in self.waiting:
+            self.number.values[0] = max(self.number.values[0], answer.item())
+        self.waiting.clear()
+        return bool(self.number.values[0])
+
+
 class GradScaler:
     """Dynamic loss scaling.
 
@@ -27,8 +62,8 @@ class GradScaler:
         scaler.step(optimizer)  # skipped if a gradient is not finite
         scaler.update()
 
-    The scale grows by `growth_factor` after `growth_interval` steps in a row without an infinity, and shrinks by
-    `backoff_factor` after one with.
+    On a GPU `unscale_` does not wait for the gradients; `step` does, once. The scale grows by `growth_factor` after
+    `growth_interval` steps in a row without an infinity, and shrinks by `backoff_factor` after one with.
 
     Args: device: accepted for code written for PyTorch. enabled: False makes every method do nothing but its call.
     Raises: ArgumentError for numbers outside their range.
@@ -52,8 +87,8 @@ class GradScaler:
         self.set_growth_interval(growth_interval)
         if not init_scale > 0:
             raise ArgumentError(f"GradScaler: init_scale must be > 0, got {init_scale}")
-        self._found: dict[int, Numbers] = {}  # of the optimizers unscaled since the last update: 1 for an infinity
-        self._flags: dict[int, Numbers] = {}  # those of all optimizers seen
+        self._found: dict[int, _Found] = {}  # of the optimizers unscaled since the last update
+        self._flags: dict[int, _Found] = {}  # those of all optimizers seen
         self._stepped: set[int] = set()
 
     def is_enabled(self) -> bool:
@@ -90,9 +125,9 @@ class GradScaler:
         if any(g.dtype is _C.float16 for g in gradients):
             raise ArgumentError("GradScaler: gradients of float16 cannot be unscaled: keep the parameters in float32")
         self._found[id(optimizer)] = found = self._flags.get(id(optimizer)) or self._flags.setdefault(
-            id(optimizer), Numbers(1)
+            id(optimizer), _Found()
         )
-        _C.unscale([numbers_of(g) for g in gradients], self._numbers.part(0), found.array)
+        found.unscale([numbers_of(g) for g in gradients], self._numbers.part(0))
 
     def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
         """optimizer.step(*args, **kwargs) with unscaled gradients, unless one of them is not finite.
@@ -111,8 +146,8 @@ class GradScaler:
         self._stepped.add(id(optimizer))
         found = self._found[id(optimizer)]
         if mode.recording is not None:
-            return self._recorded_step(optimizer, found)
-        return None if found.values[0] else optimizer.step()
+            return self._recorded_step(optimizer, found.number)
+        return None if found.read() else optimizer.step()
 
     @staticmethod
     def _recorded_step(optimizer: Optimizer, found: Numbers) -> Any:
@@ -150,7 +185,9 @@ class GradScaler:
         elif not self._found:
             raise ArgumentError("GradScaler: update needs a step before it")
         else:
-            found = [f.array for f in self._found.values()]
+            for f in self._found.values():
+                f.read()
+            found = [f.number.array for f in self._found.values()]
             _C.update_scale(self._numbers.array, found, *self._factors())
             if mode.recording is not None:
                 mode.recording.append(Renewed(lambda: None, self._factors))

@@ -1,8 +1,8 @@
 """The step of a whole group as one launch: lists of arrays, and the hyperparameters as an array.
 
-A launch holds the parameters of one group that have a gradient and the same age (number of steps taken), because bias
-corrections and first steps depend on it. Nearly always that is the whole group. What can be prepared is prepared anew
-only when other parameters have gradients than last time.
+A launch holds the parameters of one group and device that have a gradient and the same age (number of steps taken),
+because bias corrections and first steps depend on it. Nearly always that is the whole group. What can be prepared is
+prepared anew only when other parameters have gradients than last time.
 """
 
 from abc import ABC, abstractmethod
@@ -238,7 +238,8 @@ class FusedOptimizer(Optimizer, ABC):
 
     def _alike(self, plan: Plan) -> bool:
         """Whether launches can be merged."""
-        kinds = {(self._age(self.state[launch.params[0]]), launch.carried) for launch in plan.launches}
+        first = [(launch.params[0], launch.carried) for launch in plan.launches]
+        kinds = {(p.device, self._age(self.state[p]), carried) for p, carried in first}
         return len(kinds) < len(plan.launches)
 
     def advance(self) -> None:
@@ -266,11 +267,12 @@ class FusedOptimizer(Optimizer, ABC):
         hooks.append(Advance(self))
 
     def _planned(self, group: Group, params: list[Tensor], used: tuple[str, ...]) -> Plan:
-        """The parameters sorted into launches by their scalars, with state for those that have none."""
-        kinds: dict[tuple[int, tuple[float, ...]], list[Tensor]] = {}
+        """The parameters sorted into launches by device and scalars, with state for those that have none."""
+        kinds: dict[tuple[_C.device, int, tuple[float, ...]], list[Tensor]] = {}
         for p in params:
-            kinds.setdefault(self._kind(group, self.state[p]) if used else (0, ()), []).append(p)
-        launches = [Launch(same, age, carried, self._hypers) for (age, carried), same in kinds.items()]
+            kind = self._kind(group, self.state[p]) if used else (0, ())
+            kinds.setdefault((p.device, *kind), []).append(p)
+        launches = [Launch(same, age, carried, self._hypers) for (_, age, carried), same in kinds.items()]
         for launch in launches:
             self._share(launch)
             launch.buffers = [

@@ -1,5 +1,7 @@
 """Steps of optimizers on a CUDA device (or the emulation of one) are those of the CPU."""
 
+import ctypes
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +12,8 @@ from pydl import amp, nn, optim
 from pydl.errors import DeviceError
 
 pytestmark = pytest.mark.skipif(not pydl.cuda.is_available(), reason="no CUDA device")
+
+LIBRARY = os.environ.get("PYDL_CUDA_LIBRARY", "")
 
 Rule = Callable[[list[nn.Parameter]], optim.Optimizer]
 RULES: dict[str, Rule] = {
@@ -98,6 +102,50 @@ def test_grad_scaler() -> None:
         scaler.update()
     np.testing.assert_array_equal(p.detach().cpu().numpy(), np.full(300, -2.0, dtype=np.float32))
     assert scaler.get_scale() == 1.0
+
+
+@pytest.mark.skipif("emulated" not in LIBRARY, reason="a GPU does not count how often it is waited for")
+def test_nothing_is_waited_for() -> None:
+    """Unscaling and clipping leave their numbers on the device; a step reads one, whatever the count of parameters."""
+    waits = ctypes.CDLL(os.path.abspath(LIBRARY)).emulator_waits
+    params = [nn.Parameter(pydl.ones(n, device="cuda")) for n in range(1, 60)]
+    step, scaler = optim.SGD(params, lr=1.0), amp.GradScaler(init_scale=8.0)
+    counts = []
+    for kind in (2.0, 2.0, float("inf"), 1.0):  # the first makes constants, which other streams may wait for
+        for p in params:
+            p.grad = pydl.full_like(p, 8.0)
+        begin = waits()
+        scaler.unscale_(step)
+        nn.utils.clip_grad_norm_(params, 1e9, kind)
+        unscaled = waits()
+        scaler.step(step)
+        scaler.update()
+        counts.append((unscaled - begin, waits() - unscaled))
+    assert counts[1:] == [(0, 1)] * 3
+    np.testing.assert_array_equal(params[-1].detach().numpy(), np.full(59, -3.0, dtype=np.float32))
+
+
+@pytest.mark.skipif(pydl.cuda.device_count() < 2, reason="one device")
+@pytest.mark.parametrize("rule", ["adam", "lamb"])
+def test_parameters_of_several_devices(rule: str) -> None:
+    """Steps, loss scaling and clipping of one optimizer whose parameters lie apart are those of the CPU."""
+    found = []
+    for places in (("cpu",) * 3, ("cuda:0", "cuda:1", "cpu")):
+        params = [nn.Parameter(pydl.full((5,), 1.0 + k, device=d)) for k, d in enumerate(places)]
+        step, scaler = RULES[rule](params), amp.GradScaler(init_scale=8.0)
+        norms = []
+        for turn in range(4):
+            for k, p in enumerate(params):
+                p.grad = pydl.full_like(p, 8.0 * (k - 0.5 * turn + 0.1)) * (np.inf if turn == k == 1 else 1.0)
+            scaler.unscale_(step)
+            norms += [nn.utils.clip_grad_norm_(params, 0.5, kind).item() for kind in (2.0, 3.0, float("inf"), 0.0)]
+            scaler.step(step)
+            scaler.update()
+        assert [str(p.device) for p in params] == list(places) and len(step._plans[0].launches) == len(set(places))
+        found.append([norms, scaler.get_scale(), *(p.detach().numpy() for p in params)])
+    assert found[0][1] == found[1][1] == 4.0
+    for here, there in zip(*found, strict=True):
+        np.testing.assert_allclose(there, here, rtol=1e-6)
 
 
 def test_lookahead() -> None:

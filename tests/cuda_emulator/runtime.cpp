@@ -4,6 +4,7 @@
 // at when it is given back; under AddressSanitizer, margins and what is not in use are poisoned.
 #include <sys/mman.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -34,6 +35,7 @@ constexpr size_t kMargin = 256, kAlign = 256;
 constexpr unsigned char kMark = 0xa5;
 
 thread_local int current = 0;
+std::atomic<int64_t> waits{0};
 thread_local cudaError_t last = cudaSuccess;
 thread_local std::string text;
 
@@ -267,6 +269,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  ++waits;
   return emulator::capturing() ? emulator::spoil("the stream is waited for while a graph is made") : cudaSuccess;
 }
 cudaError_t cudaStreamQuery(cudaStream_t) { return cudaSuccess; }
@@ -341,3 +344,6 @@ extern "C" __attribute__((visibility("default"))) void pydl_cuda_lent(void* bloc
     use(found->first, found->second, std::min(bytes, found->second.bytes));
   }
 }
+
+// How often the host has waited for a stream.
+extern "C" __attribute__((visibility("default"))) int64_t emulator_waits() { return waits; }

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import pydl.ops as ops
 from pydl import _C
 from pydl.errors import ArgumentError, AutogradError
+from pydl.ops.convert import by_device
 from pydl.sparse import numbers_of
 from pydl.tensor import Tensor
 
@@ -41,15 +42,25 @@ def _norm(arrays: list[_C.Array], p: float) -> Tensor:
     return ops.stack([(s**p).sum() for s in sizes]).sum() ** (1 / p)
 
 
+def _common_norm(arrays: list[_C.Array], p: float) -> Tensor:
+    """As `_norm`, of arrays on several devices: on the first one's."""
+    norms = [_norm(group, p) for group in by_device(arrays)]
+    if len(norms) == 1:
+        return norms[0]
+    together = [n.to(arrays[0].device) for n in norms]
+    return ops.stack(together).sum() if p == 0 else _norm([n.array for n in together], p)
+
+
 def get_total_norm(
     tensors: Tensor | Iterable[Tensor],
     norm_type: float = 2.0,
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """The norm of all tensors taken as one vector, (); summed in float64, in the dtype of the first.
+    """The norm of all tensors taken as one vector, (); summed in float64, in the dtype and on the device of the first.
 
-    Args: norm_type: p of the p-norm, or inf. foreach: accepted; it is always one launch.
+    Nothing waits for a GPU unless error_if_nonfinite.
+    Args: norm_type: p of the p-norm, or inf. foreach: accepted; it is always one launch for each device.
     Raises: AutogradError where it is not finite and error_if_nonfinite.
     """
     listed = [tensors] if isinstance(tensors, Tensor) else list(tensors)
@@ -59,7 +70,7 @@ def get_total_norm(
     if not p >= 0:
         raise ArgumentError(f"get_total_norm: norm_type must not be negative, got {norm_type}")
     plain = [t.coalesce().values() if t.is_sparse else t for t in listed]
-    total = _norm([_C.contiguous(t.array) for t in plain], p)
+    total = _common_norm([_C.contiguous(t.array) for t in plain], p)
     if error_if_nonfinite and not math.isfinite(float(total)):
         raise AutogradError(
             f"clip_grad_norm_: the total norm of order {p} is {float(total)}: "
@@ -74,7 +85,8 @@ def clip_grads_with_norm_(
     """Scales the gradients by max_norm / (total_norm + 1e-6) where that is below 1."""
     factor = float(max_norm) / (total_norm.detach().to(_C.float64) + 1e-6)
     least = factor.clamp(max=1.0)  # a norm that is nan stays nan: then the gradients become nan, as in PyTorch
-    _C.scale_by([g.array for g in _gradients(parameters)], least.array)
+    for arrays in by_device([g.array for g in _gradients(parameters)]):
+        _C.scale_by(arrays, least.array)
 
 
 def clip_grad_norm_(
