@@ -1,13 +1,15 @@
 // Sorted rows, the best k of them, and the order of whole slices. Tiles of a row are sorted in shared memory by a
 // bitonic network (Batcher 1968); runs of tiles are merged by rank: an element's place is its own plus how many of the
-// other run come before it. The best few of many are selected first, then sorted.
+// other run come before it. The best few of many are selected first (of few rows by several
+// blocks each), then sorted.
 #include "sort.cuh"
 
 namespace pydl::cuda {
 namespace {
 
 constexpr int kThreads = 256, kTile = 1024;
-constexpr int64_t kAtOnce = int64_t{1} << 26;  // entries that are sorted together: a gigabyte, twice
+constexpr int64_t kSelectBlocks = 256, kSelectPart = 8192;  // blocks that select; elements of a part, at least
+constexpr int64_t kAtOnce = int64_t{1} << 26;               // entries that are sorted together: a gigabyte, twice
 
 // Rows of n entries to sort: those of `from`, or where that is null all elements of rows of x. The first k of each go
 // to y and at.
@@ -133,28 +135,54 @@ void sort_job(const Job<K>& job) {
   start(emit_kernel<K>, {blocks_for(job.rows * job.k, kThreads), kThreads}, job, from);
 }
 
-// The best k of a row, in the order of their places. A block for each row.
+// The best k of each part of a row: what is below the k-th, then those equal to it, each in the order of their places.
+// A block for each part; a last part of fewer than k elements is filled up with what comes after all elements.
 template <class K>
-__global__ void __launch_bounds__(kSelectThreads) best_kernel(Job<K> job, Entry<K>* best) {
+__global__ void __launch_bounds__(kSelectThreads)
+    best_kernel(Job<K> job, int64_t parts, int64_t length, Entry<K>* best) {
   __shared__ SelectRoom room;
-  const int64_t n = job.length, k = job.k;
-  for (int64_t row = blockIdx.x; row < job.rows; row += gridDim.x) {
+  const int64_t k = job.k;
+  for (int64_t item = blockIdx.x; item < job.rows * parts; item += gridDim.x) {
+    const int64_t first = item % parts * length, base = item / parts * job.length + first;
+    const int64_t n = length < job.length - first ? length : job.length - first, kept = k < n ? k : n;
+    Entry<K>* const to = best + item * k;
     int64_t smaller;
-    const K bar = select_key(job.x, row * n, n, k - 1, job.flip, room, &smaller);
+    const K bar = select_key(job.x, base, n, kept - 1, job.flip, room, &smaller);
     int64_t less = 0, equal = 0;
     for (int64_t begin = 0; begin < n; begin += kSelectThreads) {
       const int64_t i = begin + threadIdx.x;
-      const K key = i < n ? static_cast<K>(job.x[row * n + i] ^ job.flip) : kNanKey<K>;
+      const K key = i < n ? static_cast<K>(job.x[base + i] ^ job.flip) : kNanKey<K>;
       const bool is_less = i < n && key < bar, is_equal = i < n && key == bar;
       int some, others;
       const int64_t at = less + votes_before<kSelectThreads>(is_less, room.warps, &some);
       const int64_t among = smaller + equal + votes_before<kSelectThreads>(is_equal, room.warps, &others);
-      if (is_less) best[row * k + at] = {key, static_cast<uint32_t>(i)};
-      if (is_equal && among < k) best[row * k + among] = {key, static_cast<uint32_t>(i)};
+      const Entry<K> own{key, static_cast<uint32_t>(first + i)};
+      if (is_less) to[at] = own;
+      if (is_equal && among < kept) to[among] = own;
       less += some;
       equal += others;
     }
+    for (int64_t i = kept + threadIdx.x; i < k; i += kSelectThreads) to[i] = {kNanKey<K>, ~0u};
   }
+}
+
+// The parts of a row of n elements whose best k are selected apart: several where rows are few and long. By sizes
+// alone. The candidates of all parts are at most an eighth of the row.
+int64_t select_parts(int64_t rows, int64_t n, int64_t k) {
+  const int64_t wanted = ceil_div(kSelectBlocks, rows), most = n / (kSelectPart > 8 * k ? kSelectPart : 8 * k);
+  const int64_t parts = wanted < most ? wanted : most;
+  return parts < 1 ? 1 : parts;
+}
+
+template <class K>
+void sort_best(Job<K> job) {
+  const int64_t length = ceil_div(job.length, select_parts(job.rows, job.length, job.k));
+  const int64_t parts = ceil_div(job.length, length);
+  const Scratch memory(static_cast<size_t>(job.rows * parts * job.k) * sizeof(Entry<K>));
+  start(best_kernel<K>, {blocks_for(job.rows * parts, 1), kSelectThreads}, job, parts, length, memory.as<Entry<K>>());
+  job.n = parts * job.k;
+  job.from = memory.as<const Entry<K>>();
+  sort_job(job);
 }
 
 // Calls f for groups of rows whose entries are not too many at once.
@@ -223,14 +251,8 @@ void topk(View x, View y, View at, View, bool largest) {
   const bool sorts = 4 * k > n || n <= kTile;
   with_keys(x.dtype, [&](auto zero) {
     using K = decltype(zero);
-    each_group(job_of<K>(x, y, at, largest), sorts ? n : k, [&](Job<K> job) {
-      if (sorts) return sort_job(job);
-      const Scratch memory(static_cast<size_t>(job.rows * k) * sizeof(Entry<K>));
-      start(best_kernel<K>, {blocks_for(job.rows, 1), kSelectThreads}, job, memory.as<Entry<K>>());
-      job.n = k;
-      job.from = memory.as<const Entry<K>>();
-      sort_job(job);
-    });
+    each_group(job_of<K>(x, y, at, largest), sorts ? n : k * select_parts(x.shape[0], n, k),
+               [&](const Job<K>& job) { sorts ? sort_job(job) : sort_best(job); });
   });
 }
 

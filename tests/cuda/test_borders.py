@@ -40,6 +40,7 @@ EXACT: dict[str, tuple[Callable[..., Any], list[np.ndarray]]] = {
     "sort of bytes": (lambda x: ops.sort(x), [RNG.integers(0, 255, (3, 33)).astype(np.uint8)]),
     "sort of int64": (lambda x: ops.sort(x), [RNG.integers(-(2**62), 2**62, 2049)]),
     "topk": (lambda x: ops.topk(x, 7), [ties(2, 1500)]),
+    "topk of few long rows": (lambda x: (ops.topk(x, 3), ops.topk(x, 9, largest=False)), [ties(2, 24_001)]),
     "topk, smallest": (lambda x: ops.topk(x.half(), 300, largest=False), [ties(1, 2500)]),
     "kthvalue": (lambda x: ops.kthvalue(x, 400), [ties(2, 777)]),
     "median": (lambda x: (ops.median(x, 1), ops.nanmedian(x, 1)), [ties(3, 300)]),
