@@ -128,8 +128,8 @@ __global__ void __launch_bounds__(kThreads)
 
 // One output of a thread.
 template <class C>
-__global__ void __launch_bounds__(kThreads) thin_kernel(Correlation c, Divisor by_all_rows, Divisor by_rows,
-                                                        Source<C> x, Source<C> w, Source<C> bias, Target<C> y) {
+__global__ void __launch_bounds__(kThreads, 4) thin_kernel(Correlation c, Divisor by_all_rows, Divisor by_rows,
+                                                           Source<C> x, Source<C> w, Source<C> bias, Target<C> y) {
   const int64_t rows = c.groups * c.rows, all = c.images * rows * c.pixels, step = int64_t{gridDim.x} * kThreads;
   for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < all; i += step) {
     int64_t b = i;

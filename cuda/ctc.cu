@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(kThreads) ctc_kernel(Sequences<T> all) {
 
 // gx = -g p(state | input, target), summed over the states of each class.
 template <class T>
-__global__ void __launch_bounds__(kThreads) ctc_grad_kernel(Sequences<T> all, const T* g, int64_t g_step, T* gx) {
+__global__ void __launch_bounds__(kThreads, 4) ctc_grad_kernel(Sequences<T> all, const T* g, int64_t g_step, T* gx) {
   const Sequence<T> x = sequence_of(all, blockIdx.x);
   T* later = shared_memory<T>();  // backward variables with the emission, of the step after
   T* share = later + x.alpha_row;

@@ -144,7 +144,7 @@ __global__ void __launch_bounds__(kHalfThreads, 2) half_kernel(Problem p, Arrays
 }
 
 template <class S, class Shape>
-__global__ void __launch_bounds__(Shape::kThreads, 2) wide_kernel(Problem p, Arrays<S> x) {
+__global__ void __launch_bounds__(Shape::kThreads, std::is_integral_v<S> ? 1 : 2) wide_kernel(Problem p, Arrays<S> x) {
   using T = SumOf<S>;
   int64_t row, column;
   tile_of(row, column);
@@ -163,7 +163,7 @@ __global__ void __launch_bounds__(Shape::kThreads, 2) wide_kernel(Problem p, Arr
 }
 
 template <class S>
-__global__ void __launch_bounds__(kJoinThreads) join_kernel(Problem p, Arrays<S> x) {
+__global__ void __launch_bounds__(kJoinThreads, 2) join_kernel(Problem p, Arrays<S> x) {
   const int64_t all = p.batches * p.m * p.n, step = int64_t{gridDim.x} * kJoinThreads;
   for (int64_t i = int64_t{blockIdx.x} * kJoinThreads + threadIdx.x; i < all; i += step) {
     SumOf<S> sum = x.parts[i];

@@ -155,7 +155,7 @@ __global__ void __launch_bounds__(kThreads) avg_long_kernel(Windows p, Source<C>
 }
 
 template <class C>
-__global__ void __launch_bounds__(kThreads) avg_grad_kernel(Windows p, Source<C> g, Target<C> gx) {
+__global__ void __launch_bounds__(kThreads, 4) avg_grad_kernel(Windows p, Source<C> g, Target<C> gx) {
   const int64_t step = int64_t{gridDim.x} * kThreads;
   for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < p.count; i += step) {
     const Spot at = spot_of(p, i);

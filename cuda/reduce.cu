@@ -178,7 +178,7 @@ __device__ __forceinline__ void reduce_outputs(const Plan& p, Side x, Side y, A*
 
 // Grid: outputs by parts. Writes outputs, or with several parts their accumulators, (parts, outputs).
 template <class A>
-__global__ void __launch_bounds__(kThreads) reduce_kernel(Reduce op, Plan p, Side x, Side y, A* partial) {
+__global__ void __launch_bounds__(kThreads, 2) reduce_kernel(Reduce op, Plan p, Side x, Side y, A* partial) {
   __shared__ A lanes[kThreads];
   A* const all = lanes;
   with_op(op, [&](auto code) { reduce_outputs<decltype(code)::value>(p, x, y, partial, all); });

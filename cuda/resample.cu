@@ -49,7 +49,7 @@ struct Map {
 
 // What a tap does not read, infinities included, never leaks in.
 template <class C>
-__global__ void __launch_bounds__(kThreads) resample_kernel(Map<C> m, Pixels<C> x, MadePixels<C> y) {
+__global__ void __launch_bounds__(kThreads, 2) resample_kernel(Map<C> m, Pixels<C> x, MadePixels<C> y) {
   const int64_t step = int64_t{gridDim.x} * kThreads;
   for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < m.count; i += step) {
     int64_t plane = i;

@@ -1,5 +1,5 @@
-// Softmax over dense rows, its logarithm, cross entropy, and their gradients. 16-bit floats are computed in float32 and
-// rounded once. A row with NaN, +inf or nothing but -inf becomes NaN.
+// Softmax over dense rows, its logarithm, sums of exponentials, cross entropy, and their gradients. 16-bit floats are
+// computed in float32 and rounded once. A row with NaN, +inf or nothing but -inf becomes NaN.
 #include "formulas.cuh"
 #include "rows.cuh"
 #include "runtime/table/softmax.h"
@@ -36,6 +36,20 @@ __global__ void __launch_bounds__(kRowThreads) softmax_kernel(int64_t rows, int6
       const C shifted = widened(from[i]) - norm.max;
       y[group.row * n + i] = narrowed<S>(kLog ? shifted - log_sum : std::exp(shifted) * factor);
     }
+  }
+}
+
+// Infinite where the largest element is; of nothing but -inf it is -inf.
+template <int kLanes, class S>
+__global__ void __launch_bounds__(kRowThreads, 4) logsumexp_kernel(int64_t rows, int64_t n, const S* x, S* y) {
+  using C = Wide<S>;
+  RowGroup<kLanes> group;
+  for (; group.row - threadIdx.x / kLanes < rows; group.row += group.step) {
+    const bool there = group.row < rows;
+    const Norm<C> norm = row_norm<C>(group, x + (there ? group.row : 0) * n, n, kLanes);
+    if (!there || group.lane != 0) continue;
+    const bool finite = std::abs(norm.max) < infinity<C>();
+    y[group.row] = narrowed<S>(finite ? norm.max + std::log(norm.sum) : norm.max);
   }
 }
 
@@ -146,7 +160,7 @@ __global__ void __launch_bounds__(kRowThreads) cross_entropy_kernel(Scores<S> s,
 
 // gx[j] = g ((keep w[t] + spread sum(w)) p[j] - spread w[j] - [j == t] keep w[t]),  p[j] = exp(x[j] - lse)
 template <int kLanes, class S>
-__global__ void __launch_bounds__(kRowThreads)
+__global__ void __launch_bounds__(kRowThreads, 4)
     cross_entropy_grad_kernel(Scores<S> s, const S* g, int64_t g_step, const Wide<S>* lse, const Wide<S>* total,
                               double scale, S* gx) {
   using C = Wide<S>;
@@ -236,6 +250,16 @@ void soft_entropy_grad(View g, View x, View target, View weight, View lse, View 
     start(soft_entropy_grad_kernel<S>, {blocks_for(x.numel(), kRowThreads), kRowThreads},
           scores_of<S>(x, View{}, weight, options), target.as<const S>(), g.as<const S>(), g.strides[0],
           lse.as<const Wide<S>>(), mass.as<const Wide<S>>(), options.scale, gx.as<S>());
+  });
+}
+
+void logsumexp(View x, View y) {
+  with_floating(x.dtype, [&](auto zero) {
+    using S = decltype(zero);
+    with_lanes(x.shape[0], x.shape[1], [&](auto lanes, unsigned blocks) {
+      start(logsumexp_kernel<decltype(lanes)::value, S>, {blocks, kRowThreads}, x.shape[0], x.shape[1], x.as<const S>(),
+            y.as<S>());
+    });
   });
 }
 

@@ -15,7 +15,7 @@ __device__ __forceinline__ int64_t rank_of(int64_t n, int64_t nans, int64_t k, N
 }
 
 template <class K>
-__global__ void __launch_bounds__(kSelectThreads)
+__global__ void __launch_bounds__(kSelectThreads, 4)
     kth_kernel(int64_t rows, int64_t n, int64_t k, Nan nan, int size, Keys<K> x, void* y, int64_t* at) {
   __shared__ SelectRoom room;
   RowGroup<kSelectThreads> group;

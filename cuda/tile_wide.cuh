@@ -180,11 +180,11 @@ __device__ __forceinline__ void wide_product(Left& left, Right& right, int64_t b
   right.put(slices[1]);
   __syncthreads();
   int now = 0;
-  for (int64_t k = begin; k < end; k += Shape::kDepth, now ^= 2) {
-    const bool more = k + Shape::kDepth < end;
+  for (int64_t k = begin + Shape::kDepth;; k += Shape::kDepth, now ^= 2) {
+    const bool more = k < end;
     if (more) {
-      left.fetch(k + Shape::kDepth);
-      right.fetch(k + Shape::kDepth);
+      left.fetch(k);
+      right.fetch(k);
     }
     sums.take(slices[now], slices[now + 1]);
     if (!more) break;
