@@ -1,7 +1,8 @@
 """Linear algebra under torch.linalg's names. Matrices are the last two axes, the others a batch; float32 and float64.
 
-Factorizations go through LAPACK (numpy.linalg); all are differentiable to any order. A matrix that is singular, not
-positive definite, or has complex eigenvalues raises LinAlgError, which names its place in the batch.
+Factorizations go through LAPACK (numpy.linalg); all are differentiable to any order. Matrices on a GPU are copied to
+the CPU for them, and what they make back. A matrix that is singular, not positive definite, or has complex eigenvalues
+raises LinAlgError, which names its place in the batch.
 """
 
 from pydl.errors import LinAlgError

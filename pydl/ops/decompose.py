@@ -78,6 +78,7 @@ class Cholesky(Unary):
         return ((s + flipped(s)) * 0.5,)
 
 
+@lapack.on_host
 def cholesky(input: Tensor, upper: bool = False) -> Tensor:
     """L of A = L L^T for symmetric positive definite (..., n, n), of which the lower triangle is read; upper: L^T.
 
@@ -141,6 +142,7 @@ class QR(Several):
         return (cat([_tall_slope(gq, triu(narrow(gr, -1, 0, m)), q, ru), matmul(q, gv)], -1),)
 
 
+@lapack.on_host
 def qr(A: Tensor, mode: str = "reduced") -> QRResult:
     """A = Q R with orthonormal columns of Q and an upper triangle R.
 
@@ -192,6 +194,7 @@ class Eig(Several):
         return (solve_equations(flipped(v), matmul(middle, flipped(v))),)
 
 
+@lapack.on_host
 def eigh(A: Tensor, UPLO: str = "L") -> EighResult:
     """A = V diag(w) V^T for symmetric (..., n, n), of which the lower or upper triangle is read.
 
@@ -208,6 +211,7 @@ def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     return eigh(A, UPLO).eigenvalues
 
 
+@lapack.on_host
 def eig(A: Tensor) -> EigResult:
     """A V = V diag(w) for (..., n, n) whose eigenvalues are real: there is no complex dtype.
 
@@ -257,6 +261,7 @@ class SVD(Several):
         return (slope,)
 
 
+@lapack.on_host
 def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> SVDResult:
     """A = U diag(S) Vh.
 

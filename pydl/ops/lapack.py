@@ -1,15 +1,22 @@
 """LAPACK through numpy.linalg, on arrays of float32 or float64 of shape (..., m, n): what the rules of decompose.py and
-solve.py are written around. A failure names the operation and the matrix of the batch."""
+solve.py are written around. A failure names the operation and the matrix of the batch. Matrices on a GPU make the way
+by the CPU."""
 
+import functools
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from pydl import _C
 from pydl.errors import DeviceError, DtypeError, LinAlgError, ShapeError
+from pydl.ops.convert import to
 from pydl.tensor import Tensor
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_cpu = _C.device("cpu")
 
 LEAF = 64  # size of the triangles that are solved directly
 PANEL = 32  # columns that an LU factorization eliminates one by one
@@ -17,20 +24,45 @@ LARGE = 128  # rows from which on our own products make up for more calls than L
 
 
 def matrices(op: str, *tensors: Tensor, square: bool = False) -> None:
-    """Raises unless all hold matrices (square ones) of one dtype, float32 or float64, on the CPU."""
+    """Raises unless all hold matrices (square ones) of one dtype, float32 or float64."""
     for x in tensors:
         if not isinstance(x, Tensor):
             raise DtypeError(f"{op}: expected a tensor, got {type(x).__name__}")
         if x.dtype not in (_C.float32, _C.float64):
             raise DtypeError(f"{op}: expected float32 or float64, got {x.dtype}")
-        if x.device.type != "cpu":
-            raise DeviceError(f"{op}: there is no kernel for {x.device}: move the tensors with .cpu() first")
         if x.dtype is not tensors[0].dtype:
             raise DtypeError(f"{op}: expected one dtype, got {tensors[0].dtype} and {x.dtype}")
         if x.ndim < 2:
             raise ShapeError(f"{op}: expected at least 2 axes, got shape {x.shape}")
         if square and x.shape[-1] != x.shape[-2]:
             raise ShapeError(f"{op}: expected square matrices, got shape {x.shape}")
+
+
+def on_host(function: Callable[P, R]) -> Callable[P, R]:
+    """The function of matrices on a GPU too: they are copied to the CPU, and the tensors that it makes back.
+
+    Copies are operations: gradients of all orders come back to the GPU. The host waits for the device.
+    Raises: DeviceError for tensors on different devices; single numbers may stay on the CPU.
+    """
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not any(isinstance(x, Tensor) and x.device.type != "cpu" for x in (*args, *kwargs.values())):
+            return function(*args, **kwargs)
+        given = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor) and (x.ndim or x.device.type != "cpu")]
+        places = {str(x.device): x.device for x in given}
+        if len(places) > 1:
+            raise DeviceError(f"{function.__name__}: expected all tensors on one device, got {' and '.join(places)}")
+        (where,) = places.values()
+        here: Any = function(*[_moved(x, _cpu) for x in args], **{k: _moved(x, _cpu) for k, x in kwargs.items()})
+        made = type(here)(*[_moved(x, where) for x in here]) if isinstance(here, tuple) else _moved(here, where)
+        return made
+
+    return run
+
+
+def _moved(x: Any, device: _C.device) -> Any:
+    return to(x, device=device) if isinstance(x, Tensor) else x
 
 
 def numbers(a: _C.Array) -> np.ndarray:

@@ -71,7 +71,7 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
             result = square if result is None else matmul(result, square)
         n >>= 1
         square = matmul(square, square) if n else square
-    return A * 0 + eye(A.shape[-1], dtype=A.dtype) if result is None else result
+    return A * 0 + eye(A.shape[-1], dtype=A.dtype, device=A.device) if result is None else result
 
 
 _PADE = {  # order: (largest 1-norm for full accuracy, coefficients); Higham 2005, tables 2.1 and 2.3
@@ -81,6 +81,7 @@ _PADE = {  # order: (largest 1-norm for full accuracy, coefficients); Higham 200
 }  # fmt: skip
 
 
+@lapack.on_host
 def matrix_exp(A: Tensor) -> Tensor:
     """e to the power of (..., n, n): 1 + A + A^2/2 + ...
 
@@ -158,6 +159,7 @@ def _in_order(chain: list[Tensor], cut: dict[tuple[int, int], int], i: int, j: i
     return matmul(_in_order(chain, cut, i, k), _in_order(chain, cut, k + 1, j))
 
 
+@lapack.on_host
 def householder_product(A: Tensor, tau: Tensor) -> Tensor:
     """The first n columns of H_1 ... H_k, H_i = 1 - tau_i v_i v_i^T; v_i is column i of A below a 1 on the diagonal.
 
@@ -241,6 +243,7 @@ def norm(
     return matrix_norm(A, ord, axes, keepdim, dtype=dtype)
 
 
+@lapack.on_host
 def cond(A: Tensor, p: Order = None) -> Tensor:
     """The condition numbers (...): |A| |A^-1| in a matrix norm p, by singular values for None, 2 and -2.
 
@@ -260,6 +263,7 @@ def cond(A: Tensor, p: Order = None) -> Tensor:
     return where(info == 0, y, math.inf)
 
 
+@lapack.on_host
 def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Tensor:
     """How many singular values (...) lie above max(atol, rtol * the largest); int64.
 
@@ -284,6 +288,7 @@ def _valid(op: str, A: Tensor, info: np.ndarray, check: bool, what: str) -> tupl
     return safe, unsqueeze(unsqueeze(good, -1), -1), Tensor(lapack.array(info))
 
 
+@lapack.on_host
 def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -> CholeskyEx:
     """As `cholesky`, with info (...) int32: 0, or the order of the first leading part that is not positive definite.
 
@@ -296,6 +301,7 @@ def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -
     return CholeskyEx(where(good, cholesky(safe, upper), math.nan), info)
 
 
+@lapack.on_host
 def inv_ex(A: Tensor, *, check_errors: bool = False) -> InvEx:
     """As `inv`, with info (...) int32: 0, or the first step of elimination that found a 0; the inverse is NaN there."""
     lapack.matrices("inv_ex", A, square=True)
@@ -304,6 +310,7 @@ def inv_ex(A: Tensor, *, check_errors: bool = False) -> InvEx:
     return InvEx(where(good, inv(safe), math.nan), info)
 
 
+@lapack.on_host
 def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False) -> SolveEx:
     """As `solve`, with info (...) int32: 0, or the first step of elimination that found a 0; X is NaN there."""
     lapack.matrices("solve_ex", A, square=True)
@@ -313,6 +320,7 @@ def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = Fa
     return SolveEx(where(good.squeeze(-1) if vector else good, solve(safe, B, left=left), math.nan), info)
 
 
+@lapack.on_host
 def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -> LUFactorEx:
     """As `lu_factor`, with info (...) int32: 0, or the first pivot, counted from 1, that is 0."""
     packed, pivots = lu_factor(A, pivot=pivot)

@@ -80,6 +80,7 @@ def _below(packed: np.ndarray, upper: Tensor, below: Tensor, k: int) -> Tensor:
     return solve_triangular(upper, below, upper=True, left=False)
 
 
+@lapack.on_host
 def lu(A: Tensor, *, pivot: bool = True) -> LUResult:
     """A = P L U: a permutation (..., m, m), L (..., m, k) with ones on its diagonal, U (..., k, n), k = min(m, n).
 
@@ -95,6 +96,7 @@ def lu(A: Tensor, *, pivot: bool = True) -> LUResult:
     return LUResult(Tensor(lapack.array(p)), lower, upper)
 
 
+@lapack.on_host
 def lu_factor(A: Tensor, *, pivot: bool = True) -> LUFactors:
     """The compact form of `lu`: (LU (..., m, n), pivots (..., k) int32, counted from 1)."""
     lapack.matrices("lu_factor", A)
@@ -123,6 +125,7 @@ def _order_of(op: str, packed: Tensor, pivots: Tensor) -> np.ndarray:
     return lapack.permutation(steps, packed.shape[-2])
 
 
+@lapack.on_host
 def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True) -> LUResult:
     """P, L and U from the compact form that `lu_factor` gives; what is not asked for is empty."""
     lapack.matrices("lu_unpack", LU_data)
@@ -139,6 +142,7 @@ def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpa
     return LUResult(p, lower, upper)
 
 
+@lapack.on_host
 def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoint: bool = False) -> Tensor:
     """X of A X = B (left) or X A = B, from `lu_factor` of A; adjoint: of A^T.
 

@@ -174,6 +174,7 @@ def as_columns(op: str, a: Tensor, b: Tensor, left: bool = True) -> tuple[Tensor
     return columns, vector
 
 
+@lapack.on_host
 def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     """X of A X = B (left) or X A = B.
 
@@ -189,6 +190,7 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     return squeeze(Solve.apply(A, b), -1) if vector else Solve.apply(A, b)
 
 
+@lapack.on_host
 def solve_columns(A: Tensor, B: Tensor) -> Tensor:
     """X of A X = B for B (..., n, k), never a batch of vectors."""
     lapack.matrices("solve", A, square=True)
@@ -199,6 +201,7 @@ def solve_columns(A: Tensor, B: Tensor) -> Tensor:
     return Solve.apply(A, B)
 
 
+@lapack.on_host
 def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Tensor:
     """X of A X = B (left) or X A = B, where only the upper or lower triangle of A is read.
 
@@ -218,6 +221,7 @@ def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, un
     return flipped(SolveTriangular.apply(flipped(A), flipped(B), upper=not upper, unit=unitriangular))
 
 
+@lapack.on_host
 def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
     """X of A X = B, from the Cholesky factor of A: L L^T = A, or with upper L^T L = A.  B: (..., n, k)."""
     lapack.matrices("cholesky_solve", B, L)
@@ -226,12 +230,14 @@ def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
     return solve_triangular(flipped(lower), half, upper=True)
 
 
+@lapack.on_host
 def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
     """A^-1 from the Cholesky factor of A; see `cholesky_solve`."""
     lapack.matrices("cholesky_inverse", L, square=True)
     return cholesky_solve(eye(L.shape[-1], dtype=L.dtype), L, upper)
 
 
+@lapack.on_host
 def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> LstsqResult:
     """The X of least norm that minimises |A X - B|.
 
@@ -259,6 +265,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
 # ---------------------------------------------------------------- inverses
 
 
+@lapack.on_host
 def inv(A: Tensor) -> Tensor:
     """The inverse of (..., n, n). Raises: LinAlgError for a singular matrix, naming its place in the batch."""
     lapack.matrices("inv", A, square=True)
@@ -278,6 +285,7 @@ def limits(op: str, x: Tensor, atol: Any, rtol: Any) -> tuple[np.ndarray, np.nda
     return low, share
 
 
+@lapack.on_host
 def pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Tensor:
     """The pseudo-inverse (..., n, m) of (..., m, n).
 
@@ -293,18 +301,21 @@ def pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = N
 # ---------------------------------------------------------------- determinants
 
 
+@lapack.on_host
 def det(A: Tensor) -> Tensor:
     """The determinants (...) of (..., n, n). The gradient is the cofactors, of singular matrices too."""
     lapack.matrices("det", A, square=True)
     return Det.apply(A)
 
 
+@lapack.on_host
 def slogdet(A: Tensor) -> SlogdetResult:
     """(sign, log|det|) of (..., n, n); (0, -inf) of a singular matrix, whose gradient raises LinAlgError."""
     lapack.matrices("slogdet", A, square=True)
     return SlogdetResult(*Slogdet.apply(A))
 
 
+@lapack.on_host
 def logdet(A: Tensor) -> Tensor:
     """The logarithms (...) of the determinants; NaN where negative, -inf where 0."""
     lapack.matrices("logdet", A, square=True)

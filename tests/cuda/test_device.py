@@ -1,13 +1,14 @@
 """Tensors on a CUDA device (or the emulation of one): moving them, memory, streams, events, errors."""
 
 import gc
+from typing import Any
 
 import numpy as np
 import pytest
 
 import pydl
 from pydl import nn
-from pydl.errors import ArgumentError, DeviceError
+from pydl.errors import ArgumentError, DeviceError, LinAlgError, ShapeError
 from pydl.ops.loss import PairLoss
 from pydl.ops.softmax import CrossEntropy
 
@@ -59,6 +60,26 @@ class TestMoving:
 
     def test_text(self) -> None:
         assert repr(pydl.tensor([1.0, 2.0]).cuda()) == "tensor([1., 2.], device='cuda:0')"
+
+    def test_numbers(self) -> None:
+        """A device by its number, alone or beside its type, as PyTorch takes them."""
+        last = pydl.cuda.device_count() - 1
+        x, there = pydl.tensor(X), pydl.device(f"cuda:{last}")
+        for same in (last, np.int64(last), np.array([last])[0]):
+            assert pydl.device(same) == pydl.device("cuda", same) == pydl.device(type="cuda", index=same) == there
+        assert pydl.device(there) == pydl.device(device=there) == there and there.index == last
+        made = [
+            x.cuda(last), x.to(last), x.to(last, pydl.float32), x.to(device=last), x.cuda(there, True),
+            pydl.tensor(X, device=last), pydl.zeros(2, device=last), pydl.zeros_like(x, device=last),
+        ]  # fmt: skip
+        for y in made:
+            assert y.device == there
+        for move in (lambda net: net.cuda(last), lambda net: net.to(last), lambda net: net.to(last, pydl.float64)):
+            assert move(nn.Linear(2, 2)).weight.device == there
+        with pytest.raises(ArgumentError, match="cuda: expected a CUDA device, got 'cpu'"):
+            x.cuda("cpu")
+        with pytest.raises(ArgumentError, match="'cuda:0' has a number"):
+            pydl.device("cuda:0", 0)
 
     @several
     def test_between_devices(self) -> None:
@@ -235,15 +256,55 @@ class TestStreams:
         pydl.cuda.synchronize(1)
 
 
-class TestMissing:
-    """What has neither a kernel nor a reference made of kernels says so, and where to go."""
+FACTORS: dict[str, Any] = {
+    "cholesky": lambda a, b: pydl.linalg.cholesky(a @ a.mT + 1),
+    "inv": lambda a, b: pydl.linalg.inv(a),
+    "svd": lambda a, b: pydl.linalg.svd(a[:, :2])[1],
+    "lu": lambda a, b: pydl.linalg.lu(a),
+    "qr": lambda a, b: pydl.linalg.qr(a[:, :2]),
+    "eigh": lambda a, b: pydl.linalg.eigh(a + a.mT)[0],
+    "det": lambda a, b: pydl.linalg.det(a),
+    "solve": lambda a, b: pydl.linalg.solve(a, b),
+    "lstsq": lambda a, b: pydl.linalg.lstsq(a[:, :2], b)[0],
+    "matrix_exp": lambda a, b: pydl.linalg.matrix_exp(a),
+    "nuclear norm": lambda a, b: pydl.linalg.norm(a, "nuc"),
+    "power": lambda a, b: pydl.linalg.matrix_power(a, 0) + pydl.linalg.matrix_power(a, -2),
+}
 
-    @pytest.mark.parametrize("name", ["cholesky", "inv", "svd", "lu_factor", "qr", "eigh", "det", "matrix_rank"])
-    def test_factors(self, name: str) -> None:
-        x = pydl.eye(3, device="cuda")
-        with pytest.raises(DeviceError, match="there is no kernel for cuda:0: move the tensors"):
-            getattr(pydl.linalg, name)(x)
-        assert getattr(pydl.linalg, name)(x.cpu()) is not None
+
+class TestFactors:
+    """Factorizations are made on the CPU, of tensors that come from a device and go back there."""
+
+    @pytest.mark.parametrize("name", FACTORS)
+    def test_values(self, name: str) -> None:
+        """Values and gradients are those of the CPU, on the device."""
+        rng = np.random.default_rng(0)
+        given = [np.eye(3) * 4 + rng.standard_normal((3, 3)), rng.standard_normal((3, 2))]
+        found = []
+        for device in ("cpu", "cuda"):
+            a, b = (pydl.tensor(x, device=device, requires_grad=True) for x in given)
+            made = FACTORS[name](a, b)
+            parts = [t for t in (made if isinstance(made, tuple) else (made,)) if t.numel()]
+            pydl.stack([(t * t.cos()).sum() for t in parts if t.requires_grad]).sum().backward()
+            parts += [t for t in (a.grad, b.grad) if t is not None]
+            assert all(t.device.type == device for t in parts)
+            found.append([t.detach().numpy() for t in parts])
+        for here, there in zip(*found, strict=True):
+            np.testing.assert_allclose(there, here, rtol=1e-11, atol=1e-11)
+
+    def test_errors(self) -> None:
+        """Those of the CPU; tensors of two devices are refused."""
+        x = pydl.zeros(2, 2, device="cuda")
+        with pytest.raises(LinAlgError, match="inv: the matrix is singular"):
+            pydl.linalg.inv(x)
+        with pytest.raises(DeviceError, match="solve: expected all tensors on one device, got cuda:0 and cpu"):
+            pydl.linalg.solve(x, x.cpu())
+        with pytest.raises(ShapeError, match="expected square matrices"):
+            pydl.linalg.det(x[:1])
+
+
+class TestMissing:
+    """What has no kernel but a reference made of kernels runs that."""
 
     def test_references_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Also of operations with an apply of their own."""
