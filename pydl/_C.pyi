@@ -724,6 +724,7 @@ def normal(
     dtype: dtype,
     device: device,
 ) -> Array: ...
+def on_one_device(x: Sequence[Array]) -> builtins.bool: ...
 def optimise(
     plan: Plan,
     kept: Sequence[Array] | None,
