@@ -19,9 +19,15 @@ template <class T>
 __device__ __forceinline__ T normal_density(T x) {
   return T(0.3989422804014326779) * std::exp(T(-0.5) * x * x);
 }
+// Far below 0 erfc falls so fast that the rounding of its argument t would be that of the result 2 t^2 times; what t
+// has lost is put back by the slope there, nearly -2 t erfc(t).
 template <class T>
 __device__ __forceinline__ T normal_below(T x) {
-  return T(0.5) * std::erfc(x * T(-0.70710678118654752440));
+  constexpr T factor = T(-0.70710678118654752440);
+  constexpr T rest = sizeof(T) == 4 ? T(-0.70710678118654752440 - double{factor}) : T(4.8336466567264565e-17);
+  const T t = x * factor, below = T(0.5) * std::erfc(t);
+  if (t < T(1) || !(below > T(0))) return below;
+  return std::fma(below, T(-2) * t * std::fma(x, rest, std::fma(x, factor, -t)), below);
 }
 
 // tanh(u) of the approximation of gelu, and du/dx.
