@@ -1,8 +1,8 @@
 // The ceilings of a GPU, on demand, by the protocol of ceilings.cpp: reads one command a line, answers {"value":
 // number}.
 //
-//   fma f32|f64|f16|bf16 N            GFLOP/s of independent multiply-add chains in registers: of float32 by the plain
-//                                     units, of 16-bit floats by mma.sync, of float64 by the faster of both
+//   fma f32|f64|tf32|f16|bf16 N       GFLOP/s of independent multiply-add chains in registers: of float32 by the plain
+//                                     units, of TF32 and 16-bit floats by mma.sync, of float64 by the faster of both
 //   read|copy|triad|update BYTES N    GB/s of one pass over BYTES that no cache holds
 //   launch N                          microseconds from one empty kernel to the next
 //
@@ -66,13 +66,22 @@ __device__ __forceinline__ float drawn(unsigned i) {  // around 0, all bits in u
   return static_cast<float>(static_cast<int>(i ^ i >> 15)) * 4.6e-10f;
 }
 
+// Four bytes of a fragment: two numbers of 16 bits, or one of TF32, for which float stands.
 template <class S>
-__global__ void __launch_bounds__(kThreads) half_chains(float* never, int rounds) {
+__device__ __forceinline__ uint32_t packed(float low, float high) {
+  if constexpr (std::is_same_v<S, float>)
+    return to_tf32(low);
+  else
+    return paired<S>(low, high);
+}
+
+template <class S>
+__global__ void __launch_bounds__(kThreads) short_chains(float* never, int rounds) {
   float sums[kTiles][4];
   uint32_t a[4];
   const unsigned first = threadIdx.x * 8;
 #pragma unroll
-  for (unsigned k = 0; k < 4; ++k) a[k] = paired<S>(drawn(first + k), drawn(first + k + 4));
+  for (unsigned k = 0; k < 4; ++k) a[k] = packed<S>(drawn(first + k), drawn(first + k + 4));
 #pragma unroll
   for (int i = 0; i < kTiles; ++i)
 #pragma unroll
@@ -210,10 +219,11 @@ double plain_rate(Memory& memory) {
   return rate(kPlain, [&](unsigned blocks, int rounds) { start(plain_chains<T>, {blocks, kThreads}, never, rounds); });
 }
 template <class S>
-double half_rate(Memory& memory) {
+double short_rate(Memory& memory) {
+  constexpr double kDepth = 32.0 / sizeof(S);  // of a fragment
   auto* never = reinterpret_cast<float*>(memory.of(64));
-  return rate(kWarps * kTiles * kUnroll * 2 * 16 * 8 * 16, [&](unsigned blocks, int rounds) {
-    start(half_chains<S>, {blocks, kThreads}, never, rounds);
+  return rate(kWarps * kTiles * kUnroll * 2 * 16 * 8 * kDepth, [&](unsigned blocks, int rounds) {
+    start(short_chains<S>, {blocks, kThreads}, never, rounds);
   });
 }
 double double_rate(Memory& memory) {
@@ -228,8 +238,9 @@ double double_rate(Memory& memory) {
 double arithmetic(const std::string& unit, Memory& memory) {
   if (unit == "f32") return plain_rate<float>(memory);
   if (unit == "f64") return double_rate(memory);
-  if (unit == "f16") return half_rate<f16>(memory);
-  if (unit == "bf16") return half_rate<bf16>(memory);
+  if (unit == "tf32") return short_rate<float>(memory);
+  if (unit == "f16") return short_rate<f16>(memory);
+  if (unit == "bf16") return short_rate<bf16>(memory);
   return 0;
 }
 

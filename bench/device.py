@@ -111,7 +111,7 @@ def machine(ask: Callable[[str], dict[str, Any]]) -> Iterator[tuple[str, list[fl
         values = [float(ask(command)["value"]) for _ in range(3)]
         return min(values) if command.startswith("launch") else max(values)
 
-    for unit in ("f32", "f64", "f16", "bf16"):
+    for unit in ("f32", "f64", "tf32", "f16", "bf16"):
         yield f"fma {unit} GFLOP/s", [best(f"fma {unit} 1")]
     for kind in ("read", "copy", "triad", "update"):
         yield f"{kind} GB/s", [best(f"{kind} {sized(3 << 29, 1 << 16)} 1")]
