@@ -71,7 +71,7 @@ CLOSE: dict[str, tuple[Callable[..., Any], list[np.ndarray]]] = {
     ),
     "interpolate, enlarged": (lambda x: F.interpolate(x, (40, 37), mode="bilinear"), [normal(1, 1, 5, 4)]),
     "conv2d of several tiles": (lambda x, w, b: F.conv2d(x, w, b, padding=1), [
-        normal(2, 9, 13, 11), normal(70, 9, 3, 3), normal(70),
+        normal(1, 9, 13, 11), normal(70, 9, 3, 3), normal(70),
     ]),
     "conv2d in parts": (lambda x, w: F.conv2d(x, w), [normal(1, 130, 5, 6), normal(5, 130, 3, 3)]),
     "conv2d of groups": (lambda x, w: F.conv2d(x, w, None, (2, 3), (2, 1), (1, 2), 2), [

@@ -49,7 +49,7 @@ def drawn(*shape: int, seed: int = 0) -> pydl.Tensor:
     return pydl.tensor(np.random.default_rng(seed).standard_normal(shape), dtype=pydl.float32, device="cuda")
 
 
-def trained(rule: Rule, captured: bool, steps: int = 50, clip: bool = False, scaled: bool = False) -> list[bytes]:
+def trained(rule: Rule, captured: bool, steps: int = 20, clip: bool = False, scaled: bool = False) -> list[bytes]:
     """The bits of all losses, of what the model holds at the end, and of the scale and the rate."""
     pydl.manual_seed(3)
     net = Net().to("cuda")
@@ -84,7 +84,7 @@ def trained(rule: Rule, captured: bool, steps: int = 50, clip: bool = False, sca
 
 @pytest.mark.parametrize("name", RULES)
 def test_every_optimizer(name: str) -> None:
-    """50 steps with a schedule, dropout and batch norm."""
+    """20 steps with a schedule, dropout and batch norm."""
     assert trained(RULES[name], True) == trained(RULES[name], False)
 
 
