@@ -41,7 +41,7 @@ def _gpu_compiler() -> tuple[list[str], list[Path]]:
     source, emulator = _SOURCE.with_suffix(".cu"), root / "tests" / "cuda_emulator"
     include = [f"-I{root / 'cuda'}", f"-I{root / 'csrc'}", "-std=c++17"]
     if "emulated" in os.environ.get("PYDL_CUDA_LIBRARY", ""):
-        parts = [emulator / f"{name}.cpp" for name in ("emulator", "races", "runtime")]
+        parts = [emulator / f"{name}.cpp" for name in ("emulator", "graphs", "races", "runtime")]
         return ["g++", "-O1", "-fno-strict-aliasing", "-xc++", f"-I{emulator}", *include], [source, *parts]
     return ["nvcc", "-O3", "-arch=native", "--expt-relaxed-constexpr", *include], [source]
 

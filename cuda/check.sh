@@ -25,6 +25,11 @@ smoke=${PYDL_CHECK_SMOKE:-}
 limit=530  # seconds
 export PYTHONPATH="$PWD"
 
+# What runs on a device fails with one line where there is none, and why: its tests would all be left out.
+on_device() {
+  "$python" -c 'import pydl, sys; why = pydl.cuda.reason(); sys.exit(f"needs a CUDA device: {why}" if why else 0)'
+}
+
 test_with() { timeout "$limit" "$@" -p no:cacheprovider -o addopts= -q; }
 
 build() { # in place: pydl/_C and pydl/libpydl_cuda.so
@@ -37,9 +42,10 @@ build() { # in place: pydl/_C and pydl/libpydl_cuda.so
 
 compiled() { test_with "$python" -m pytest tests/cuda/test_compiled.py; }
 
-rows() { test_with "$python" -m pytest -m 'not slow' --durations=10 tests/cuda; }
+rows() { on_device && test_with "$python" -m pytest -m 'not slow' --durations=10 tests/cuda; }
 
 sanitize() {
+  on_device || return 1
   command -v compute-sanitizer >/dev/null || { echo "no compute-sanitizer: left out"; return 0; }
   local chosen='test_values and (add or sum or softmax or matmul or conv2d or layer_norm or sort or attention)'
   for tool in memcheck racecheck; do
@@ -48,16 +54,19 @@ sanitize() {
   done
 }
 
-train() { test_with "$python" -m pytest -s tests/cuda/test_train.py tests/cuda/test_learning.py; }
+train() { on_device && test_with "$python" -m pytest -s tests/cuda/test_train.py tests/cuda/test_learning.py; }
 
 measure() { # NAME PATTERN...
-  timeout 540 "$python" -m bench --device cuda ${smoke:+--smoke --repeats 1} --seconds 420 --json "$out/bench_$1.json" "${@:2}"
+  on_device && timeout 540 "$python" -m bench --device cuda ${smoke:+--smoke --repeats 1} --seconds 420 --json "$out/bench_$1.json" "${@:2}"
 }
 products() { measure products 'gemm/*' 'conv/*' 'attention/*' 'rnn/*'; }
 memory() { measure memory 'pointwise/*' 'norm/*' 'movement/*' 'sort/*' 'pool/*' 'resample/*' 'random/*' 'optim/*'; }
 steps() { measure steps 'overhead/*' 'e2e/*' 'capture/*'; }
 
-goals() { "$python" -m bench.goals "$out"/bench_*.json --json "$out/results.json"; }
+goals() {
+  compgen -G "$out/bench_*.json" >/dev/null || { echo "no figures: products, memory and steps make them"; return 1; }
+  "$python" -m bench.goals "$out"/bench_*.json --json "$out/results.json"
+}
 
 report='{'
 failed=0
