@@ -182,12 +182,14 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <class C>
-__global__ void __launch_bounds__(kThreads) place_kernel(Lists l, Divisor by_n, Source<C> g, Target<C> gx) {
+__global__ void __launch_bounds__(kThreads)
+    place_kernel(Lists l, Divisor by_n, Source<C> g, Source<C> y, bool masked, Target<C> gx) {
   const int64_t count = l.groups * l.n, step = int64_t{gridDim.x} * kThreads;
   for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < count; i += step) {
     const int64_t base = by_n(i) * l.sources;
     C sum = 0;
-    for (int32_t e = sorted_list(l.first[i], l.next + base); e >= 0; e = l.next[base + e]) sum += g[base + e];
+    for (int32_t e = sorted_list(l.first[i], l.next + base); e >= 0; e = l.next[base + e])
+      if (!masked || y[base + e] > C(0)) sum += g[base + e];
     gx.put(i, sum);
   }
 }
@@ -257,7 +259,7 @@ void pool_pick(View x, View index, View y) {
   });
 }
 
-void pool_place(View g, View index, View gx) {
+void pool_place(PoolWindow, View g, View index, View y, View gx) {
   if (gx.numel() == 0) return;
   const int64_t planes = gx.shape[0], m = g.shape[1], n = gx.shape[1];
   const Scratch memory(Lists::bytes(planes, m, n));
@@ -266,7 +268,7 @@ void pool_place(View g, View index, View gx) {
   with_wide(g.dtype, [&](auto zero) {
     using C = decltype(zero);
     start(place_kernel<C>, {blocks_for(planes * n, kThreads), kThreads}, lists, Divisor(n), Source<C>(g),
-          Target<C>(gx));
+          Source<C>(y.present() ? y : g), y.present(), Target<C>(gx));
   });
 }
 

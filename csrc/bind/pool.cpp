@@ -118,13 +118,17 @@ Array pool_pick(const Array& x, const Array& index, int axes) {
   return y;
 }
 
-// Zeros of shape (..., spatial...) with g added at index.
-Array pool_place(const Array& g, const Array& index, const Shape& spatial) {
+// Zeros of shape (..., spatial...) with g added at index, which max_pool made with the same windows.
+Array pool_place(const Array& g, const Array& index, const Shape& spatial, const Shape& kernel, const Shape& stride,
+                 const Shape& pad, const Shape& dilation, bool ceil) {
   const Shape shape = with_tail(g.shape(), spatial);
-  const int64_t n = spatial.numel(), m = Shape(g.view().shape + g.ndim() - spatial.ndim, spatial.ndim).numel();
+  const Windows w = windows_of("pool_place", shape, kernel, stride, pad, dilation, ceil);
+  if (g.shape() != with_tail(shape, w.out))
+    fail<ShapeError>("pool_place: gradient ", g.shape(), " does not match the output ", with_tail(shape, w.out));
   const Array in = contiguous(g), places = contiguous(index);
   Array gx = Array::empty(shape, g.dtype(), g.device());
-  run<&PoolKernels::pool_place>(gx.numel(), g.device(), planes(in, m), planes(places, m), planes(gx, n));
+  run<&PoolKernels::pool_place>(gx.numel(), g.device(), w.window, planes(in, w.m), planes(places, w.m), View{},
+                                planes(gx, w.n));
   return gx;
 }
 
@@ -138,7 +142,8 @@ void bind_pool(py::module_& m) {
   m.def("avg_pool_grad", &avg_pool_grad, py::arg("g"), py::arg("shape"), py::arg("kernel"), py::arg("stride"),
         py::arg("padding"), py::arg("ceil_mode"), py::arg("count_include_pad"), py::arg("divisor_override"));
   m.def("pool_pick", &pool_pick, py::arg("x"), py::arg("index"), py::arg("axes"));
-  m.def("pool_place", &pool_place, py::arg("g"), py::arg("index"), py::arg("spatial"));
+  m.def("pool_place", &pool_place, py::arg("g"), py::arg("index"), py::arg("spatial"), py::arg("kernel"),
+        py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("ceil_mode"));
 }
 
 }  // namespace pydl::bind

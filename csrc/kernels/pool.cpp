@@ -1,18 +1,16 @@
-// Pooling. Outputs whose windows lie inside the width are made a vector at a time: for each place of the window the
-// inputs of neighbouring outputs lie `stride` apart. Outputs at the borders, and adaptive ones, are made one by one.
+// Pooling; pool_place.cpp: at places that are known. Outputs whose windows lie inside the width are made a vector at a
+// time: for each place of the window the inputs of neighbouring outputs lie `stride` apart. Outputs at the borders, and
+// adaptive ones, are made one by one.
 #include "runtime/table/pool.h"
 
 #include <cstring>
 #include <limits>
 
-#include "kernels/norm.h"
-#include "runtime/parallel.h"
+#include "kernels/pool.h"
 #include "simd/interleave.h"
 
 namespace pydl::PYDL_ISA {
 namespace {
-
-enum ScratchSlot { kRowSlot, kPlaneSlot };
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -130,7 +128,6 @@ inline void max_vector(const PoolAxis& a, const Lines& lines, const T* x, int64_
   using Bits = typename Vec<C>::Bits;
   using Lane = std::remove_reference_t<decltype(Bits{}[0])>;
   constexpr int N = Vec<C>::N;
-  typedef int32_t Index __attribute__((vector_size(4 * N)));
   Bits step;
   for (int i = 0; i < N; ++i) step[i] = static_cast<Lane>(i * a.stride);
   const int64_t from = o * a.stride - a.pad;
@@ -146,8 +143,7 @@ inline void max_vector(const PoolAxis& a, const Lines& lines, const T* x, int64_
     }
   });
   store_some(y + o, best, n);
-  const Index at = __builtin_convertvector(found, Index);
-  n == N ? std::memcpy(index + o, &at, sizeof(at)) : std::memcpy(index + o, &at, sizeof(int32_t) * n);
+  store_places<C>(index + o, found, n);
 }
 
 template <class T>
@@ -175,14 +171,6 @@ void max_row(const PoolWindow& w, const T* x, int64_t od, int64_t oh, T* y, int3
       [&](int64_t o) { max_one(w.axis[2], lines, x, o, y, index); });
 }
 
-// Windows of 2 by 2 that follow one another, as most networks have them.
-bool is_quads(const PoolWindow& w) {
-  const auto pairs = [](const PoolAxis& a) {
-    return !a.adaptive && a.size == 2 && a.stride == 2 && a.pad == 0 && a.dilation == 1 && 2 * a.out <= a.n;
-  };
-  return w.axis[0].n == 1 && w.axis[0].out == 1 && w.axis[0].size == 1 && pairs(w.axis[1]) && pairs(w.axis[2]);
-}
-
 // A row of outputs; top and the row below it begin at place `first` of the plane, `width` elements apart.
 template <class T>
 void quads_row(const T* top, int64_t width, int64_t first, int64_t out, T* y, int32_t* index) {
@@ -190,7 +178,6 @@ void quads_row(const T* top, int64_t width, int64_t first, int64_t out, T* y, in
   using Bits = typename Vec<C>::Bits;
   using Lane = std::remove_reference_t<decltype(Bits{}[0])>;
   constexpr int N = Vec<C>::N;
-  typedef int32_t Index __attribute__((vector_size(4 * N)));
   Bits step;
   for (int i = 0; i < N; ++i) step[i] = static_cast<Lane>(2 * i);
   for (int64_t o = 0; o < out; o += N) {
@@ -207,8 +194,7 @@ void quads_row(const T* top, int64_t width, int64_t first, int64_t out, T* y, in
       found = bits(select(take, from_bits<C>(place[k]), from_bits<C>(found)));
     }
     store_some(y + o, best, n);
-    const Index at = __builtin_convertvector(found, Index);
-    n == N ? std::memcpy(index + o, &at, sizeof(at)) : std::memcpy(index + o, &at, sizeof(int32_t) * n);
+    store_places<C>(index + o, found, n);
   }
 }
 
@@ -300,26 +286,6 @@ void avg_plane(const PoolWindow& w, const T* g, Wide<T>* gx) {
     }
 }
 
-// Calls f(plane, accumulators set to 0) for each plane of y and rounds the sums of 16-bit floats once.
-template <class T, class F>
-void sum_planes(View y, int64_t cost, const F& f) {
-  const int64_t planes = y.shape[0], n = y.shape[1];
-  parallel_for(planes, cost, [&](int64_t p, int64_t end) {
-    for (; p < end; ++p) {
-      T* out = y.as<T>() + p * n;
-      Wide<T>* sum;
-      if constexpr (kHalf<T>)
-        sum = static_cast<Wide<T>*>(scratch(kPlaneSlot, n * sizeof(Wide<T>)));
-      else
-        sum = out;
-      std::memset(static_cast<void*>(sum), 0, n * sizeof(Wide<T>));
-      f(p, sum);
-      if constexpr (kHalf<T>)
-        for (int64_t i = 0; i < n; ++i) out[i] = narrow<T>(sum[i]);
-    }
-  });
-}
-
 // Calls f(plane, od, oh) for each row of outputs.
 template <class F>
 void for_rows(const PoolWindow& w, int64_t planes, const F& f) {
@@ -360,27 +326,6 @@ void avg_pool_grad(PoolWindow w, View g, View gx) {
   with_floating(g.dtype, [&](auto type) {
     using T = decltype(type);
     sum_planes<T>(gx, cost, [&](int64_t p, Wide<T>* sum) { avg_plane(w, g.as<T>() + p * g.shape[1], sum); });
-  });
-}
-
-void pool_pick(View x, View index, View y) {
-  const int64_t n = x.shape[1], m = y.shape[1];
-  with_floating(x.dtype, [&](auto type) {
-    using T = decltype(type);
-    parallel_for(y.shape[0], 2 * m, [&](int64_t p, int64_t end) {
-      for (; p < end; ++p)
-        for (int64_t j = p * m; j < (p + 1) * m; ++j) y.as<T>()[j] = x.as<T>()[p * n + index.as<int32_t>()[j]];
-    });
-  });
-}
-
-void pool_place(View g, View index, View gx) {
-  const int64_t m = g.shape[1];
-  with_floating(g.dtype, [&](auto type) {
-    using T = decltype(type);
-    sum_planes<T>(gx, gx.shape[1] + 2 * m, [&](int64_t p, Wide<T>* sum) {
-      for (int64_t j = p * m; j < (p + 1) * m; ++j) sum[index.as<int32_t>()[j]] += widened(g.as<T>()[j]);
-    });
   });
 }
 

@@ -76,7 +76,7 @@ const std::unordered_map<std::string_view, const char*>& modes() {
       {"avg_pool", "rw"},
       {"avg_pool_grad", "rw"},
       {"pool_pick", "rrw"},
-      {"pool_place", "rrw"},
+      {"pool_place", "rrrw"},
       {"row_norm", "rrrwww"},
       {"row_norm_grad", "rrrrrwww"},
       {"batch_norm", "rrrmmwww"},

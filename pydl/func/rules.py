@@ -235,7 +235,7 @@ def folded_rule(op: Any, arrays: list[Any], has: list[bool], attrs: dict[str, An
 def pool_rule(op: Any, arrays: list[Any], has: list[bool], attrs: dict[str, Any], n: int) -> Any:
     """Pooling: every input is a batch."""
     ready = [repeated(a, h, n) for a, h in zip(arrays, has, strict=True)]
-    axes = attrs["axes"] if "axes" in attrs else len(attrs["kernel"] if "kernel" in attrs else attrs["spatial"])
+    axes = len(attrs["kernel"])
     if ready[0].ndim - 1 <= axes:
         return by_example(op, arrays, has, attrs, n)
     if "shape" in attrs:

@@ -24,8 +24,8 @@ class MaxPool(Op):
     def kernel(x, kernel, stride, padding, dilation, ceil_mode):
         return _C.max_pool(x, kernel, stride, padding, dilation, ceil_mode)
 
-    def vjp(g, x, index, kernel, **_):
-        return (PoolPlace.apply(g, index, spatial=x.shape[-len(kernel) :]),)
+    def vjp(g, x, index, kernel, **window):
+        return (PoolPlace.apply(g, index, spatial=x.shape[-len(kernel) :], kernel=kernel, **window),)
 
 
 class PoolPick(Op):
@@ -33,11 +33,11 @@ class PoolPick(Op):
 
     uses = (1,)
 
-    def kernel(x, index, axes):
-        return _C.pool_pick(x, index, axes)
+    def kernel(x, index, kernel, **_):
+        return _C.pool_pick(x, index, len(kernel))
 
-    def vjp(g, x, index, axes):
-        return PoolPlace.apply(g, index, spatial=x.shape[-axes:]), None
+    def vjp(g, x, index, kernel, **window):
+        return PoolPlace.apply(g, index, spatial=x.shape[-len(kernel) :], kernel=kernel, **window), None
 
 
 class PoolPlace(Op):
@@ -45,11 +45,11 @@ class PoolPlace(Op):
 
     uses = (1,)
 
-    def kernel(g, index, spatial):
-        return _C.pool_place(g, index, spatial)
+    def kernel(g, index, spatial, kernel, stride, padding, dilation, ceil_mode):
+        return _C.pool_place(g, index, spatial, kernel, stride, padding, dilation, ceil_mode)
 
-    def vjp(gg, g, index, spatial):
-        return PoolPick.apply(gg, index, axes=len(spatial)), None
+    def vjp(gg, g, index, spatial, **window):
+        return PoolPick.apply(gg, index, **window), None
 
 
 class AvgPool(Op):

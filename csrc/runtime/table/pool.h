@@ -25,7 +25,8 @@ struct PoolWindow {
   X(avg_pool,      (PoolWindow w, View x, View y)) \
   X(avg_pool_grad, (PoolWindow w, View g, View gx))             /* g like y, gx like x */ \
   X(pool_pick,     (View x, View index, View y))                /* y[p, j] = x[p, index[p, j]] */ \
-  X(pool_place,    (View g, View index, View gx))               /* gx[p, index[p, j]] += g[p, j], in the order of j */
+  /* gx[p, index[p, j]] += g[p, j], in the order of j; y, like g: only where it is above 0, or absent */ \
+  X(pool_place,    (PoolWindow w, View g, View index, View y, View gx))
 // clang-format on
 PYDL_FAMILY(PoolKernels, PYDL_POOL_KERNELS)
 
