@@ -183,10 +183,10 @@ void conv_path(ConvProduct product, View x, View w, ConvSpec spec, View y, ConvP
   const int64_t rest[kAxes] = {0, 0, 0};
   if (product == ConvProduct::weight_grad) {
     const auto c = forward<float>(x, w, {}, spec, {}, y);
-    *path = y.strides[4] == 1 && takes_winograd(c) ? ConvPath::winograd
-            : sums_planes(channels, others)        ? ConvPath::planes
-            : taps == 1                            ? ConvPath::pointwise
-                                                   : ConvPath::direct;
+    *path = y.strides[4] == 1 && takes_winograd(c)            ? ConvPath::winograd
+            : sums_planes<float>(channels, others, c.axis[2]) ? ConvPath::planes
+            : taps == 1                                       ? ConvPath::pointwise
+                                                              : ConvPath::direct;
   } else if (is_depthwise(channels, others, spec.groups)) {
     *path = ConvPath::planes;
   } else {

@@ -36,7 +36,7 @@ void conv_weight_grad(View x, View y, ConvSpec spec, View w) {
     if constexpr (std::is_same_v<S, float>) {
       if (takes_winograd(g)) return winograd_weights(g);
     }
-    sums_planes(g.channels, g.rows) ? weight_planes<S, T>(g) : weight_gradient<S, T>(g);
+    sums_planes<T>(g.channels, g.rows, g.axis[2]) ? weight_planes<S, T>(g) : weight_gradient<S, T>(g);
   });
 }
 

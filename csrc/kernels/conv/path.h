@@ -24,9 +24,14 @@ inline bool is_depthwise(int64_t channels, int64_t rows, int64_t groups) {
   return groups > 1 && channels == 1 && rows <= 4;
 }
 
-// Where rows and channels are few, tiles of the weights' gradient would stay
-// empty: it takes planes one by one.
-inline bool sums_planes(int64_t channels, int64_t rows) { return channels <= 2 && rows <= 16; }
+// Where rows and channels are few, tiles of the weights' gradient would stay empty, as their vectors lie along the
+// rows: it takes planes one by one, whose vectors lie along x.
+template <class T>
+bool sums_planes(int64_t channels, int64_t rows, const Axis& x) {
+  constexpr int64_t N = Vec<T>::N;
+  const bool wide = x.step == 1 && 2 * x.count >= N && 2 * rows < N;
+  return (channels <= 2 && rows <= 16) || (channels <= 4 && wide);
+}
 
 struct CorrelatePlan {
   bool direct;       // vectors are read in the staged image, not packed

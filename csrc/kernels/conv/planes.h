@@ -154,13 +154,14 @@ void write_row(const Correlation<S>& c, const T* image, const T* w, const int64_
   }
 }
 
-// The piece of plane `channel` of the image that p reads, staged. inner: see stage_rest.
+// The piece of plane `channel` of the images that p reads, staged. inner: see stage.
 template <class S, class T>
 const T* stage_plane(const Image<S>& x, const Axis (&axis)[kAxes], const Piece& p, int64_t channel, const Layout& l,
                      bool inner) {
-  T* image = static_cast<T*>(scratch(kImageSlot, sizeof(T) * static_cast<size_t>(l.image + 5 * Vec<T>::N)));
+  const int64_t size = p.images * l.image;
+  T* image = static_cast<T*>(scratch(kImageSlot, sizeof(T) * static_cast<size_t>(size + 5 * Vec<T>::N)));
   stage(x, axis, p, channel, 1, l, image, inner);
-  if (!inner) clear(image + l.image, 5 * Vec<T>::N);  // vectors that begin in the last row end here
+  if (!inner) clear(image + size, 5 * Vec<T>::N);  // vectors that begin in the last row end here
   return image;
 }
 
