@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import pydl
+from pydl import nn
 from pydl.errors import ArgumentError, BoundsError, CheckpointError, DtypeError, ShapeError
 from pydl.models import GPT, GPTConfig
 from pydl.ops.attention import cached_attention
@@ -126,6 +127,18 @@ def test_sequences_are_selected() -> None:
     picked = model.select(state, pydl.tensor([2, 0, 2]))
     made, _ = model.decode(pydl.tensor(ids[[2, 0, 2], 5:]), picked)
     np.testing.assert_allclose(made.numpy(), model(pydl.tensor(ids[[2, 0, 2]]))[:, -1].detach().numpy(), atol=1e-12)
+
+
+def test_every_layer_is_called_as_a_module() -> None:
+    """So that hooks and what is put in a layer's place are seen, in training and in decoding."""
+    model, called = GPT(SMALL), []
+    layers = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear | nn.LayerNorm | nn.Embedding)}
+    for name, layer in layers.items():
+        layer.register_forward_hook(lambda m, args, y, name=name: called.append(name))
+    for run in (model, model.decode):
+        called.clear()
+        run(pydl.tensor(tokens(2, 5)))
+        assert set(called) == set(layers)
 
 
 def test_the_future_has_no_influence() -> None:
