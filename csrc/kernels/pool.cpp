@@ -127,9 +127,7 @@ inline void max_vector(const PoolAxis& a, const Lines& lines, const T* x, int64_
   using C = Wide<T>;
   using Bits = typename Vec<C>::Bits;
   using Lane = std::remove_reference_t<decltype(Bits{}[0])>;
-  constexpr int N = Vec<C>::N;
-  Bits step;
-  for (int i = 0; i < N; ++i) step[i] = static_cast<Lane>(i * a.stride);
+  const Bits step = places_apart<C>(a.stride);
   const int64_t from = o * a.stride - a.pad;
   Vec<C> best(-std::numeric_limits<C>::infinity());
   Bits found = step + static_cast<Lane>(lines.first + from);
@@ -178,8 +176,7 @@ void quads_row(const T* top, int64_t width, int64_t first, int64_t out, T* y, in
   using Bits = typename Vec<C>::Bits;
   using Lane = std::remove_reference_t<decltype(Bits{}[0])>;
   constexpr int N = Vec<C>::N;
-  Bits step;
-  for (int i = 0; i < N; ++i) step[i] = static_cast<Lane>(2 * i);
+  const Bits step = places_apart<C>(2);
   for (int64_t o = 0; o < out; o += N) {
     const int64_t n = out - o < N ? out - o : N;
     Vec<C> best, v[3];  // the places of a window in their order

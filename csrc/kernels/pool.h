@@ -12,6 +12,14 @@ namespace {
 
 enum ScratchSlot { kRowSlot, kPlaneSlot };
 
+// 0, by, 2 by, ...: a number for each lane, of its size.
+template <class C>
+inline typename Vec<C>::Bits places_apart(int64_t by) {
+  typename Vec<C>::Bits places;
+  for (int i = 0; i < Vec<C>::N; ++i) places[i] = static_cast<std::remove_reference_t<decltype(places[0])>>(i * by);
+  return places;
+}
+
 // n places, at most as many as Vec<C> has lanes, as numbers of the lanes' size.
 template <class C>
 inline typename Vec<C>::Bits load_places(const int32_t* p, int64_t n) {

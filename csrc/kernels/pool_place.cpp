@@ -7,15 +7,6 @@
 namespace pydl::PYDL_ISA {
 namespace {
 
-// 2 n elements of which every second one comes from `even`.
-template <class T, class C>
-inline __attribute__((always_inline)) void store_pairs(Vec<C> even, Vec<C> odd, int64_t n, T* to) {
-  constexpr int64_t N = Vec<C>::N;
-  const int64_t more = 2 * n - N;
-  store_some(to, zip_low(even, odd), more < 0 ? 2 * n : N);
-  if (more > 0) store_some(to + N, zip_high(even, odd), more);
-}
-
 // Two rows of gx, from the row of windows that begins at place `first` of the plane; width: of a row. y: 0, or what
 // windows must have above 0.
 template <class T>
@@ -24,16 +15,15 @@ void place_row(const T* g, const int32_t* index, int64_t first, int64_t width, i
   using Bits = typename Vec<C>::Bits;
   using Lane = std::remove_reference_t<decltype(Bits{}[0])>;
   constexpr int N = Vec<C>::N;
-  Bits step;
-  for (int i = 0; i < N; ++i) step[i] = static_cast<Lane>(2 * i);
+  const Bits step = places_apart<C>(2);
   for (int64_t o = 0; o < out; o += N) {
     const int64_t n = out - o < N ? out - o : N;
     const Bits from = load_places<C>(index + o, n) - step - static_cast<Lane>(first + 2 * o);
     Vec<C> sum = load_some<C>(g + o, n) + Vec<C>(C(0));  // of what is there, 0, and g
     if (y) sum = select(load_some<C>(y + o, n) > Vec<C>(C(0)), sum, Vec<C>());
     const auto part = [&](int64_t place) { return from_bits<C>(bits(sum) & (from == static_cast<Lane>(place))); };
-    store_pairs(part(0), part(1), n, gx + 2 * o);
-    store_pairs(part(width), part(width + 1), n, gx + width + 2 * o);
+    store_pairs(gx + 2 * o, 2 * n, part(0), part(1));
+    store_pairs(gx + width + 2 * o, 2 * n, part(width), part(width + 1));
   }
 }
 

@@ -46,6 +46,14 @@ inline Vec<T> zip_high(Vec<T> a, Vec<T> b) {
   return Vec<T>(in_turn<Vec<T>::N / 2>(a.v, b.v, std::make_integer_sequence<int, Vec<T>::N>{}));
 }
 
+// n elements, 1 <= n <= 2 N, from the lanes of both in turn.
+template <class T, class S>
+inline __attribute__((always_inline)) void store_pairs(S* p, int64_t n, Vec<T> even, Vec<T> odd) {
+  constexpr int N = Vec<T>::N;
+  n >= N ? store(p, zip_low(even, odd)) : store(p, zip_low(even, odd), n);
+  if (n > N) n == 2 * N ? store(p + N, zip_high(even, odd)) : store(p + N, zip_high(even, odd), n - N);
+}
+
 // 4 N elements in memory order to their remainders by 4: v[j] holds elements j, j + 4, j + 8, ...
 template <class T>
 inline void split_by_four(Vec<T> (&v)[4]) {

@@ -231,8 +231,7 @@ void scatter_in_turns(const Job<S, T>& q, const Task<T>& k, const T* other) {
       const Strip& s = k.strips.strip[j];
       for (const Segment* e = k.strips.segment + s.first; e < k.strips.segment + s.first + s.segments; ++e) {
         const Vec<T> a = load<T>(row + e->lane, e->count), b = load<T>(row + apart + e->lane, e->count);
-        store(y + e->to, zip_low(a, b), least(N, 2 * e->count));
-        if (2 * e->count > N) store(y + e->to + N, zip_high(a, b), 2 * e->count - N);
+        store_pairs(y + e->to, 2 * e->count, a, b);
       }
     }
   }
