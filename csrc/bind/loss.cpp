@@ -26,9 +26,8 @@ void check_classes(const char* op, const Array& target, int64_t classes, std::op
 py::tuple reduced_losses(const Array& loss, const Array& weights, int reduction) {
   const Array nothing = Array::empty({0}, loss.dtype(), loss.device());
   if (reduction == kNone) return py::make_tuple(loss, nothing);
-  const Dtype wide = loss.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32;
   Array y = Array::empty({}, loss.dtype(), loss.device());
-  const Array total = weights.storage() ? Array::empty({}, wide, loss.device()) : Array();
+  const Array total = weights.storage() ? Array::empty({}, wide(loss), loss.device()) : Array();
   const double scale = reduction == kMean && !weights.storage() ? 1.0 / static_cast<double>(loss.numel()) : 1.0;
   run<&LossKernels::loss_total>(loss.numel(), loss.device(), loss.view(), weights.view(), scale, y.view(),
                                 total.view());
@@ -72,7 +71,7 @@ bool all_probabilities(const T* p, int64_t n) {
 
 // sum: null, or of the losses: it is NaN where one is.
 void check_probabilities(const char* op, const Array& x, const double* sum = nullptr) {
-  const Array p = on_host(contiguous(cast(x, x.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32)));
+  const Array p = on_host(contiguous(cast(x, wide(x))));
   check("check_probabilities", [op, x = p.view(), n = p.numel(), sum] {
     if (sum && *sum == *sum) return;
     const bool good =

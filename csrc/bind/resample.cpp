@@ -22,8 +22,8 @@ ResampleAxis axis_of(const Facts& facts, const Array& place, const Array& weight
   const int64_t out = facts[1];
   check_device("resample", x, place);
   check_device("resample", x, weight);
-  if (place.dtype() != Dtype::i32 || weight.dtype() != (x.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32) ||
-      place.shape() != weight.shape() || place.ndim() != 2 || place.shape()[1] != out)
+  if (place.dtype() != Dtype::i32 || weight.dtype() != wide(x) || place.shape() != weight.shape() ||
+      place.ndim() != 2 || place.shape()[1] != out)
     fail<ValueError>("resample: a table of ", place.shape(), " does not fit ", out, " outputs");
   ResampleAxis a;
   a.n = facts[0], a.out = out, a.lo = facts[2], a.hi = facts[3], a.shift = facts[4], a.picks = facts[5] != 0;

@@ -113,10 +113,10 @@ void input_gradient_rows(const View& y, const View& w, const View& bias, const C
     rest[2] = at;
     return backward<S>(y, w, bias, s, f, x, rest, room + at % 2 * geometry(w));
   };
-  const bool reached = f != Activation::none || product(0).axis[0].taps * product(0).axis[1].taps > 0;
-  if (!reached) return fill_rows<S>(x, bias, s, rest);
+  Correlation<S> even = product(0);
+  if (f == Activation::none && even.axis[0].taps * even.axis[1].taps == 0) return fill_rows<S>(x, bias, s, rest);
   if (s.stride[2] == 2 && x.shape[4] > 1) {
-    Correlation<S> even = product(0), odd = product(1);
+    Correlation<S> odd = product(1);
     if (correlate_in_turns<S, T>(even, odd)) return;
   }
   const bool gaps = f == Activation::none && s.stride[2] > w.shape[4];

@@ -207,9 +207,9 @@ void make_tables(PlaneJob<S, T>& q, int64_t* room) {
   q.reads = reads;
 }
 
-// Jobs that share the pieces and the layout of the first.
+// Jobs that share the pieces and the layout of the first; gives how many taps they have together.
 template <class S, class T>
-void make_plane_jobs(const Correlation<S>* c, int64_t products, PlaneJob<S, T>* q) {
+int64_t make_plane_jobs(const Correlation<S>* c, int64_t products, PlaneJob<S, T>* q) {
   int64_t taps = 0;
   for (int64_t i = 0; i < products; ++i) taps += c[i].taps();
   int64_t* room = static_cast<int64_t*>(scratch(kTableSlot, sizeof(int64_t) * static_cast<size_t>(2 * taps + 1)));
@@ -219,6 +219,7 @@ void make_plane_jobs(const Correlation<S>* c, int64_t products, PlaneJob<S, T>* 
     q[i] = {c + i, pieces, l, nullptr, nullptr};
     make_tables(q[i], room);
   }
+  return taps;
 }
 
 // Products of the same images, plane after plane; the first has the most outputs along each axis.
@@ -227,9 +228,7 @@ void correlate_planes(const Correlation<S>* c, int64_t products) {
   for (const Axis& a : c->axis)
     if (a.count <= 0) return;
   auto* q = static_cast<PlaneJob<S, T>*>(scratch(kStripSlot, sizeof(PlaneJob<S, T>) * static_cast<size_t>(products)));
-  make_plane_jobs(c, products, q);
-  int64_t taps = 0;
-  for (int64_t i = 0; i < products; ++i) taps += c[i].taps();
+  const int64_t taps = make_plane_jobs(c, products, q);
   const int64_t outputs = c->axis[0].count * c->axis[1].count * c->axis[2].count, pieces = q->pieces.count();
   parallel_for(c->images * c->groups, outputs * c->rows * (taps / 8 + 2 * products), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
