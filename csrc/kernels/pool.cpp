@@ -198,7 +198,7 @@ void quads_row(const T* top, int64_t width, int64_t first, int64_t out, T* y, in
 template <class T>
 void max_quads(const PoolWindow& w, const View& x, const View& y, const View& index) {
   const PoolAxis &H = w.axis[1], &W = w.axis[2];
-  parallel_for(x.shape[0] * H.out, 5 * W.out, [&](int64_t row, int64_t end) {
+  parallel_for(x.shape[0] * H.out, 10 * W.out, [&](int64_t row, int64_t end) {
     int64_t plane = row / H.out, oh = row % H.out;
     for (; row < end; ++row) {
       const int64_t first = 2 * oh * W.n, at = row * W.out;
