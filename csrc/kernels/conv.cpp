@@ -6,9 +6,10 @@
 //   conv/strips.h       outputs as vectors           conv/planes.h       channels that do not meet
 //   conv/winograd.h     kernels of 3 by 3 with a quarter of the products; conv/winograd_grad.h: of their weights
 //   conv/planes_grad.h  the gradient of few weights
+//   conv/lanes.h        small images of few channels, as many at a time as a vector has lanes
 #include "runtime/table/conv.h"
 
-#include "kernels/conv/planes.h"
+#include "kernels/conv/lanes.h"
 #include "kernels/conv/views.h"
 #include "kernels/conv/winograd.h"
 
@@ -73,6 +74,7 @@ void run_correlation(const Correlation<S>& c) {
   if constexpr (std::is_same_v<S, float>) {
     if (takes_winograd(c)) return winograd(c, plan_winograd<T>(c.axis, c.images, c.channels, c.rows));
   }
+  if (correlates_lanes<T>(c.axis, c.images, c.channels, c.rows, c.groups)) return correlate_lanes<S, T>(c);
   is_depthwise(c.channels, c.rows, c.groups) ? correlate_planes<S, T>(&c, 1) : correlate<S, T>(c);
 }
 
@@ -183,16 +185,20 @@ void conv_path(ConvProduct product, View x, View w, ConvSpec spec, View y, ConvP
   const int64_t rest[kAxes] = {0, 0, 0};
   if (product == ConvProduct::weight_grad) {
     const auto c = forward<float>(x, w, {}, spec, {}, y);
-    *path = y.strides[4] == 1 && takes_winograd(c)            ? ConvPath::winograd
-            : sums_planes<float>(channels, others, c.axis[2]) ? ConvPath::planes
-            : taps == 1                                       ? ConvPath::pointwise
-                                                              : ConvPath::direct;
+    *path = y.strides[4] == 1 && takes_winograd(c)                               ? ConvPath::winograd
+            : sums_lanes<float>(c.axis, c.images, channels, others, spec.groups) ? ConvPath::lanes
+            : sums_planes<float>(channels, others, c.axis[2])                    ? ConvPath::planes
+            : taps == 1                                                          ? ConvPath::pointwise
+                                                                                 : ConvPath::direct;
   } else if (is_depthwise(channels, others, spec.groups)) {
     *path = ConvPath::planes;
   } else {
     const auto c = forward_like ? forward<float>(x, w, {}, spec, {}, y)
                                 : backward<float>(y, w, {}, spec, {}, x, rest, geometry_room(w));
-    *path = takes_winograd(c) ? ConvPath::winograd : make_job<float, float>(c).plan.path(taps);
+    *path = takes_winograd(c) ? ConvPath::winograd
+            : correlates_lanes<float>(c.axis, c.images, channels, others, spec.groups)
+                ? ConvPath::lanes
+                : make_job<float, float>(c).plan.path(taps);
   }
 }
 

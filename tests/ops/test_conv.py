@@ -372,6 +372,8 @@ def test_paths() -> None:
     assert path(2, 64, 256, 7, 3, 1) == "packed"
     assert path(2, 64, 256, 56, 1, 0) == "pointwise"
     assert path(2, 64, 64, 8, 3, 1, groups=64) == "planes"
+    assert path(64, 4, 6, 14, 5, 0) == "lanes"
+    assert path(2, 4, 6, 14, 5, 0) != "lanes"
     with pytest.raises(ArgumentError, match="product must be forward"):
         _C.conv_path(
             "sideways", pydl.zeros(1, 1, 2, 2).array, pydl.zeros(1, 1, 1, 1).array, (1, 1), (0, 0), (1, 1), 1,

@@ -33,6 +33,43 @@ bool sums_planes(int64_t channels, int64_t rows, const Axis& x) {
   return (channels <= 2 && rows <= 16) || (channels <= 4 && wide);
 }
 
+// Images in the lanes (conv/lanes.h): small images in batches that fill vectors. Few channels leave the other ways with
+// tiles half empty; many would make turning the images over worth the same for all ways.
+struct LaneLimits {
+  static constexpr int64_t kRoom = 1 << 20;  // bytes of a staged block, and of all outputs: written in as many streams
+                                             // as there are lanes, they are slow beyond the second-level cache
+  static constexpr int64_t kMost = 16;       // channels and rows
+  static constexpr int64_t kTasks = 4;       // each task stages the rows that it shares with the next
+  static constexpr int64_t kShared = 12;     // products of the weights' gradient for each element that is turned over
+};
+
+template <class T>
+bool fills_lanes(const Axis (&axis)[kAxes], int64_t images, int64_t channels, int64_t rows, int64_t groups) {
+  constexpr int64_t N = Vec<T>::N, size = static_cast<int64_t>(sizeof(T));
+  int64_t plane = size * most(channels, 1) * N, taps = 1;
+  for (const Axis& a : axis) {
+    if (a.pitch != 1 || a.count <= 0 || a.taps == 0 || a.reach(a.count) > LaneLimits::kRoom / plane) return false;
+    plane *= a.reach(a.count);
+    taps *= a.taps;
+  }
+  const bool few = groups == 1 && taps > 1 && least(channels, rows) > 0 && most(channels, rows) <= LaneLimits::kMost;
+  return few && 4 * images >= 3 * round_up(images, N);
+}
+
+template <class T>
+bool correlates_lanes(const Axis (&axis)[kAxes], int64_t images, int64_t channels, int64_t rows, int64_t groups) {
+  const int64_t outputs = axis[0].count * axis[1].count * axis[2].count, size = static_cast<int64_t>(sizeof(T));
+  return fills_lanes<T>(axis, images, channels, rows, groups) && images * rows * outputs * size <= LaneLimits::kRoom;
+}
+
+// With more rows, vectors along the rows are filled without turning anything over.
+template <class T>
+bool sums_lanes(const Axis (&axis)[kAxes], int64_t images, int64_t channels, int64_t rows, int64_t groups) {
+  const int64_t products = rows * channels * axis[0].taps * axis[1].taps * axis[2].taps;
+  return axis[2].step == 1 && 3 * rows <= 2 * Vec<T>::N && products >= LaneLimits::kShared * (rows + channels) &&
+         fills_lanes<T>(axis, images, channels, rows, groups);
+}
+
 struct CorrelatePlan {
   bool direct;       // vectors are read in the staged image, not packed
   bool in_place;     // the image needs no staging
