@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.e2e import step_job
+from bench.e2e import plain_step, step_job
 from bench.workload import Job, Library, Workload, jax_function, normals, seeded, torch_function
 
 _POLICY = (4, 128, 128, 2)
@@ -61,6 +61,21 @@ def _first(lib: Library) -> Job:
     return Job(run, lambda: run().item())
 
 
+def _first_steps(lib: Library) -> Job:
+    """The first two calls of a training step that is captured anew: one as it is, one recorded."""
+    net, rng = _policy_net(lib), seeded()
+    x, y = lib.tensor(rng.standard_normal((32, 4), dtype=np.float32)), lib.tensor(rng.integers(0, 2, 32))
+    optimizer = lib.ns.optim.Adam(net.parameters(), lr=1e-3)
+    step = plain_step(lib, lambda: lib.ns.nn.functional.cross_entropy(net(x), y), optimizer)
+
+    def run() -> Any:
+        f = lib.capture(step)
+        f()
+        return f()
+
+    return Job(run, lambda: run().item())
+
+
 def _launches(lib: Library) -> Job:
     """A thousand launches that do next to nothing: a microsecond here is a nanosecond for each."""
 
@@ -86,6 +101,7 @@ WORKLOADS = [
     Workload(name="capture/lenet_b64_sgd", rtol=1e-3, makers={"torch": _lenet, "replay": _lenet, "compile": _lenet}),
     Workload(name="capture/thousand_launches", makers={"torch": _launches, "replay": _launches}),
     Workload(name="capture/three_first_calls", makers={"torch": _first, "replay": _first}),
+    Workload(name="capture/two_first_steps", rtol=1e-3, makers={"torch": _first_steps, "replay": _first_steps}),
     Workload(name="capture/chain_10m", moved=4 * 5 * 1e7, traffic="triad", makers={
         "torch": torch_function(lambda ns: lambda a, b, c, d: ns.tanh(a * b + c) * d, _CHAIN, train=False),
         "replay": torch_function(lambda ns: lambda a, b, c, d: ns.tanh(a * b + c) * d, _CHAIN, train=False),

@@ -39,7 +39,8 @@ def _mlp_flop(batch: int, sizes: tuple[int, ...], train: bool = True) -> float:
     return _linear_flop(batch, *pairwise(sizes), train=train)
 
 
-def _step(lib: Library, loss: Callable[[], Any], optimizer: Any) -> Callable[[], Any]:
+def plain_step(lib: Library, loss: Callable[[], Any], optimizer: Any) -> Callable[[], Any]:
+    """A training step that is not recorded: zero the gradients, loss, backward, optimizer."""
     loss, optimizer = lib.fuse(loss), lib.ready(optimizer)
 
     def step() -> Any:
@@ -49,7 +50,11 @@ def _step(lib: Library, loss: Callable[[], Any], optimizer: Any) -> Callable[[],
         optimizer.step()
         return value
 
-    return lib.capture(step)  # type: ignore[no-any-return]
+    return step
+
+
+def _step(lib: Library, loss: Callable[[], Any], optimizer: Any) -> Callable[[], Any]:
+    return lib.capture(plain_step(lib, loss, optimizer))  # type: ignore[no-any-return]
 
 
 def _job(step: Callable[[], Any]) -> Job:
@@ -57,7 +62,7 @@ def _job(step: Callable[[], Any]) -> Job:
 
 
 def step_job(lib: Library, loss: Callable[[], Any], optimizer: Any) -> Job:
-    """A training step: zero the gradients, loss, backward, optimizer."""
+    """`plain_step`, recorded by the peers that record."""
     return _job(_step(lib, loss, optimizer))
 
 
