@@ -35,6 +35,18 @@ def _announced(module: "Module", name: str, value: Any, kind: str) -> Any:
     return value
 
 
+# What calls modules while their calls are watched; see pydl/replay/scopes.py. A class that changes costs all of its
+# subclasses their caches, so that is not where watching is switched on.
+watch: Callable[["Module", tuple[Any, ...], dict[str, Any]], Any] | None = None
+
+
+def run(module: "Module", args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A module's computation, with what is hooked around it."""
+    if module._hooks is None:
+        return module.forward(*args, **kwargs)
+    return call_with_hooks(module, module._hooks, args, kwargs)
+
+
 class Module(Hookable, Convertible):
     """Base of all layers and models: assign parameters, buffers and modules as attributes, define `forward`, call it.
 
@@ -52,11 +64,11 @@ class Module(Hookable, Convertible):
         raise AttributeMissingError(f"{type(self).__name__} does not define forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._hooks is None:
+        if self._hooks is None and watch is None:
             if len(args) == 1 and not kwargs:  # costs half of what unpacking does
                 return self.forward(args[0])
             return self.forward(*args, **kwargs)
-        return call_with_hooks(self, self._hooks, args, kwargs)
+        return run(self, args, kwargs) if watch is None else watch(self, args, kwargs)
 
     # ---- attributes
 

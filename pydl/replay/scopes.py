@@ -7,11 +7,12 @@ from typing import Any
 
 from pydl import _C
 from pydl.autograd import engine
+from pydl.nn import module as modules
 
 _state = local()
 _lock = Lock()
 _running = 0  # scopes of all threads: calls of modules are only watched while there are any
-_plain: list[Any] = []  # what a module's call and the engine's step are while nothing is watched
+_step = engine._step  # while nothing is watched
 
 
 class Scopes:
@@ -43,7 +44,7 @@ class Scopes:
         self._modules.append(module)
         self._turn()
         try:
-            return _plain[0](module, *args, **kwargs)
+            return modules.run(module, args, kwargs)
         finally:
             self._names.pop()
             self._modules.pop()
@@ -65,33 +66,28 @@ class Scopes:
         """Runs the rule of a node under the name of the module that made it."""
         _C.set_scope(self._since[max(bisect_right(self._ticks, node.seq) - 1, 0)])
         try:
-            _plain[1](node, *rest)
+            _step(node, *rest)
         finally:
             _C.set_scope(self._names[-1])
 
 
-def _call(module: Any, *args: Any, **kwargs: Any) -> Any:
+def _called(module: Any, args: Any, kwargs: Any) -> Any:
     scopes = getattr(_state, "scopes", None)
-    return _plain[0](module, *args, **kwargs) if scopes is None else scopes.call(module, args, kwargs)
+    return modules.run(module, args, kwargs) if scopes is None else scopes.call(module, args, kwargs)
 
 
-def _step(node: Any, *rest: Any) -> None:
+def _stepped(node: Any, *rest: Any) -> None:
     scopes = getattr(_state, "scopes", None)
     if scopes is None:
-        _plain[1](node, *rest)
+        _step(node, *rest)
     else:
         scopes.step(node, rest)
 
 
 def _watch(more: int) -> None:
     """Puts the watching functions in place for the first scopes, and takes them away after the last."""
-    from pydl.nn import Module
-
     global _running
     with _lock:
-        if not _plain:
-            _plain.extend((Module.__call__, engine._step))
         _running += more
-        call, step = (_call, _step) if _running > 0 else _plain
-        setattr(Module, "__call__", call)  # noqa: B010  mypy takes no assignment to a method
-        setattr(engine, "_step", step)  # noqa: B010
+        modules.watch = _called if _running > 0 else None
+        setattr(engine, "_step", _stepped if _running > 0 else _step)  # noqa: B010  mypy wants all of its arguments
