@@ -11,6 +11,7 @@ struct Forward {
   RecurrentSpec spec;
   RecurrentState x;
   const T* bias;
+  View hn, cn;
   Steps steps;
   int64_t h, p;
   Panels<T> weight{}, proj{};
@@ -23,8 +24,8 @@ struct Forward {
 inline bool too_few(const Steps& s) { return s.count <= 2 && s.most <= 4; }
 
 template <class T>
-Forward<T> prepare(RecurrentSpec spec, const RecurrentState& x, View bias) {
-  Forward<T> f{spec, x, data<T>(bias), steps_of(x.sizes, x.y, spec.reverse), 0, x.weight.shape[1]};
+Forward<T> prepare(RecurrentSpec spec, const RecurrentState& x, View bias, View hn, View cn) {
+  Forward<T> f{spec, x, data<T>(bias), hn, cn, steps_of(x.sizes, x.y, spec.reverse), 0, x.weight.shape[1]};
   const int64_t groups = gates_of(spec.cell), b = f.steps.most;
   f.h = x.weight.shape[0] / groups;
   f.packed = !too_few(f.steps);
@@ -106,22 +107,32 @@ void project(const Forward<T>& f, const Step& s) {
 
 // The states after a row's own last step.
 template <class T>
-void last_states(const Forward<T>& f, const Step& s, View hn, View cn) {
+void last_states(const Forward<T>& f, const Step& s) {
   for (int64_t r = f.steps.kept(s); r < s.rows; ++r) {
-    copy_row(data<T>(f.x.y) + (s.at + r) * f.p, data<T>(hn) + r * f.p, f.p);
-    if (cn.present()) copy_row(data<T>(f.x.cells) + (s.at + r) * f.h, data<T>(cn) + r * f.h, f.h);
+    copy_row(data<T>(f.x.y) + (s.at + r) * f.p, data<T>(f.hn) + r * f.p, f.p);
+    if (f.cn.present()) copy_row(data<T>(f.x.cells) + (s.at + r) * f.h, data<T>(f.cn) + r * f.h, f.h);
+  }
+}
+
+// All steps of some rows of the batch.
+template <class T>
+void walk(Forward<T> f, int64_t from, int64_t until) {
+  f.steps.from = from;
+  f.steps.until = until;
+  for (View* x : {&f.x.h0, &f.x.c0, &f.hn, &f.cn}) skip_rows<T>(*x, from);
+  f.stage.skip(from);
+  for (Step s = f.steps.first(); s.i < f.steps.count; s = f.steps.next(s)) {
+    take(f, s);
+    if (f.x.proj.present()) project(f, s);
+    last_states(f, s);
+    f.stage.swap();
   }
 }
 
 template <class T>
 void run_forward(RecurrentSpec spec, const RecurrentState& x, View bias, View hn, View cn) {
-  Forward<T> f = prepare<T>(spec, x, bias);
-  for (Step s = f.steps.first(); s.i < f.steps.count; s = f.steps.next(s)) {
-    take(f, s);
-    if (x.proj.present()) project(f, s);
-    last_states(f, s, hn, cn);
-    f.stage.swap();
-  }
+  const Forward<T> f = prepare<T>(spec, x, bias, hn, cn);
+  each_part(f.steps, f.weight, [&](int64_t from, int64_t until) { walk(f, from, until); });
 }
 
 }  // namespace

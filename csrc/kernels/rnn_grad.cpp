@@ -120,19 +120,31 @@ void take(const Backward<T>& f, const Step& s) {
   });
 }
 
+// All steps of some rows of the batch.
 template <class T>
-void run_backward(RecurrentSpec spec, const RecurrentState& x, const RecurrentGrads& g) {
-  Backward<T> f = prepare<T>(spec, x, g);
+void walk(Backward<T> f, int64_t from, int64_t until) {
+  const bool projects = f.x.proj.present();
+  f.steps.from = from;
+  f.steps.until = until;
+  for (View* x : {&f.x.h0, &f.x.c0, &f.g.gh, &f.g.gc}) skip_rows<T>(*x, from);
+  f.stage.skip(from);
+  if (projects) f.hidden += from * f.h;
   Step s = f.steps.last();
-  follow(f, s, 0, f.x.proj.present() ? f.p : f.h);
-  if (x.proj.present()) unproject(f, s);
+  follow(f, s, 0, projects ? f.p : f.h);
+  if (projects) unproject(f, s);
   f.stage.swap();
   for (; s.i > 0; s = f.steps.back(s)) {
     take(f, s);
-    if (x.proj.present()) unproject(f, f.steps.back(s));
+    if (projects) unproject(f, f.steps.back(s));
     f.stage.swap();
   }
-  if (g.first) take(f, s);
+  if (f.g.first) take(f, s);
+}
+
+template <class T>
+void run_backward(RecurrentSpec spec, const RecurrentState& x, const RecurrentGrads& g) {
+  const Backward<T> f = prepare<T>(spec, x, g);
+  each_part(f.steps, f.weight, [&](int64_t from, int64_t until) { walk(f, from, until); });
 }
 
 }  // namespace

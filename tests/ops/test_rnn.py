@@ -87,7 +87,7 @@ class TestRows(RowChecks):
 
 @pytest.mark.parametrize("cell", sorted(GATES))
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("sizes", [None, [3, 3, 1], [4, 2, 2, 1], [2]])
+@pytest.mark.parametrize("sizes", [None, [3, 3, 1], [4, 2, 2, 1], [2], [37, 37, 20, 18, 1]])
 def test_kernel_is_the_plain_definition(cell: str, reverse: bool, sizes: list[int] | None) -> None:
     """Values and gradients, packed rows too, of each cell with and without what may be left out."""
     from pydl.ops.recurrence import _recurrent_plain

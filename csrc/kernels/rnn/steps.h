@@ -49,6 +49,7 @@ struct Stage {
   int64_t rs = 0;
 
   static int64_t stride(int64_t width) { return round_up(width, 64 / sizeof(T)) + 64 / sizeof(T); }
+  void skip(int64_t rows) { now += rows * rs, next += rows * rs; }
   void swap() {
     T* was = now;
     now = next;
@@ -61,6 +62,31 @@ inline Panels<T> panels(int64_t groups, int64_t units, int64_t k, int64_t rows, 
   Panels<T> w{groups, units, k, rows <= kFewRows, nullptr};
   w.p = static_cast<T*>(scratch(slot, sizeof(T) * static_cast<size_t>(w.room() + 1)));
   return w;
+}
+
+// Rows of a batch know nothing of each other. Where the packed weight stays in the cache of each core, a thread walks
+// all steps with rows of its own and waits for no other; elsewhere threads share the units of a step.
+constexpr int64_t kPartRows = 16;
+
+template <class T>
+inline int64_t part_rows(const Steps& steps, const Panels<T>& w) {
+  const int64_t parts = steps.most / kPartRows, bytes = w.room() * static_cast<int64_t>(sizeof(T));
+  return parts > 1 && 2 * bytes <= second_level_cache() ? ceil_div(steps.most, parts) : steps.most;
+}
+
+// f(from, until) for the parts of the batch.
+template <class T, class F>
+void each_part(const Steps& steps, const Panels<T>& w, const F& f) {
+  const int64_t rows = part_rows(steps, w), parts = ceil_div(steps.most, rows);
+  parallel_for(parts, steps.count * w.blocks() * w.cost(rows), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) f(i * rows, least(steps.most, (i + 1) * rows));
+  });
+}
+
+// An array with a row for each of the batch, from row `from` on.
+template <class T>
+inline void skip_rows(View& x, int64_t from) {
+  if (x.present()) x.data = data<T>(x) + from * x.shape[x.ndim - 1];
 }
 
 template <class T>
