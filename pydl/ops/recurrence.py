@@ -18,10 +18,10 @@ from pydl.errors import DtypeError
 from pydl.ops.activation import relu, sigmoid
 from pydl.ops.create import zeros
 from pydl.ops.elementary import tanh
-from pydl.ops.gemm import addmm, linear, matmul
+from pydl.ops.gemm import linear
 from pydl.ops.index import index_select
 from pydl.ops.parts import chunk, unbind
-from pydl.ops.shape import cat, narrow, reshape, stack, transpose
+from pydl.ops.shape import cat, narrow, stack
 from pydl.tensor import Tensor
 
 __all__: list[str] = []
@@ -122,15 +122,20 @@ def _array(t: Tensor | None) -> Any:
     return None if t is None else t.array
 
 
-def _rows(t: Tensor) -> Tensor:
-    return t if t.ndim == 2 else reshape(t, (t.shape[0] * t.shape[1], t.shape[2]))
+def _rows(a: _C.Array) -> _C.Array:
+    return a if a.ndim == 2 else _C.reshape(a, (a.shape[0] * a.shape[1], a.shape[2]))
 
 
-def _of(t: Tensor, rows: Any) -> Tensor:
+def _of(a: _C.Array, rows: Any) -> _C.Array:
     """The rows of a range, as a view, or at an index."""
     if isinstance(rows, range):
-        return narrow(t, 0, rows.start, len(rows))
-    return index_select(t, 0, Tensor(_C.from_numpy(np.ascontiguousarray(rows))).to(t.device))
+        return _C.slice(a, (rows.start, 0), (len(rows), a.shape[1]), (1, 1))
+    return index_select(Tensor(a), 0, Tensor(_C.from_numpy(np.ascontiguousarray(rows))).to(a.device)).array
+
+
+def _sum_of_products(a: _C.Array, b: _C.Array) -> _C.Array:
+    """a^T b: a sum over all rows."""
+    return _C.matmul(_C.permute(a, (1, 0)), b)
 
 
 def _neighbours(n: int, b: int, reverse: bool, sizes: Sequence[int] | None) -> tuple[Any, Any, Any]:
@@ -148,15 +153,15 @@ def _neighbours(n: int, b: int, reverse: bool, sizes: Sequence[int] | None) -> t
     return early, late, starts[lengths - 1] + np.arange(b)
 
 
-def _state_weight_gradient(gates: Tensor, y: Tensor, h0: Tensor | None, *walk: Any) -> Tensor:
+def _state_weight_gradient(gates: _C.Array, y: _C.Array, h0: Tensor | None, *walk: Any) -> _C.Array:
     """The sum over all rows of gates^T (the state before), as one product, and one more for the first states."""
     to, of, first = walk
-    total = matmul(transpose(_of(gates, to), 0, 1), _of(y, of))
-    return total if h0 is None else addmm(total, transpose(_of(gates, first), 0, 1), h0)
+    total = _sum_of_products(_of(gates, to), _of(y, of))
+    return total if h0 is None else _C.addmm(total, _C.permute(_of(gates, first), (1, 0)), h0.array, 1, 1, "addmm")
 
 
 def _gradients(g, x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, saved, cell, reverse, sizes):
-    """Those of all inputs, by one kernel and a product per weight; outside the graph."""
+    """Those of all inputs, by one kernel and a product per weight; outside the graph, so without its tensors."""
     parts = [_array(g.get(i)) for i in range(3 if cell == "lstm" else 2)]
     gcn = parts[2] if cell == "lstm" else None
     first = h0 is not None and h0.requires_grad
@@ -165,19 +170,18 @@ def _gradients(g, x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, saved, cell, reverse,
         *parts[:2], gcn, x.array, _array(h0), _array(c0), w_ih.array, w_hh.array, _array(w_hr), arrays, cell, reverse,
         sizes, first,
     )  # fmt: skip
-    to, scaled, out, gh, gc = map(Tensor, made)
-    gates, state_gates, y = _rows(to), _rows(scaled), _rows(saved[0])
-    b = saved[1].shape[0]
-    walk = lambda: _neighbours(y.shape[0], b, reverse, sizes)  # noqa: E731
+    to, scaled, out, gh, gc = made
+    gates, state_gates, y = _rows(to), _rows(scaled), _rows(arrays[0])
+    walk = _neighbours(y.shape[0], arrays[1].shape[0], reverse, sizes)
     return (
-        lambda: matmul(to, w_ih),
-        gh if first else None,
-        None if c0 is None else gc,
-        lambda: matmul(transpose(gates, 0, 1), _rows(x)),
-        lambda: _state_weight_gradient(state_gates, y, h0, *walk()),
-        None if b_ih is None else lambda: gates.sum(0),
-        None if b_hh is None else lambda: state_gates.sum(0),
-        None if w_hr is None else lambda: matmul(transpose(_rows(out), 0, 1), _rows(saved[5])),
+        lambda: Tensor(_C.matmul(to, w_ih.array)),
+        Tensor(gh) if first else None,
+        None if c0 is None else Tensor(gc),
+        lambda: Tensor(_sum_of_products(gates, _rows(x.array))),
+        lambda: Tensor(_state_weight_gradient(state_gates, y, h0, *walk)),
+        None if b_ih is None else lambda: Tensor(_C.sum(gates, (0,))),
+        None if b_hh is None else lambda: Tensor(_C.sum(state_gates, (0,))),
+        None if w_hr is None else lambda: Tensor(_sum_of_products(_rows(out), _rows(arrays[5]))),
     )
 
 

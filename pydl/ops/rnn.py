@@ -6,7 +6,7 @@ from typing import Any
 from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.ops.random import dropout as drop
 from pydl.ops.recurrence import Weights, recurrent
-from pydl.ops.shape import cat, select, stack, transpose, unsqueeze
+from pydl.ops.shape import cat, reshape, select, stack, transpose, unsqueeze
 from pydl.tensor import Tensor
 
 __all__ = [
@@ -19,6 +19,11 @@ __all__ = [
     "rnn_tanh",
     "rnn_tanh_cell",
 ]
+
+
+def _own_state(s: Tensor, at: int) -> Tensor:
+    """Entry `at` of the states of all layers; the only one is a single view."""
+    return reshape(s, s.shape[1:]) if s.shape[0] == 1 else select(s, 0, at)
 
 
 def layers(
@@ -41,7 +46,7 @@ def layers(
             x = drop(x, dropout, True)
         outputs = []
         for way in range(directions):
-            h, c = (None if s is None else select(s, 0, at + way) for s in (h0, c0))
+            h, c = (None if s is None else _own_state(s, at + way) for s in (h0, c0))
             y, h_n, c_n = recurrent(x, h, c, weights[at + way], cell, way == 1, sizes)
             outputs.append(y)
             last.append(h_n)
