@@ -15,7 +15,7 @@ from pydl.autograd.mode import no_grad
 from pydl.errors import ArgumentError, BoundsError, CheckpointError, ShapeError
 from pydl.nn import functional as F
 from pydl.nn import init
-from pydl.ops.attention import cached_attention, self_attention
+from pydl.ops.attention import attention, cached_attention, self_attention
 from pydl.serialize import load
 from pydl.tensor import Tensor
 
@@ -46,10 +46,11 @@ class GPTConfig:
 class GPTState:
     """The tokens that decoding has seen: the first `length` keys and values of each block's memory.
 
-    Attributes: mask: bool (b, length), False where there was padding; None: there was none.
+    Attributes: length: in a `Step`, int64 (1,). mask: bool (b, length), False where there was padding; None: there was
+        none.
     """
 
-    length: int
+    length: int | Tensor
     memory: "Memory"
     mask: Tensor | None = None
 
@@ -69,10 +70,46 @@ class Memory:
         grown = [[_moved(x, length, wanted) for x in side] for side in (self.keys, self.values)]
         return Memory(grown[0], grown[1], length)
 
-    def attend(self, layer: int, length: int, qkv: Tensor, seen: Tensor | None) -> Tensor:
+    def attend(self, layer: int, length: int | Tensor, qkv: Tensor, seen: Tensor | None) -> Tensor:
         """(b, t, 3, h, d) -> (b, t, c) of tokens behind the first `length`; their keys and values are written there."""
-        self.filled = length + qkv.shape[1]
-        return cached_attention(qkv, self.keys[layer], self.values[layer], length, seen)
+        keys, values = self.keys[layer], self.values[layer]
+        if isinstance(length, int):
+            self.filled = length + qkv.shape[1]
+            return cached_attention(qkv, keys, values, length, seen)
+        b, _, _, h, d = qkv.shape
+        q, k, v = qkv.reshape(b, 3, h, 1, d).unbind(1)
+        keys.index_copy_(2, length, k)
+        values.index_copy_(2, length, v)
+        return attention(q, keys, values, lengths=(length + 1).expand(b)).reshape(b, 1, h * d)
+
+
+class Step:
+    """Decoding of one token after the other, as a function of the token alone: ids (b, 1) to logits (b, v).
+
+    The place is an array that each call moves on, so that a recording of one call serves all places:
+
+        step = pydl.capture(gpt.step(state, 64))
+
+    Without gradients. Attributes: state: with the number of tokens so far as an array.
+    Raises: BoundsError when the memory is full.
+    """
+
+    def __init__(self, model: "GPT", state: GPTState) -> None:
+        self.model, self.state = model, state
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        if ids.ndim != 2 or ids.shape[1] != 1:
+            raise ShapeError(f"GPT.step: expected ids (b, 1), got {ids.shape}")
+        with no_grad():
+            logits: Tensor = self.model.lm_head(self.model._hidden(ids, self.state)[:, -1])
+            self.state.length.add_(1)  # type: ignore[union-attr]
+        return logits
+
+
+def _length(state: GPTState) -> int:
+    if not isinstance(state.length, int):
+        raise ArgumentError("GPT: the state of a step: expected one that decode returned")
+    return state.length
 
 
 def _as_mask(mask: Tensor | None, ids: Tensor) -> Tensor | None:
@@ -206,10 +243,13 @@ class GPT(nn.Module):
         if ids.ndim != 2:
             raise ShapeError(f"GPT: expected ids (b, t), got {ids.shape}")
         start, parts = state.length if state else 0, self.transformer
-        if start + ids.shape[1] > self.context:
+        seen = None
+        if isinstance(start, Tensor):
+            places = parts["wpe"](start)
+        elif start + ids.shape[1] > self.context:
             raise BoundsError(f"GPT: {start + ids.shape[1]} tokens: expected at most {self.context}")
-        if mask is None:
-            places, seen = parts["wpe"](ops.arange(start, start + ids.shape[1], device=ids.device)), None
+        elif mask is None:
+            places = parts["wpe"](ops.arange(start, start + ids.shape[1], device=ids.device))
         else:
             counted = (mask.to(_C.int64).cumsum(1) - 1).clamp(min=0)[:, start:]
             places, seen = parts["wpe"](counted), mask.unsqueeze(1).unsqueeze(1)
@@ -234,18 +274,35 @@ class GPT(nn.Module):
         b, t = ids.shape
         with no_grad():
             state = state if state is not None else GPTState(0, self._memory(b, t))
-            if state.length + t > self.context:
-                raise BoundsError(f"GPT: {state.length + t} tokens: expected at most {self.context}")
+            length, memory = self._room(state, t)
             mask = _joined(state, _as_mask(attention_mask, ids), ids)
-            state = GPTState(state.length, state.memory.with_room(state.length, t, self.context))
-            x = self._hidden(ids, state, mask)
-            return self.lm_head(x[:, -1]), GPTState(state.length + t, state.memory, mask)
+            x = self._hidden(ids, GPTState(length, memory), mask)
+            return self.lm_head(x[:, -1]), GPTState(length + t, memory, mask)
+
+    def step(self, state: GPTState, count: int) -> Step:
+        """Goes on from a state by `count` tokens, one in each call, as a function that `pydl.capture` takes.
+
+        Raises: ArgumentError for a state with padding; BoundsError if the tokens are more than the context.
+        """
+        if state.mask is not None:
+            raise ArgumentError("GPT.step: the state has padding: expected none")
+        with no_grad():
+            length, memory = self._room(state, count)
+        memory.filled = length + count
+        return Step(self, GPTState(ops.full((1,), length, dtype=_C.int64, device=memory.keys[0].device), memory))
+
+    def _room(self, state: GPTState, more: int) -> tuple[int, Memory]:
+        """The length of a state, and its memory with room for more."""
+        length = _length(state)
+        if length + more > self.context:
+            raise BoundsError(f"GPT: {length + more} tokens: expected at most {self.context}")
+        return length, state.memory.with_room(length, more, self.context)
 
     def select(self, state: GPTState, rows: Tensor) -> GPTState:
         """The state of the sequences `rows`, (b',), in that order."""
         keys, values = ([x.index_select(0, rows) for x in side] for side in (state.memory.keys, state.memory.values))
         mask = None if state.mask is None else state.mask.index_select(0, rows)
-        return GPTState(state.length, Memory(keys, values, state.length), mask)
+        return GPTState(state.length, Memory(keys, values, _length(state)), mask)
 
     def _memory(self, b: int, t: int) -> Memory:
         c = self.config

@@ -88,6 +88,44 @@ def test_decoding_with_a_cache_is_the_whole_sequence() -> None:
     assert start == 24 and not logits.requires_grad
 
 
+@pytest.mark.parametrize("captured", [False, True])
+def test_a_step_goes_on_from_a_state(captured: bool) -> None:
+    """One recording serves all places, as does the eager step; the state stays as it was."""
+    model = GPT(SMALL).double()
+    ids = tokens(2, 24)
+    whole = model(pydl.tensor(ids)).detach().numpy()
+    _, state = model.decode(pydl.tensor(ids[:, :7]))
+    function = model.step(state, 17)
+    step = pydl.capture(function) if captured else function
+    for n in range(7, 24):
+        logits = step(pydl.tensor(ids[:, n : n + 1]))
+        np.testing.assert_allclose(logits.numpy(), whole[:, n], atol=1e-12)
+    if captured:
+        assert len(step.plans) == 1
+    with pytest.raises(BoundsError):
+        step(pydl.tensor(ids[:, :1]))
+    with pytest.raises(BoundsError):
+        step(pydl.tensor(ids[:, :1]) + 1000)
+    again, _ = model.decode(pydl.tensor(ids[:, 7:8]), state)
+    np.testing.assert_allclose(again.numpy(), whole[:, 7], atol=1e-12)
+
+
+def test_a_step_refuses_what_it_cannot_go_on_from() -> None:
+    model = GPT(SMALL)
+    ids = pydl.tensor(tokens(2, 6))
+    _, state = model.decode(ids)
+    step = model.step(state, 2)
+    with pytest.raises(BoundsError, match="at most 24"):
+        model.step(state, 19)
+    with pytest.raises(ShapeError, match="expected ids"):
+        step(ids)
+    with pytest.raises(ArgumentError, match="of a step"):
+        model.decode(ids, step.state)
+    _, padded = model.decode(ids, attention_mask=pydl.tensor([[0, 1, 1, 1, 1, 1]] * 2))
+    with pytest.raises(ArgumentError, match="padding"):
+        model.step(padded, 1)
+
+
 def test_a_memory_takes_only_what_fits() -> None:
     """Nothing is written before the shapes, dtypes and places were looked at."""
     x, keys, values = pydl.randn(2, 3, 3, 4, 5), pydl.zeros(2, 4, 8, 5), pydl.zeros(2, 4, 8, 5)
