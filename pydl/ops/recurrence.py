@@ -5,6 +5,7 @@ rows are those of all steps, one step after the other; step t has sizes[t] rows,
 A gradient of a gradient is that of the plain definition, step by step.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from pydl.ops.elementary import tanh
 from pydl.ops.gemm import linear
 from pydl.ops.index import index_select
 from pydl.ops.parts import chunk, unbind
-from pydl.ops.shape import cat, narrow, stack
+from pydl.ops.shape import cat, narrow, reshape, stack
 from pydl.tensor import Tensor
 
 __all__: list[str] = []
@@ -214,6 +215,27 @@ class Recurrent(Several):
         return _gradients(g, x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, saved, cell, reverse, sizes)
 
 
+def _recurrent_before(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, cell, reverse, sizes):
+    """A plain cell whose curve f comes before the product: u = f(h) is the state of the cell with f behind it, and once
+    all u are known, all h = pre + W u are one product."""
+    plain, pre = cell.removesuffix("_before"), linear(x, w_ih, b_ih)
+    b, units = x.shape[1] if sizes is None else sizes[0], w_hh.shape[0]
+    first = CURVES[plain](zeros(b, units, dtype=x.dtype, device=x.device) if h0 is None else h0)
+    u = recurrent(x, first, None, (w_ih, w_hh, b_ih, b_hh), plain, reverse, sizes)[0]
+    n = math.prod(u.shape[:-1])
+    to, of, fresh = (np.asarray(rows, np.int64) for rows in _neighbours(n, b, reverse, sizes))
+    before = np.empty(n, np.int64)
+    before[to], before[fresh] = of, np.arange(n, n + b)
+    states = index_select(cat([reshape(u, (n, units)), first]), 0, _index(before, x))
+    h = linear(states, w_hh, b_hh, residual=reshape(pre, (n, units)))
+    last = np.asarray(_neighbours(n, b, not reverse, sizes)[2], np.int64)  # where the walk from the other end begins
+    return reshape(h, u.shape), index_select(h, 0, _index(last, x))
+
+
+def _index(rows: np.ndarray[Any, Any], x: Tensor) -> Tensor:
+    return Tensor(_C.from_numpy(rows)).to(x.device)
+
+
 def recurrent(
     x: Tensor,
     h0: Tensor | None,
@@ -227,7 +249,7 @@ def recurrent(
 
     x: (t, b, i), or packed rows (n, i) with sizes.   h0: (b, p).   c0: (b, h).   weights: as of `Weights`, or the first
     four.   cell: one of `GATES`. With '_before' a function of the state comes before its product: the curve of a
-    plain cell, the reset gate of a GRU. These have no kernel: they run step by step.
+    plain cell, or the reset gate of a GRU, which has no kernel: it runs step by step.
     """
     w = [*weights, None][:5]
     sizes = None if sizes is None else list(sizes)
@@ -236,7 +258,7 @@ def recurrent(
         if mode.cast is None and w[0] is not None and w[0].dtype is not x.dtype:  # under autocast weights stay wide
             raise DtypeError(f"{cell}: input of {x.dtype} does not match weight_ih of {w[0].dtype}")
         inputs = [t if t is None or t.dtype is not x.dtype else t.to(_C.float32) for t in inputs]
-    run = Recurrent.apply if cell in KERNELS else _recurrent_plain
+    run = Recurrent.apply if cell in KERNELS else _recurrent_plain if cell == "gru_before" else _recurrent_before
     made = run(*inputs, cell=cell, reverse=reverse, sizes=sizes)
     if x.dtype in HALF:
         made = [t.to(x.dtype) for t in made]
