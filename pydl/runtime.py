@@ -16,7 +16,7 @@ def get_num_threads() -> int:
 
 
 def isa() -> str:
-    """The instruction set of the kernels in use: 'base', 'avx2' or 'avx512'."""
+    """The instruction set of the kernels in use: 'base', 'avx2', 'avx512' or 'amx'."""
     return _C.isa()
 
 

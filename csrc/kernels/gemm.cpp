@@ -3,13 +3,17 @@
 //   gemm/micro.h    a tile of c in registers            gemm/small.h    little work: nothing packed that need not be
 //   gemm/pack.h     strips in the micro-kernel's order  gemm/gemv.h     few rows or columns: bound by memory
 //   gemm/blocked.h  the loops around it, threads        gemm/large.h    both operands packed ahead
-//   gemm/integer.h  integers
+//   gemm/integer.h  integers                            gemm/matrix_unit.h  floats as sums of bfloat16, where there is
+//   AMX
 #include "runtime/table/gemm.h"
 
 #include "kernels/gemm/gemv.h"
 #include "kernels/gemm/integer.h"
 #include "kernels/gemm/large.h"
 #include "kernels/gemm/small.h"
+#ifdef __AMX_BF16__
+#include "kernels/gemm/matrix_unit.h"
+#endif
 
 namespace pydl::PYDL_ISA {
 namespace {
@@ -22,6 +26,9 @@ constexpr double kShared = 160 * 160 * 160;
 template <class S, class T>
 void run_one(const Problem<S, T>& q) {
   if (gemv(q)) return;
+  if constexpr (kMatrixUnit && std::is_same_v<T, float>) {
+    if (tiled(q)) return by_tiles(q);
+  }
   if constexpr (std::is_same_v<S, T>) {
     if (q.macs() <= kSmall && direct(q)) return small(q);
   }

@@ -3,6 +3,12 @@
 #include <cstdlib>
 #include <cstring>
 
+#ifdef PYDL_AMX
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include "runtime/cuda_table.h"
 #include "runtime/table.h"
 
@@ -18,6 +24,11 @@ PYDL_TABLE(base)
 #ifdef PYDL_X86
 PYDL_TABLE(avx2)
 PYDL_TABLE(avx512)
+#endif
+#ifdef PYDL_AMX
+namespace amx {
+PYDL_GEMM_KERNELS(PYDL_DECLARE)
+}
 #endif
 #undef PYDL_TABLE
 #undef PYDL_ENTRIES
@@ -42,11 +53,36 @@ bool has_avx512() {
 }
 #endif
 
+#ifdef PYDL_AMX
+// Linux gives a process the tiles only if it asks for them, once; then all its threads have them.
+bool has_amx() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  constexpr unsigned bf16 = 1u << 22, tile = 1u << 24;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & (bf16 | tile)) != (bf16 | tile)) return false;
+  constexpr long ask = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return has_avx512() && syscall(SYS_arch_prctl, ask, tile_data) == 0;
+}
+
+// Those of avx512, but for what uses the matrix unit.
+const Kernels& amx_table() {
+  static const Kernels table = [] {
+    Kernels kernels = avx512::table;
+    kernels.of_GemmKernels.gemm = &amx::gemm;
+    return kernels;
+  }();
+  return table;
+}
+#endif
+
 Choice choose() {
 #ifdef PYDL_X86
   const char* cap = std::getenv("PYDL_ISA");
   const bool base_only = cap && !std::strcmp(cap, "base");
   const bool no_512 = base_only || (cap && !std::strcmp(cap, "avx2"));
+#ifdef PYDL_AMX
+  const bool no_amx = no_512 || (cap && !std::strcmp(cap, "avx512"));
+  if (!no_amx && has_amx()) return {"amx", &amx_table()};
+#endif
   if (!no_512 && has_avx512()) return {"avx512", &avx512::table};
   if (!base_only && has_avx2()) return {"avx2", &avx2::table};
 #endif

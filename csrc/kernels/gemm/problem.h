@@ -10,6 +10,13 @@
 namespace pydl::PYDL_ISA {
 namespace {
 
+// Whether products can go by tiles (simd/matrix_unit.h).
+#ifdef __AMX_BF16__
+constexpr bool kMatrixUnit = true;
+#else
+constexpr bool kMatrixUnit = false;
+#endif
+
 template <class S>
 struct Matrix {
   S* p;
