@@ -29,13 +29,14 @@ Forward<T> prepare(RecurrentSpec spec, const RecurrentState& x, View bias, View 
   const int64_t groups = gates_of(spec.cell), b = f.steps.most;
   f.h = x.weight.shape[0] / groups;
   f.packed = !too_few(f.steps);
-  f.weight = panels<T>(groups, f.h, f.p, b, kWeightSlot);
-  if (f.packed) pack_panels(f.weight, data<T>(x.weight), f.p, 1);
+  const bool tiled = f.packed && suits_tiles<T>(b, f.h, x.proj);
+  f.weight = panels<T>(groups, f.h, f.p, b, tiled, kWeightSlot, x.weight, f.p, 1);
+  if (f.packed) pack_panels(f.weight);
   if (x.proj.present()) {
-    f.proj = panels<T>(1, f.p, f.h, b, kProjSlot);
-    if (f.packed) pack_panels(f.proj, data<T>(x.proj), f.h, 1);
+    f.proj = panels<T>(1, f.p, f.h, b, false, kProjSlot, x.proj, f.h, 1);
+    if (f.packed) pack_panels(f.proj);
   }
-  f.stage.rs = Stage<T>::stride(f.p);
+  f.stage = {nullptr, nullptr, Stage<T>::stride(f.p), b, f.p, nullptr, nullptr};
   const int64_t rows = b * f.stage.rs;
   f.stage.now = static_cast<T*>(scratch(kStageSlot, sizeof(T) * static_cast<size_t>(2 * rows + f.h + f.p)));
   f.stage.next = zeroed(f.stage.now, 2 * rows) - rows;
@@ -43,6 +44,12 @@ Forward<T> prepare(RecurrentSpec spec, const RecurrentState& x, View bias, View 
   if (x.h0.present())
     for (int64_t r = 0; r < b; ++r)
       for (T* to : {f.stage.now, f.stage.next}) copy_row(data<T>(x.h0) + r * f.p, to + r * f.stage.rs, f.p);
+  if (!tiled) return f;
+  give_tiles(f.stage);
+  for (int i = 0; i < 2; ++i) {  // rows that begin later keep their initial state until then
+    f.stage.pack(b, 0, f.p);
+    f.stage.swap();
+  }
   return f;
 }
 
@@ -78,13 +85,15 @@ void take(const Forward<T>& f, const Step& s) {
   Target<T> to[kMostGroups];
   targets(f, s, to);
   if (!f.packed) {
-    multiply_unpacked(f.weight, data<T>(f.x.weight), s.rows, f.stage.now, f.stage.rs, to);
+    multiply_unpacked(f.weight, s.rows, f.stage.left(), to);
     return gates(f, s, 0, f.h);
   }
   parallel_for(f.weight.blocks(), f.weight.cost(s.rows), [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) {
-      multiply(f.weight, block, s.rows, f.stage.now, f.stage.rs, to);
-      gates(f, s, block * f.weight.width(), f.weight.kept(block));
+      const int64_t j = block * f.weight.width(), n = f.weight.kept(block);
+      multiply(f.weight, block, s.rows, f.stage.left(), to);
+      gates(f, s, j, n);
+      f.stage.pack(s.rows, j, n);
     }
   });
 }
@@ -92,15 +101,15 @@ void take(const Forward<T>& f, const Step& s) {
 // y = inner proj^T. Source: Sak et al. 2014 (arXiv:1402.1128).
 template <class T>
 void project(const Forward<T>& f, const Step& s) {
-  const T* from = data<T>(f.x.inner) + s.at * f.h;
+  const Left<T> from{data<T>(f.x.inner) + s.at * f.h, f.h, nullptr};
   T* y = data<T>(f.x.y) + s.at * f.p;
   const Target<T> to{y, f.p, nullptr, false};
   if (f.packed) {
     parallel_for(f.proj.blocks(), f.proj.cost(s.rows), [&](int64_t begin, int64_t end) {
-      for (int64_t block = begin; block < end; ++block) multiply(f.proj, block, s.rows, from, f.h, &to);
+      for (int64_t block = begin; block < end; ++block) multiply(f.proj, block, s.rows, from, &to);
     });
   } else {
-    multiply_unpacked(f.proj, data<T>(f.x.proj), s.rows, from, f.h, &to);
+    multiply_unpacked(f.proj, s.rows, from, &to);
   }
   for (int64_t r = 0; r < s.rows; ++r) copy_row(y + r * f.p, f.stage.next + r * f.stage.rs, f.p);
 }

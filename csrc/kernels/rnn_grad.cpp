@@ -38,18 +38,20 @@ Backward<T> prepare(RecurrentSpec spec, const RecurrentState& x, const Recurrent
   const int64_t b = f.steps.most;
   f.h = f.wide / gates_of(spec.cell);
   f.past = past_caches(f);
-  f.weight = panels<T>(1, f.p, f.wide, b, kWeightSlot);
-  if (f.steps.count > 1 || g.first) pack_panels(f.weight, data<T>(x.weight), 1, f.p);
+  const bool tiled = suits_tiles<T>(b, f.h, x.proj);
+  f.weight = panels<T>(1, f.p, f.wide, b, tiled, kWeightSlot, x.weight, 1, f.p);
+  if (f.steps.count > 1 || g.first) pack_panels(f.weight);
   if (x.proj.present()) {
-    f.proj = panels<T>(1, f.h, f.p, b, kProjSlot);
-    pack_panels(f.proj, data<T>(x.proj), 1, f.h);
+    f.proj = panels<T>(1, f.h, f.p, b, false, kProjSlot, x.proj, 1, f.h);
+    pack_panels(f.proj);
   }
-  f.stage.rs = Stage<T>::stride(f.wide);
+  f.stage = {nullptr, nullptr, Stage<T>::stride(f.wide), b, f.wide, nullptr, nullptr};
   const int64_t rows = b * f.stage.rs, hidden = x.proj.present() ? b * f.h : 0;
   f.stage.now = static_cast<T*>(scratch(kStageSlot, sizeof(T) * static_cast<size_t>(2 * rows + hidden + f.h)));
   f.stage.next = f.stage.now + rows;
   f.hidden = f.stage.next + rows;
   f.zeros = zeroed(f.hidden + hidden, f.h) - f.h;
+  if (tiled) give_tiles(f.stage);
   return f;
 }
 
@@ -74,6 +76,7 @@ void gates_grad(const Backward<T>& f, const Step& s, int64_t j, int64_t n) {
     lstm ? lstm_row_grad(row, n) : gru ? gru_row_grad(row, n) : plain_row_grad(f.spec.cell, row, n);
   }
   if (f.past) stream_fence();
+  for (int64_t g = 0; g < f.wide; g += f.h) f.stage.pack(s.rows, g + j, n);
 }
 
 // The gradient of a step's output, units j .. j + n: from later steps and from its own use.
@@ -90,11 +93,11 @@ void join(const Backward<T>& f, const Step& s, int64_t j, int64_t n) {
 // After the output's gradient: that of the projected units, and their gates.
 template <class T>
 void unproject(const Backward<T>& f, const Step& s) {
-  const T* from = data<T>(f.g.inner) + s.at * f.p;
+  const Left<T> from{data<T>(f.g.inner) + s.at * f.p, f.p, nullptr};
   const Target<T> to{f.hidden, f.h, nullptr, false};
   parallel_for(f.proj.blocks(), f.proj.cost(s.rows), [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) {
-      multiply(f.proj, block, s.rows, from, f.p, &to);
+      multiply(f.proj, block, s.rows, from, &to);
       gates_grad(f, s, block * f.proj.width(), f.proj.kept(block));
     }
   });
@@ -114,7 +117,7 @@ void take(const Backward<T>& f, const Step& s) {
   const int64_t blocks = f.weight.blocks(), width = f.weight.width();
   parallel_for(blocks, f.weight.cost(s.rows), [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) {
-      multiply(f.weight, block, s.rows, f.stage.now, f.stage.rs, &to);
+      multiply(f.weight, block, s.rows, f.stage.left(), &to);
       if (s.i > 0) follow(f, earlier, block * width, f.weight.kept(block));
     }
   });

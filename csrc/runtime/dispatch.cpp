@@ -28,7 +28,8 @@ PYDL_TABLE(avx512)
 #ifdef PYDL_AMX
 namespace amx {
 PYDL_GEMM_KERNELS(PYDL_DECLARE)
-}
+PYDL_RNN_KERNELS(PYDL_DECLARE)
+}  // namespace amx
 #endif
 #undef PYDL_TABLE
 #undef PYDL_ENTRIES
@@ -68,6 +69,8 @@ const Kernels& amx_table() {
   static const Kernels table = [] {
     Kernels kernels = avx512::table;
     kernels.of_GemmKernels.gemm = &amx::gemm;
+    kernels.of_RnnKernels.recurrent = &amx::recurrent;
+    kernels.of_RnnKernels.recurrent_grad = &amx::recurrent_grad;
     return kernels;
   }();
   return table;

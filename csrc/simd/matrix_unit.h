@@ -3,17 +3,11 @@
 // rounded once. Only files compiled for the instruction set `amx` may include this.
 #pragma once
 
+#include "simd/tile.h"
 #include "simd/transpose.h"
 
 namespace pydl::PYDL_ISA {
 namespace {
-
-// A tile in memory: 16 rows of 16 pairs. Of a, a row holds the steps of k, of b, step p beside step p + 16 of each
-// column: pair j of a row of a holds the steps j and j + 16, row p of b the same of p.
-struct Tile {
-  static constexpr int64_t kLanes = 16, kSteps = 32;
-  alignas(64) uint32_t pairs[16][16];
-};
 
 // While it lives, the calling thread can use the tiles.
 struct MatrixUnit {

@@ -172,13 +172,11 @@ void finish_rows(const float* sums, int64_t rows, int64_t cols, const Output<flo
 
 inline bool all_numbers(const float* sums, int64_t rows, int64_t cols) {
   constexpr int64_t rs = ByTiles::kBlock;
-  Vec<float> even, odd;
-  for (int64_t i = 0; i < rows; i += 2)
-    for (int64_t j = 0; j < cols; j += Vec<float>::N) {  // beyond the edge are zeros
-      even = fma(load<float>(sums + i * rs + j), Vec<float>(), even);
-      odd = fma(load<float>(sums + (i + 1) * rs + j), Vec<float>(), odd);
-    }
-  return sum(even + odd) == 0;
+  Vec<float> zero[2];
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < cols; j += Vec<float>::N)
+      zero[i % 2] = fma(load<float>(sums + i * rs + j, least(Vec<float>::N, cols - j)), Vec<float>(), zero[i % 2]);
+  return sum(zero[0] + zero[1]) == 0;
 }
 
 // A block of c by the plain micro-kernel.

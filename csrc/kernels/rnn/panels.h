@@ -5,6 +5,7 @@
 #include "kernels/gemm/blocked.h"
 #include "kernels/gemm/gemv.h"
 #include "kernels/gemm/small.h"
+#include "simd/tile.h"
 
 namespace pydl::PYDL_ISA {
 namespace {
@@ -25,31 +26,48 @@ struct Target {
   bool add;
 };
 
+// The left side of a product: rows (rows, k) with unit column stride, and for the matrix unit the same as tiles.
+template <class T>
+struct Left {
+  const T* p;
+  int64_t rs;
+  const Tile* tiles;
+};
+
 template <class T>
 struct Panels {
   int64_t groups, units, k;
-  bool few;
+  bool few, tiled;  // tiled: as tiles for the matrix unit
   T* p;
+  // Element (unit u of group g, step p of k) of the weight itself lies at (g * units + u) * lane_stride + p * k_stride.
+  const T* from;
+  int64_t lane_stride, k_stride;
 
   // Units per block, and columns of a group that lie side by side.
   int64_t width() const { return !few ? Tiling<T>::kCols : groups == 1 ? 4 * Vec<T>::N : Vec<T>::N; }
   int64_t blocks() const { return ceil_div(units, width()); }
-  int64_t room() const { return blocks() * groups * k * width(); }
+  // Three parts of 2 bytes for each float of 4.
+  int64_t block_room() const { return tiled ? round_up(k, Tile::kSteps) * width() * 3 / 2 : k * width(); }
+  int64_t room() const { return blocks() * groups * block_room(); }
   int64_t kept(int64_t block) const { return least(width(), units - block * width()); }
-  T* at(int64_t block, int64_t group) const { return p + (block * groups + group) * k * width(); }
+  T* at(int64_t block, int64_t group) const { return p + (block * groups + group) * block_room(); }
   int64_t lanes(int64_t block) const { return few ? width() : round_up(kept(block), Vec<T>::N); }
   // Of a block, for so many rows, in the units of parallel_for.
   int64_t cost(int64_t rows) const { return gemm_cost(static_cast<double>(rows) * groups * width() * k); }
 };
 
-// from: element (unit u of group g, step p of k) lies at (g * units + u) * lane_stride + p * k_stride.
 template <class T>
-void pack_panels(const Panels<T>& w, const T* from, int64_t lane_stride, int64_t k_stride) {
+void pack_panels(const Panels<T>& w) {
   parallel_for(w.blocks(), w.groups * w.width() * w.k / 4, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block)
       for (int64_t g = 0; g < w.groups; ++g) {
-        const T* first = from + (g * w.units + block * w.width()) * lane_stride;
-        pack(first, lane_stride, k_stride, w.kept(block), w.k, w.lanes(block), w.at(block, g));
+        const T* first = w.from + (g * w.units + block * w.width()) * w.lane_stride;
+        if constexpr (kMatrixUnit && std::is_same_v<T, float>) {
+          Tile* to = reinterpret_cast<Tile*>(w.at(block, g));
+          if (w.tiled) pack_as_tiles(Matrix<const T>{first, w.lane_stride, w.k_stride}, w.kept(block), w.k, true, to);
+          if (w.tiled) continue;
+        }
+        pack(first, w.lane_stride, w.k_stride, w.kept(block), w.k, w.lanes(block), w.at(block, g));
       }
   });
 }
@@ -106,9 +124,14 @@ void multiply_few(const Panels<T>& w, int64_t block, int64_t rows, const T* a, i
     }
 }
 
-// Rows a (rows, k) with unit column stride times one block of w.
+// Rows a times one block of w.
 template <class T>
-void multiply(const Panels<T>& w, int64_t block, int64_t rows, const T* a, int64_t ars, const Target<T>* to) {
+void multiply(const Panels<T>& w, int64_t block, int64_t rows, const Left<T>& left, const Target<T>* to) {
+  const T* a = left.p;
+  const int64_t ars = left.rs;
+  if constexpr (kMatrixUnit && std::is_same_v<T, float>) {
+    if (w.tiled) return multiply_tiled(w, block, rows, left, to);
+  }
   if (w.few) return multiply_few(w, block, rows, a, ars, to);
   const int64_t j = block * w.width(), cols = w.kept(block), lanes = w.lanes(block);
   const int64_t tile = even_rows<T>(rows), tiles = ceil_div(rows, tile);
@@ -129,16 +152,16 @@ void multiply(const Panels<T>& w, int64_t block, int64_t rows, const T* a, int64
   }
 }
 
-// The same from the weight as it lies, (groups * units, k): for a call or two, which are over before it is packed.
+// The same with the weight as it lies, (groups * units, k): for a call or two, which are over before it is packed.
 template <class T>
-void multiply_unpacked(const Panels<T>& w, const T* from, int64_t rows, const T* a, int64_t ars, const Target<T>* to) {
+void multiply_unpacked(const Panels<T>& w, int64_t rows, const Left<T>& left, const Target<T>* to) {
   for (int64_t g = 0; g < w.groups; ++g) {
     Problem<T, T> q{};
     q.m = rows;
     q.n = w.units;
     q.k = w.k;
-    q.a = {a, ars, 1};
-    q.b = {from + g * w.units * w.k, 1, w.k};
+    q.a = {left.p, left.rs, 1};
+    q.b = {w.from + g * w.units * w.k, 1, w.k};
     q.c = {to[g].c, to[g].rs, 1};
     if (to[g].add) q.add = {to[g].c, to[g].rs, 1};
     if (to[g].bias) q.bias = {to[g].bias, 0, 1};

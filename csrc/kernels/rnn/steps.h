@@ -3,13 +3,16 @@
 
 #include "kernels/rnn/gates.h"
 #include "kernels/rnn/panels.h"
+#ifdef __AMX_BF16__
+#include "kernels/rnn/matrix_unit.h"
+#endif
 #include "kernels/rnn/walk.h"
 
 namespace pydl::PYDL_ISA {
 namespace {
 
 // Slots of runtime/parallel.h: of the packed weights, and of what passes from step to step.
-constexpr int kWeightSlot = 5, kProjSlot = 4, kStageSlot = 3;
+constexpr int kWeightSlot = 5, kProjSlot = 4, kStageSlot = 3, kTileSlot = 2;
 
 template <class T>
 inline T* data(const View& x) {
@@ -42,36 +45,71 @@ Before<T> before(const Steps& steps, const Step& s, const View& states, const Vi
 }
 
 // Two buffers of rows for the left side of products: one is read while the other is written. Rows are not a multiple
-// of 4 KiB apart, so that they fall on different lines of the first level cache.
+// of 4 KiB apart, so that they fall on different lines of the first level cache. With a weight for the matrix unit the
+// rows are there as tiles too, strip after strip of 16 rows.
 template <class T>
 struct Stage {
   T *now = nullptr, *next = nullptr;
-  int64_t rs = 0;
+  int64_t rs = 0, rows = 0, width = 0;
+  Tile *now_tiles = nullptr, *next_tiles = nullptr;
 
   static int64_t stride(int64_t width) { return round_up(width, 64 / sizeof(T)) + 64 / sizeof(T); }
-  void skip(int64_t rows) { now += rows * rs, next += rows * rs; }
+  Left<T> left() const { return {now, rs, now_tiles}; }
   void swap() {
-    T* was = now;
-    now = next;
-    next = was;
+    std::swap(now, next);
+    std::swap(now_tiles, next_tiles);
+  }
+  void skip(int64_t n) {
+    now += n * rs, next += n * rs, rows -= n;
+    if (now_tiles) now_tiles += n / Tile::kLanes * strip(), next_tiles += n / Tile::kLanes * strip();
+  }
+
+  // Of a strip, in tiles.
+  int64_t strip() const { return width / Tile::kSteps * 3; }
+  size_t tile_bytes() const { return static_cast<size_t>(ceil_div(rows, Tile::kLanes) * strip()) * sizeof(Tile); }
+  // Columns j .. j + n, whole tiles of them, of the first `count` rows of what is written.
+  void pack(int64_t count, int64_t j, int64_t n) const {
+    if constexpr (kMatrixUnit && std::is_same_v<T, float>) {
+      for (int64_t i = 0; i < count && next_tiles; i += Tile::kLanes)
+        pack_as_tiles(Matrix<const T>{next + i * rs + j, rs, 1}, least(Tile::kLanes, rows - i), n, false,
+                      next_tiles + i / Tile::kLanes * strip() + j / Tile::kSteps * 3);
+    }
   }
 };
 
+// Room for the tiles of both buffers.
 template <class T>
-inline Panels<T> panels(int64_t groups, int64_t units, int64_t k, int64_t rows, int slot) {
-  Panels<T> w{groups, units, k, rows <= kFewRows, nullptr};
+void give_tiles(Stage<T>& s) {
+  s.now_tiles = static_cast<Tile*>(scratch(kTileSlot, 2 * s.tile_bytes()));
+  s.next_tiles = s.now_tiles + s.tile_bytes() / sizeof(Tile);
+}
+
+// Whether rows and units fill tiles: their columns are packed as the gates of 32 units are made.
+template <class T>
+inline bool suits_tiles(int64_t rows, int64_t units, const View& proj) {
+  return kMatrixUnit && std::is_same_v<T, float> && rows >= 12 && units >= 64 && units % Tile::kSteps == 0 &&
+         !proj.present();
+}
+
+// The weight whose element (unit u of group g, step p of k) lies at (g * units + u) * lane_stride + p * k_stride.
+template <class T>
+inline Panels<T> panels(int64_t groups, int64_t units, int64_t k, int64_t rows, bool tiled, int slot, const View& from,
+                        int64_t lane_stride, int64_t k_stride) {
+  Panels<T> w{groups, units, k, rows <= kFewRows, tiled, nullptr, data<T>(from), lane_stride, k_stride};
   w.p = static_cast<T*>(scratch(slot, sizeof(T) * static_cast<size_t>(w.room() + 1)));
   return w;
 }
 
 // Rows of a batch know nothing of each other. Where the packed weight stays in the cache of each core, a thread walks
 // all steps with rows of its own and waits for no other; elsewhere threads share the units of a step.
-constexpr int64_t kPartRows = 16;
+constexpr int64_t kPartRows = 16, kTiledPartRows = 32;
 
 template <class T>
 inline int64_t part_rows(const Steps& steps, const Panels<T>& w) {
-  const int64_t parts = steps.most / kPartRows, bytes = w.room() * static_cast<int64_t>(sizeof(T));
-  return parts > 1 && 2 * bytes <= second_level_cache() ? ceil_div(steps.most, parts) : steps.most;
+  const int64_t least_rows = w.tiled ? kTiledPartRows : kPartRows, parts = steps.most / least_rows;
+  const int64_t bytes = w.groups * w.units * w.k * static_cast<int64_t>(sizeof(T));
+  if (parts <= 1 || 2 * bytes > second_level_cache()) return steps.most;
+  return w.tiled ? round_up(ceil_div(steps.most, parts), Tile::kLanes) : ceil_div(steps.most, parts);
 }
 
 // f(from, until) for the parts of the batch.
