@@ -24,9 +24,9 @@ constexpr int kParts<float> = 3;
 
 struct ByTiles {
   static constexpr int64_t kBlock = 2 * Tile::kLanes;  // rows and columns of c that are multiplied at a time
-  // What a thread packs, at most: rows of a, columns of b, and steps of k of floats. A panel of b is then 24 KiB, and
-  // all of it, with the sums, stays in the second level cache.
-  static constexpr int64_t kRows = 512, kCols = 512, kDepth = 128;
+  // What a thread packs, at most: rows of a, columns of b, and steps of k of floats. Less depth would visit the sums
+  // more often, more would not leave them room in the second level cache.
+  static constexpr int64_t kRows = 512, kCols = 512, kDepth = 256;
   // Blocks of c that threads share out, unless they get less multiply-adds than that.
   static constexpr int64_t kItems = 4;
   static constexpr double kLeast = 4e6;
