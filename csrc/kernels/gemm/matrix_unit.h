@@ -1,6 +1,7 @@
 // Products on the matrix unit, whose factors are bfloat16: a float is the sum of three of them, an f16 of two, and of
 // the nine products of floats' parts the three that are smaller than the rounding of a float are left out. Sums are
-// float, rounded once in 32 products: on average the result is nearer to the true one than that of the micro-kernel.
+// float, rounded six times in 32 products: errors were measured at 0.4 to 0.9 of the micro-kernel's up to 1000 steps of
+// k and at up to 2.3 times, at 16000.
 // Parts below 2^-126 count as 0, as products do. What has no parts (infinities, NaN, numbers at the end of the range)
 // leaves something that is no number in the sums: such a block is computed again by the plain micro-kernel.
 //
