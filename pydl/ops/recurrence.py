@@ -131,7 +131,11 @@ def _of(a: _C.Array, rows: Any) -> _C.Array:
     """The rows of a range, as a view, or at an index."""
     if isinstance(rows, range):
         return _C.slice(a, (rows.start, 0), (len(rows), a.shape[1]), (1, 1))
-    return index_select(Tensor(a), 0, Tensor(_C.from_numpy(np.ascontiguousarray(rows))).to(a.device)).array
+    return index_select(Tensor(a), 0, _index(rows, a.device)).array
+
+
+def _index(rows: Any, device: Any) -> Tensor:
+    return Tensor(_C.from_numpy(np.ascontiguousarray(rows, np.int64))).to(device)
 
 
 def _sum_of_products(a: _C.Array, b: _C.Array) -> _C.Array:
@@ -173,13 +177,13 @@ def _gradients(g, x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, saved, cell, reverse,
     )  # fmt: skip
     to, scaled, out, gh, gc = made
     gates, state_gates, y = _rows(to), _rows(scaled), _rows(arrays[0])
-    walk = _neighbours(y.shape[0], arrays[1].shape[0], reverse, sizes)
+    walk = lambda: _neighbours(y.shape[0], arrays[1].shape[0], reverse, sizes)  # noqa: E731
     return (
         lambda: Tensor(_C.matmul(to, w_ih.array)),
         Tensor(gh) if first else None,
         None if c0 is None else Tensor(gc),
         lambda: Tensor(_sum_of_products(gates, _rows(x.array))),
-        lambda: Tensor(_state_weight_gradient(state_gates, y, h0, *walk)),
+        lambda: Tensor(_state_weight_gradient(state_gates, y, h0, *walk())),
         None if b_ih is None else lambda: Tensor(_C.sum(gates, (0,))),
         None if b_hh is None else lambda: Tensor(_C.sum(state_gates, (0,))),
         None if w_hr is None else lambda: Tensor(_sum_of_products(_rows(out), _rows(arrays[5]))),
@@ -226,14 +230,10 @@ def _recurrent_before(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, cell, reverse, si
     to, of, fresh = (np.asarray(rows, np.int64) for rows in _neighbours(n, b, reverse, sizes))
     before = np.empty(n, np.int64)
     before[to], before[fresh] = of, np.arange(n, n + b)
-    states = index_select(cat([reshape(u, (n, units)), first]), 0, _index(before, x))
+    states = index_select(cat([reshape(u, (n, units)), first]), 0, _index(before, x.device))
     h = linear(states, w_hh, b_hh, residual=reshape(pre, (n, units)))
-    last = np.asarray(_neighbours(n, b, not reverse, sizes)[2], np.int64)  # where the walk from the other end begins
-    return reshape(h, u.shape), index_select(h, 0, _index(last, x))
-
-
-def _index(rows: np.ndarray[Any, Any], x: Tensor) -> Tensor:
-    return Tensor(_C.from_numpy(rows)).to(x.device)
+    last = _neighbours(n, b, not reverse, sizes)[2]  # where the walk from the other end begins
+    return reshape(h, u.shape), index_select(h, 0, _index(last, x.device))
 
 
 def recurrent(

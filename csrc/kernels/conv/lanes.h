@@ -118,17 +118,11 @@ struct LaneSteps {
   int64_t high, wide, channels;
 };
 
-template <class T>
-using LaneTile = void (*)(const LaneSteps<T>& steps, const Target<T>& to);
-
 // R rows by V neighbouring outputs.
 template <class T, int R, int V>
 void lane_tile(const LaneSteps<T>& s, const Target<T>& to) {
   Register<T> acc[R][V];
-#pragma GCC unroll 16
-  for (int i = 0; i < R; ++i)
-#pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) acc[i][j] = Vec<T>().v;
+  each<T, R, V>(acc, [](Vec<T>, int, int) { return Vec<T>(); });
   const T* b[V];
 #pragma GCC unroll 4
   for (int j = 0; j < V; ++j) b[j] = s.b + j * s.apart;
@@ -151,20 +145,12 @@ void lane_tile(const LaneSteps<T>& s, const Target<T>& to) {
   put<T, R, V>(acc, to);
 }
 
-template <class T, int V, int... I>
-inline LaneTile<T> pick_lane_tile(int64_t rows, std::integer_sequence<int, I...>) {
-  static constexpr LaneTile<T> table[] = {lane_tile<T, I + 1, V>...};
-  return table[rows - 1];
-}
-
-// As correlate_kernel.
 template <class T>
-inline LaneTile<T> lane_kernel(int64_t rows, int64_t vectors) {
-  constexpr auto all = std::make_integer_sequence<int, ConvTiling<T>::kRows>{};
-  constexpr auto few = std::make_integer_sequence<int, ConvTiling<T>::kFewRows>{};
-  if (vectors == 4) return pick_lane_tile<T, 4>(rows, few);
-  return vectors == 2 ? pick_lane_tile<T, 2>(rows, all) : pick_lane_tile<T, 1>(rows, all);
-}
+struct LaneTiles {
+  using Function = void (*)(const LaneSteps<T>& steps, const Target<T>& to);
+  template <int R, int V>
+  static constexpr Function tile = lane_tile<T, R, V>;
+};
 
 template <class S, class T>
 struct LaneJob {
@@ -234,7 +220,7 @@ struct LaneRows {
       s.b = row + x * s.apart;
       s.x = taps_inside(across, x, n);
       for (int64_t j = 0; j < n; ++j) t.c[j] = to + (x + j) * N;
-      lane_kernel<T>(rows, n)(s, t);
+      tile_kernel<T, LaneTiles<T>>(rows, n)(s, t);
     }
   }
 };

@@ -70,9 +70,6 @@ struct Steps {
   static constexpr int64_t kFetchSteps = 8, kLine = 64 / static_cast<int64_t>(sizeof(T));
 };
 
-template <class T>
-using CorrelateTile = void (*)(const Steps<T>& steps, const Target<T>& to);
-
 template <class T, int R, int V>
 void correlate_tile(const Steps<T>& s, const Target<T>& to) {
   Register<T> acc[R][V];
@@ -181,19 +178,32 @@ void scattered_tile(const Pairs<T>& s, const Target<T>& to) {
   put<T, R, V>(acc, to);
 }
 
-template <class T, int V, int... I>
-inline CorrelateTile<T> pick_correlate(int64_t rows, std::integer_sequence<int, I...>) {
-  static constexpr CorrelateTile<T> table[] = {correlate_tile<T, I + 1, V>...};
+// Of a family of tiles, F::tile<R, V>: the one for so many rows.
+template <class F, int V, int... I>
+inline auto pick_tile(int64_t rows, std::integer_sequence<int, I...>) {
+  static constexpr typename F::Function table[] = {F::template tile<I + 1, V>...};
   return table[rows - 1];
 }
 
-// The kernel for `rows` rows (1..kRows) and 1, 2 or (up to kFewRows rows) 4 vectors.
-template <class T>
-inline CorrelateTile<T> correlate_kernel(int64_t rows, int64_t vectors) {
+// For `rows` rows (1..kRows) and 1, 2 or (up to kFewRows rows) 4 vectors.
+template <class T, class F>
+inline auto tile_kernel(int64_t rows, int64_t vectors) {
   constexpr auto all = std::make_integer_sequence<int, ConvTiling<T>::kRows>{};
   constexpr auto few = std::make_integer_sequence<int, ConvTiling<T>::kFewRows>{};
-  if (vectors == 4) return pick_correlate<T, 4>(rows, few);
-  return vectors == 2 ? pick_correlate<T, 2>(rows, all) : pick_correlate<T, 1>(rows, all);
+  if (vectors == 4) return pick_tile<F, 4>(rows, few);
+  return vectors == 2 ? pick_tile<F, 2>(rows, all) : pick_tile<F, 1>(rows, all);
+}
+
+template <class T>
+struct CorrelateTiles {
+  using Function = void (*)(const Steps<T>& steps, const Target<T>& to);
+  template <int R, int V>
+  static constexpr Function tile = correlate_tile<T, R, V>;
+};
+
+template <class T>
+inline auto correlate_kernel(int64_t rows, int64_t vectors) {
+  return tile_kernel<T, CorrelateTiles<T>>(rows, vectors);
 }
 
 template <class T, int V, int... I>

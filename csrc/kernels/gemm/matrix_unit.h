@@ -15,14 +15,6 @@
 namespace pydl::PYDL_ISA {
 namespace {
 
-// Of a number in memory.
-template <class S>
-constexpr int kParts = 1;
-template <>
-constexpr int kParts<f16> = 2;
-template <>
-constexpr int kParts<float> = 3;
-
 struct ByTiles {
   static constexpr int64_t kBlock = 2 * Tile::kLanes;  // rows and columns of c that are multiplied at a time
   // What a thread packs, at most: rows of a, columns of b, and steps of k of floats. Less depth would visit the sums
@@ -151,22 +143,23 @@ void multiply_strips(const Tile* a, int64_t a_stride, const Tile* b, int64_t b_s
 // For so many rows and columns, kBlock at most.
 template <int P>
 inline auto multiply_strips_of(int64_t rows, int64_t cols) {
-  const bool tall = rows > Tile::kLanes, wide = cols > Tile::kLanes;
-  return tall   ? wide ? multiply_strips<P, 2, 2> : multiply_strips<P, 2, 1>
-           : wide ? multiply_strips<P, 1, 2>
-                : multiply_strips<P, 1, 1>;
+  const bool wide = cols > Tile::kLanes;
+  if (rows > Tile::kLanes) return wide ? multiply_strips<P, 2, 2> : multiply_strips<P, 2, 1>;
+  return wide ? multiply_strips<P, 1, 2> : multiply_strips<P, 1, 1>;
 }
 
 // From the sums to c as the micro-kernel does it, a row at a time.
 template <int V>
 void finish_rows(const float* sums, int64_t rows, int64_t cols, const Output<float>& out) {
-  constexpr int N = Vec<float>::N;
-  using Row = Register<float>[1][V];
+  constexpr int N = Vec<float>::N, width = V * N;
   for (int64_t i = 0; i < rows; ++i) {
-    Row acc;
+    Register<float> acc[1][V];
     each<float, 1, V>(acc, [&](Vec<float>, int, int j) { return load<float>(sums + i * ByTiles::kBlock + j * N); });
-    cols == V* N ? finish<float, 1, V, true>(acc, out.at(i, 0), N)
-                 : finish<float, 1, V, false>(acc, out.at(i, 0), cols - (V - 1) * N);
+    if (cols == width) {
+      finish<float, 1, V, true>(acc, out.at(i, 0), N);
+    } else {
+      finish<float, 1, V, false>(acc, out.at(i, 0), cols - (V - 1) * N);
+    }
   }
   if (out.activation > Activation::relu) activate(out.c, out.rs, rows, cols, out.activation);
 }
@@ -199,27 +192,20 @@ __attribute__((noinline)) void multiply_plainly(const Problem<S, float>& q, cons
   }
 }
 
-// One operand: `lanes` rows of a, or columns of b, by k steps.
+// x (lanes, k) as tiles: strip after strip of 16 lanes, a tile of each part a step. by_steps: the order within a tile
+// is that of b. Memory is read in its own order.
 template <class S>
-struct TilePacker {
-  Matrix<const S> x;  // rows: lanes
-  bool by_steps;      // the order within a tile: that of b
-
-  // Lanes i .. i + lanes and steps p0 .. p0 + k as tiles: strip after strip of 16 lanes, P tiles a step. Memory is read
-  // in its own order.
-  template <int P>
-  void pack(int64_t i, int64_t lanes, int64_t p0, int64_t k, Tile* to) const {
-    constexpr int64_t L = Tile::kLanes, K = Tile::kSteps;
-    const int64_t strips = ceil_div(lanes, L), steps = ceil_div(k, K), inner = x.rs == 1 ? strips : steps;
-    const auto strip = [&](int64_t t) { return x.rs == 1 ? t % inner : t / inner; };
-    const auto step = [&](int64_t t) { return x.rs == 1 ? t / inner : t % inner; };
-    for (int64_t t = 0; t < strips * steps; ++t) {
-      const int64_t s = strip(t), p = step(t);
-      pack_tile<P>(x.at(i + s * L, p0 + p * K), x.at(i + strip(t + 1) * L, p0 + step(t + 1) * K), x.rs, x.cs,
-                   least(L, lanes - s * L), least(K, k - p * K), by_steps, to + (s * steps + p) * P);
-    }
+void pack_tiles(const Matrix<const S>& x, int64_t lanes, int64_t k, bool by_steps, Tile* to) {
+  constexpr int64_t P = kParts<S>, L = Tile::kLanes, K = Tile::kSteps;
+  const int64_t strips = ceil_div(lanes, L), steps = ceil_div(k, K), inner = x.rs == 1 ? strips : steps;
+  const auto strip = [&](int64_t t) { return x.rs == 1 ? t % inner : t / inner; };
+  const auto step = [&](int64_t t) { return x.rs == 1 ? t / inner : t % inner; };
+  for (int64_t t = 0; t < strips * steps; ++t) {
+    const int64_t s = strip(t), p = step(t);
+    pack_tile<P>(x.at(s * L, p * K), x.at(strip(t + 1) * L, step(t + 1) * K), x.rs, x.cs, least(L, lanes - s * L),
+                 least(K, k - p * K), by_steps, to + (s * steps + p) * P);
   }
-};
+}
 
 // Rows i .. i + rows and columns j .. j + cols of c: a product of its own.
 template <class S>
@@ -238,11 +224,11 @@ Problem<S, float> block_of(const Problem<S, float>& q, int64_t i, int64_t rows, 
 // What becomes of the sums of a block of c, at most kBlock by kBlock.
 template <class S>
 void finish_block(const Problem<S, float>& q, const float* sums) {
-  constexpr int64_t block = ByTiles::kBlock, N = Vec<float>::N;
+  constexpr int64_t block = ByTiles::kBlock, N = Vec<float>::N, parts = kParts<S>;
   alignas(64) float room[(block + 2) * block + N];
   const Sums<float> to = open_sums(q, 0, q.m, room);
   fill(q, to, 0, q.m, 0, q.n);
-  if (kParts < S >> 1 && !all_numbers(sums, q.m, q.n)) {
+  if (parts > 1 && !all_numbers(sums, q.m, q.n)) {
     multiply_plainly(q, to);
   } else {
     const Output<float> out = output(q, to, true, true);
@@ -263,12 +249,11 @@ void multiply_by_tiles(const Problem<S, float>& q) {
   Tile* a = static_cast<Tile*>(scratch(kSharedSlot, sizeof(Tile) * static_cast<size_t>(tiles)));
   Tile* b = a + a_tiles;
   float* kept_sums = reinterpret_cast<float*>(b + b_tiles);
-  const TilePacker<S> of_a{q.a, false}, of_b{q.b.transposed(), true};
   const MatrixUnit unit;
   for (int64_t p0 = 0; p0 == 0 || p0 < q.k; p0 += depth) {
     const int64_t k = least(depth, q.k - p0), steps = ceil_div(k, K);
-    of_a.template pack<P>(0, q.m, p0, k, a);
-    of_b.template pack<P>(0, q.n, p0, k, b);
+    pack_tiles(Matrix<const S>{q.a.at(0, p0), q.a.rs, q.a.cs}, q.m, k, false, a);
+    pack_tiles(Matrix<const S>{q.b.at(p0, 0), q.b.cs, q.b.rs}, q.n, k, true, b);
     for (int64_t t = 0; t < down * across; ++t) {
       const int64_t i = t % down * block, j = t / down * block;
       const int64_t rows = least(block, q.m - i), cols = least(block, q.n - j);
@@ -298,7 +283,7 @@ void by_tiles(const Problem<S, float>& q) {
     longer = even_share(longer, longer / 2, L::kBlock);
   }
   const int64_t across = ceil_div(q.n, cols);
-  parallel_for(blocks(), static_cast<int64_t>(macs() / 24) + 1, [&](int64_t begin, int64_t end) {
+  parallel_for(blocks(), gemm_cost(macs() / 3), [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const int64_t i = t / across * rows, j = t % across * cols;
       multiply_by_tiles(block_of(q, i, least(rows, q.m - i), j, least(cols, q.n - j)));

@@ -17,6 +17,14 @@ constexpr bool kMatrixUnit = true;
 constexpr bool kMatrixUnit = false;
 #endif
 
+// The bfloat16 numbers that a number in memory is the sum of.
+template <class S>
+constexpr int kParts = 1;
+template <>
+constexpr int kParts<f16> = 2;
+template <>
+constexpr int kParts<float> = 3;
+
 template <class S>
 struct Matrix {
   S* p;

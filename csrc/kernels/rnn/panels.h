@@ -46,11 +46,13 @@ struct Panels {
   // Units per block, and columns of a group that lie side by side.
   int64_t width() const { return !few ? Tiling<T>::kCols : groups == 1 ? 4 * Vec<T>::N : Vec<T>::N; }
   int64_t blocks() const { return ceil_div(units, width()); }
-  // Three parts of 2 bytes for each float of 4.
-  int64_t block_room() const { return tiled ? round_up(k, Tile::kSteps) * width() * 3 / 2 : k * width(); }
+  // A part of a float takes half of its bytes.
+  int64_t block_room() const { return tiled ? round_up(k, Tile::kSteps) * width() * kParts<T> / 2 : k * width(); }
   int64_t room() const { return blocks() * groups * block_room(); }
   int64_t kept(int64_t block) const { return least(width(), units - block * width()); }
   T* at(int64_t block, int64_t group) const { return p + (block * groups + group) * block_room(); }
+  // The weight of a unit, as it lies.
+  const T* column(int64_t group, int64_t unit) const { return from + (group * units + unit) * lane_stride; }
   int64_t lanes(int64_t block) const { return few ? width() : round_up(kept(block), Vec<T>::N); }
   // Of a block, for so many rows, in the units of parallel_for.
   int64_t cost(int64_t rows) const { return gemm_cost(static_cast<double>(rows) * groups * width() * k); }
@@ -61,11 +63,13 @@ void pack_panels(const Panels<T>& w) {
   parallel_for(w.blocks(), w.groups * w.width() * w.k / 4, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block)
       for (int64_t g = 0; g < w.groups; ++g) {
-        const T* first = w.from + (g * w.units + block * w.width()) * w.lane_stride;
+        const T* first = w.column(g, block * w.width());
         if constexpr (kMatrixUnit && std::is_same_v<T, float>) {
-          Tile* to = reinterpret_cast<Tile*>(w.at(block, g));
-          if (w.tiled) pack_as_tiles(Matrix<const T>{first, w.lane_stride, w.k_stride}, w.kept(block), w.k, true, to);
-          if (w.tiled) continue;
+          if (w.tiled) {
+            const Matrix<const T> columns{first, w.lane_stride, w.k_stride};
+            pack_tiles(columns, w.kept(block), w.k, true, reinterpret_cast<Tile*>(w.at(block, g)));
+            continue;
+          }
         }
         pack(first, w.lane_stride, w.k_stride, w.kept(block), w.k, w.lanes(block), w.at(block, g));
       }
@@ -152,21 +156,29 @@ void multiply(const Panels<T>& w, int64_t block, int64_t rows, const Left<T>& le
   }
 }
 
-// The same with the weight as it lies, (groups * units, k): for a call or two, which are over before it is packed.
+// c = [c +] a w + bias for columns j .. j + cols of a group, with the weight as it lies.
+template <class T>
+Problem<T, T> product(const Panels<T>& w, int64_t group, int64_t j, int64_t cols, int64_t rows, const Left<T>& left,
+                      const Target<T>& to) {
+  Problem<T, T> q{};
+  q.m = rows;
+  q.n = cols;
+  q.k = w.k;
+  q.a = {left.p, left.rs, 1};
+  q.b = {w.column(group, j), w.k_stride, w.lane_stride};
+  q.c = {to.c + j, to.rs, 1};
+  if (to.add) q.add = {q.c.p, to.rs, 1};
+  if (to.bias) q.bias = {to.bias + j, 0, 1};
+  q.alpha = T(1);
+  q.beta = T(to.add);
+  return q;
+}
+
+// The product of all units at once: for a call or two, which are over before the weight is packed.
 template <class T>
 void multiply_unpacked(const Panels<T>& w, int64_t rows, const Left<T>& left, const Target<T>* to) {
   for (int64_t g = 0; g < w.groups; ++g) {
-    Problem<T, T> q{};
-    q.m = rows;
-    q.n = w.units;
-    q.k = w.k;
-    q.a = {left.p, left.rs, 1};
-    q.b = {w.from + g * w.units * w.k, 1, w.k};
-    q.c = {to[g].c, to[g].rs, 1};
-    if (to[g].add) q.add = {to[g].c, to[g].rs, 1};
-    if (to[g].bias) q.bias = {to[g].bias, 0, 1};
-    q.alpha = T(1);
-    q.beta = T(to[g].add);
+    const Problem<T, T> q = product(w, g, 0, w.units, rows, left, to[g]);
     if (!gemv(q)) small(q);
   }
 }

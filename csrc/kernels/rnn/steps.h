@@ -64,15 +64,15 @@ struct Stage {
     if (now_tiles) now_tiles += n / Tile::kLanes * strip(), next_tiles += n / Tile::kLanes * strip();
   }
 
-  // Of a strip, in tiles.
-  int64_t strip() const { return width / Tile::kSteps * 3; }
-  size_t tile_bytes() const { return static_cast<size_t>(ceil_div(rows, Tile::kLanes) * strip()) * sizeof(Tile); }
+  // Tiles of a strip, and of all rows.
+  int64_t strip() const { return width / Tile::kSteps * kParts<T>; }
+  int64_t tiles() const { return ceil_div(rows, Tile::kLanes) * strip(); }
   // Columns j .. j + n, whole tiles of them, of the first `count` rows of what is written.
   void pack(int64_t count, int64_t j, int64_t n) const {
     if constexpr (kMatrixUnit && std::is_same_v<T, float>) {
       for (int64_t i = 0; i < count && next_tiles; i += Tile::kLanes)
-        pack_as_tiles(Matrix<const T>{next + i * rs + j, rs, 1}, least(Tile::kLanes, rows - i), n, false,
-                      next_tiles + i / Tile::kLanes * strip() + j / Tile::kSteps * 3);
+        pack_tiles(Matrix<const T>{next + i * rs + j, rs, 1}, least(Tile::kLanes, rows - i), n, false,
+                   next_tiles + i / Tile::kLanes * strip() + j / Tile::kSteps * kParts<T>);
     }
   }
 };
@@ -80,8 +80,8 @@ struct Stage {
 // Room for the tiles of both buffers.
 template <class T>
 void give_tiles(Stage<T>& s) {
-  s.now_tiles = static_cast<Tile*>(scratch(kTileSlot, 2 * s.tile_bytes()));
-  s.next_tiles = s.now_tiles + s.tile_bytes() / sizeof(Tile);
+  s.now_tiles = static_cast<Tile*>(scratch(kTileSlot, sizeof(Tile) * static_cast<size_t>(2 * s.tiles())));
+  s.next_tiles = s.now_tiles + s.tiles();
 }
 
 // Whether rows and units fill tiles: their columns are packed as the gates of 32 units are made.
