@@ -732,10 +732,11 @@ def optimise(
     dead: builtins.bool,
     epilogue: builtins.bool,
     fuse: builtins.bool,
+    reuse: builtins.bool,
     least: SupportsInt | SupportsIndex,
     tile: SupportsInt | SupportsIndex,
     bound: SupportsInt | SupportsIndex | None,
-) -> tuple[int, int, int, int]: ...
+) -> tuple[int, int, int, int, int]: ...
 def own(x: object) -> object: ...
 def pair_loss(
     x: Array,

@@ -141,9 +141,9 @@ def small_tiles() -> Iterator[None]:
         passes.FUSED_FROM, passes.TILE, passes.BOUND_FROM = before
 
 
-def replays(fn: Any, draws: list[Any]) -> None:
+def replays(fn: Any, draws: list[Any], **options: Any) -> None:
     """Asserts that fn, captured, gives what it gives: run as it is, recorded, and replayed with other values."""
-    captured = pydl.capture(fn)
+    captured = pydl.capture(fn, **options)
     with small_tiles():
         for number, inputs in enumerate(draws):
             pydl.manual_seed(number)
@@ -157,7 +157,8 @@ class RowChecks:
     """The tests of one row."""
 
     def test_replay(self, row: Row) -> None:
-        """eager == replay, bit for bit, forward and two times back, for the first cases."""
+        """eager == replay, bit for bit, forward and two times back, for the first cases; and of copies, in whose place
+        its results may be written."""
         rng = np.random.default_rng(8)
         dtype = "float64" if row.grad else row.dtypes[0]
         refused = 0
@@ -165,6 +166,8 @@ class RowChecks:
             draws = [[tensor(a) for a in draw(row, shapes, dtype, rng)] for _ in range(4)]
             try:
                 replays(lambda *xs, kwargs=kwargs: row.fn(*xs, **kwargs), draws)
+                copied = lambda *xs, kwargs=kwargs: row.fn(*[x.clone() for x in xs], **kwargs)  # noqa: E731
+                replays(copied, draws, passes=("reuse",))
                 if row.grad:
                     wanted = [differentiable(row, [x.numpy() for x in inputs]) for inputs in draws]
                     replays(lambda *xs, kwargs=kwargs: slopes(row, xs, kwargs), wanted)

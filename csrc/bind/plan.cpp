@@ -36,17 +36,18 @@ std::vector<Range> kept_of(Recorded& r, const std::optional<std::vector<Array>>&
 }
 
 // fixed: arrays that must stay where they are
-std::tuple<int64_t, int64_t, int64_t, int64_t> passes(Recorded& r, const std::optional<std::vector<Array>>& kept,
-                                                      const std::vector<Array>& fixed, bool dead, bool epilogue,
-                                                      bool fuse, int64_t least, int64_t tile,
-                                                      std::optional<int64_t> bound) {
+std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t> passes(Recorded& r,
+                                                               const std::optional<std::vector<Array>>& kept,
+                                                               const std::vector<Array>& fixed, bool dead,
+                                                               bool epilogue, bool fuse, bool reuse, int64_t least,
+                                                               int64_t tile, std::optional<int64_t> bound) {
   const std::vector<Range> ranges = kept_of(r, kept);
   const std::vector<Movable> wanted = bound ? r.movable(fixed, *bound) : std::vector<Movable>{};
-  const Passed made = optimise(r.plan(), ranges, {dead, epilogue, fuse, {least, tile}}, wanted);
+  const Passed made = optimise(r.plan(), ranges, {dead, epilogue, fuse, reuse, {least, tile}}, wanted);
   r.bind(made.bindings);
   const auto moved =
       std::count_if(made.bindings.begin(), made.bindings.end(), [](auto& b) { return b.bound() || b.unused(); });
-  return {made.dead, made.epilogues, made.fused, moved};
+  return {made.dead, made.epilogues, made.fused, made.reused, moved};
 }
 
 void bind_recorded(py::module_& m) {
@@ -77,10 +78,11 @@ void bind_recorded(py::module_& m) {
       .def_property_readonly("bytes", [](Recorded& r) { return r.plan().memory()->bytes(); })
       .def_property_readonly("asked", [](Recorded& r) { return r.plan().memory()->asked(); });
   m.def("optimise", &passes, py::arg("plan"), py::arg("kept"), py::arg("fixed"), py::arg("dead"), py::arg("epilogue"),
-        py::arg("fuse"), py::arg("least"), py::arg("tile"), py::arg("bound"),
+        py::arg("fuse"), py::arg("reuse"), py::arg("least"), py::arg("tile"), py::arg("bound"),
         "removes launches whose results nobody reads; lets products apply activations; joins elementwise ones of "
         "`least` elements and more to chains "
-        "that run by tiles; tells launches where inputs and results of `bound` bytes and more lie. How many of each");
+        "that run by tiles; lets arrays share memory whose lives do not meet; tells launches where inputs and results "
+        "of `bound` bytes and more lie. How many of each");
   m.def("is_recording", [] { return recording() != nullptr; });
 }
 

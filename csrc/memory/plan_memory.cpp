@@ -8,7 +8,7 @@
 namespace pydl {
 namespace {
 
-struct Block {
+struct Place {
   const char* end;
   const PlanMemory* owner;
   bool live;  // an array lies in it
@@ -16,7 +16,7 @@ struct Block {
 // Never destroyed, as arrays may outlive every static.
 struct Blocks {
   std::mutex mutex;
-  std::map<const char*, Block> by_address;
+  std::map<const char*, Place> by_address;
 };
 Blocks& all_blocks() {
   static auto* blocks = new Blocks;
@@ -60,15 +60,18 @@ std::vector<std::pair<const char*, const char*>> live_blocks(const PlanMemory* m
 }
 
 PlanMemory::~PlanMemory() {
+  for (const auto& [block, size] : blocks_) give_back(block, size);
+}
+
+void PlanMemory::give_back(void* block, const Size& size) noexcept {
   {
     std::lock_guard<std::mutex> lock(all_blocks().mutex);
-    for (const auto& block : blocks_) all_blocks().by_address.erase(static_cast<const char*>(block.first));
+    all_blocks().by_address.erase(static_cast<const char*>(block));
   }
-  for (const auto& [block, size] : blocks_)
-    if (size.first)
-      size.first->free(block, size.second);
-    else
-      pool_free(block, size.second);
+  if (size.first)
+    size.first->free(block, size.second);
+  else
+    pool_free(block, size.second);
 }
 
 // The smallest idle block that fits, if at most half of it is wasted.
@@ -114,6 +117,36 @@ void PlanMemory::close() noexcept {
   std::lock_guard<std::mutex> lock(mutex_);
   open_ = false;
   idle_.clear();
+}
+
+std::vector<PlanMemory::Block> PlanMemory::blocks() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<Block> found;
+  for (const auto& [block, size] : blocks_) {
+    const char* begin = static_cast<const char*>(block);
+    if (!size.first) found.push_back({begin, begin + size.second, live_.count(block) > 0});
+  }
+  std::sort(found.begin(), found.end(), [](const Block& a, const Block& b) { return a.begin < b.begin; });
+  return found;
+}
+
+void* PlanMemory::exchange(const std::vector<const void*>& left, size_t bytes) {
+  void* fresh = nullptr;
+  if (bytes) {
+    fresh = allocate(bytes);
+    free(fresh);
+    asked_ -= static_cast<int64_t>(bytes);
+  }
+  std::lock_guard<std::mutex> lock(mutex_);
+  const auto gone = std::partition(blocks_.begin(), blocks_.end(), [&](const auto& block) {
+    return !std::binary_search(left.begin(), left.end(), static_cast<const void*>(block.first));
+  });
+  for (auto block = gone; block != blocks_.end(); ++block) {
+    bytes_ -= static_cast<int64_t>(block->second.second);
+    give_back(block->first, block->second);
+  }
+  blocks_.erase(gone, blocks_.end());
+  return fresh;
 }
 
 int64_t PlanMemory::live() const {

@@ -2,7 +2,8 @@
 //
 // A replay writes to the same addresses again, so the blocks stay for as long as the plan, or an array in one of them,
 // lives. They are of the CPU's pool, or of a device's. While recording goes on, a block that was freed is handed out
-// again: arrays whose lives do not overlap share memory. When it has ended, nothing is handed out any more.
+// again: arrays whose lives do not overlap share memory. When it has ended, nothing is handed out any more, and who
+// knows when each array is read may find better places (csrc/runtime/pass_reuse.cpp).
 #pragma once
 
 #include <atomic>
@@ -34,6 +35,14 @@ class PlanMemory {
   int64_t asked() const { return asked_; }  // what the arrays would take without reuse
   int64_t live() const;                     // blocks that arrays lie in now
 
+  struct Block {
+    const char *begin, *end;
+    bool live;  // an array lies in it
+  };
+  std::vector<Block> blocks() const;  // those of the CPU's pool, by address
+  // Gives blocks back to their pool, and one for them that no array lies in; null for no bytes. left: by address.
+  void* exchange(const std::vector<const void*>& left, size_t bytes);
+
  private:
   PlanMemory() = default;
   ~PlanMemory();
@@ -43,6 +52,8 @@ class PlanMemory {
   bool open_ = true;
   int64_t bytes_ = 0, asked_ = 0;
   using Size = std::pair<Pool*, size_t>;
+  static void give_back(void* block, const Size& size) noexcept;  // to its pool
+
   std::vector<std::pair<void*, Size>> blocks_;
   std::multimap<Size, void*> idle_;
   std::unordered_map<void*, Size> live_;

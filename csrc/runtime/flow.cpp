@@ -14,6 +14,12 @@ class Written {
   explicit Written(Flow* flow) : flow_(*flow) {}
 
   void read(int launch, int id, const Access& a) {
+    const char* reached = a.begin;
+    for (auto p = first(a.begin); p != pieces_.end() && p->first < a.end; ++p) {
+      if (p->first > reached) break;
+      reached = p->second.end;
+    }
+    if (reached < a.end) flow_.older.push_back({a.begin, a.end});
     for (auto p = first(a.begin); p != pieces_.end() && p->first < a.end; ++p) {
       const bool whole = p->first == a.begin && p->second.end == a.end && p->second.full && p->second.dense && a.dense;
       flow_.values[p->second.value].uses.push_back({launch, whole});

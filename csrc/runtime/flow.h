@@ -25,6 +25,7 @@ struct Flow {
   Flow(const std::vector<Traced>& launches, const PlanMemory* memory, const std::vector<Range>& kept);
 
   std::vector<Value> values;
+  std::vector<Range> older;  // read before a launch writes it
   // Of each access of each launch: the value that it writes, or reads whole; -1 for others.
   std::vector<std::vector<int>> value_of;
 };

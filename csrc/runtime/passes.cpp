@@ -11,6 +11,7 @@ Passed optimise(Plan& plan, const std::vector<Range>& kept, PassOptions options,
   if (options.dead) made.dead = remove_dead(launches, Flow(launches, plan.memory(), kept));
   if (options.epilogue) made.epilogues = join_epilogues(launches, Flow(launches, plan.memory(), kept));
   if (options.fuse) made.fused = fuse(launches, Flow(launches, plan.memory(), kept), options.chains, plan.arena());
+  if (options.reuse) made.reused = reuse(plan, before, launches, Flow(launches, plan.memory(), kept));
   std::vector<Launch> list;
   for (const Traced& t : launches) list.push_back(t.launch);
   plan.rewrite(std::move(list));

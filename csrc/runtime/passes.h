@@ -23,13 +23,18 @@ struct FuseOptions {
 // the cache. Gives how many launches were joined.
 int64_t fuse(std::vector<Traced>& launches, const Flow& flow, FuseOptions options, Arena& arena);
 
+// Gives the arrays that only launches read places of their own, so that they take as little memory as their lives
+// allow; elementwise launches write over what they read last. Gives how many do.
+// before: the launches as they were recorded.
+int64_t reuse(Plan& plan, const std::vector<Traced>& before, std::vector<Traced>& launches, const Flow& flow);
+
 struct PassOptions {
-  bool dead, epilogue, fuse;
+  bool dead, epilogue, fuse, reuse;
   FuseOptions chains;
 };
 struct Passed {
-  int64_t dead = 0, epilogues = 0, fused = 0;  // launches
-  std::vector<Binding> bindings;               // of what was wanted
+  int64_t dead = 0, epilogues = 0, fused = 0, reused = 0;  // launches
+  std::vector<Binding> bindings;                           // of what was wanted
 };
 
 // Runs passes over a plan that was recorded. kept: the memory of its own that is read after a replay; wanted: what of

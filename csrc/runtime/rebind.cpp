@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <numeric>
 #include <unordered_set>
 
 namespace pydl {
@@ -17,21 +18,6 @@ Places all_places(const std::vector<Traced>& before, const std::vector<Traced>& 
   for (const auto* launches : {&before, &after})
     for (const Traced& t : *launches) known.insert(t.places.begin(), t.places.end());
   return known;
-}
-
-// Whether an address of each range stands anywhere in the arena but in an argument. A number that looks like one costs
-// a copy, no more.
-std::vector<char> named_elsewhere(const Arena& arena, const Places& known, const std::vector<Movable>& wanted) {
-  std::vector<char> found(wanted.size(), 0);
-  for (const Arena::Chunk& chunk : arena.chunks())
-    for (size_t at = 0; at + sizeof(void*) <= chunk.bytes; at += alignof(void*)) {
-      const char* word = chunk.memory.get() + at;
-      void* value;
-      std::memcpy(&value, word, sizeof value);
-      for (size_t i = 0; i < wanted.size(); ++i)
-        if (inside(value, wanted[i].range) && !known.count(word)) found[i] = 1;
-    }
-  return found;
 }
 
 // Whether launches write all of a range, and nothing beside it in its block.
@@ -52,6 +38,29 @@ bool written(const std::vector<Traced>& launches, const Range& r) {
 
 }  // namespace
 
+std::vector<char> named_elsewhere(const Arena& arena, const std::vector<Traced>& before,
+                                  const std::vector<Traced>& after, const std::vector<Range>& ranges) {
+  const Places known = all_places(before, after);
+  std::vector<size_t> order(ranges.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return ranges[a].begin < ranges[b].begin; });
+  std::vector<char> found(ranges.size(), 0);
+  if (ranges.empty()) return found;
+  const Range all{ranges[order.front()].begin, ranges[order.back()].end};
+  for (const Arena::Chunk& chunk : arena.chunks())
+    for (size_t at = 0; at + sizeof(void*) <= chunk.bytes; at += alignof(void*)) {
+      const char* word = chunk.memory.get() + at;
+      const char* value;
+      std::memcpy(&value, word, sizeof value);
+      if (!inside(value, all)) continue;
+      const auto after_it = std::upper_bound(order.begin(), order.end(), value,
+                                             [&](const char* x, size_t i) { return x < ranges[i].begin; });
+      const size_t i = *std::prev(after_it);
+      if (inside(value, ranges[i]) && !known.count(word)) found[i] = 1;
+    }
+  return found;
+}
+
 Binding::Binding(const char* begin, std::vector<void**> places) {
   for (void** place : places) places_.emplace_back(place, static_cast<char*>(*place) - begin);
 }
@@ -59,7 +68,9 @@ Binding::Binding(const char* begin, std::vector<void**> places) {
 std::vector<Binding> bindings(Plan& plan, const std::vector<Traced>& before, const std::vector<Traced>& after,
                               const std::vector<Movable>& wanted) {
   if (wanted.empty()) return {};
-  const std::vector<char> fixed = named_elsewhere(plan.arena(), all_places(before, after), wanted);
+  std::vector<Range> ranges;
+  for (const Movable& m : wanted) ranges.push_back(m.range);
+  const std::vector<char> fixed = named_elsewhere(plan.arena(), before, after, ranges);
   std::vector<Binding> made;
   for (size_t i = 0; i < wanted.size(); ++i) {
     const Range& range = wanted[i].range;

@@ -36,6 +36,11 @@ struct Movable {
   Side side;
 };
 
+// Of each range whether an address in it stands anywhere in the arena but in an argument of a launch. A number that
+// looks like one costs a chance to do better, no more. The ranges do not meet.
+std::vector<char> named_elsewhere(const Arena& arena, const std::vector<Traced>& before,
+                                  const std::vector<Traced>& after, const std::vector<Range>& ranges);
+
 // Bindings of ranges of a plan's own memory, empty for those that must stay where they are: ranges that something else
 // than a launch's argument names (a check on the host, a launch that may be left out), and results that launches
 // do not write as a whole, or in whose memory, when it was another array's, more was written. Arguments that nothing

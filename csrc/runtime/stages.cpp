@@ -93,6 +93,11 @@ int64_t size_of_space(const Traced& t) {
   return y.view->numel();
 }
 
+bool writes_by_element(const Traced& t) {
+  return !on_device(t) &&
+         (is(t.launch.name, {"fused"}) || (elementwise(t.launch) && !is(t.launch.name, {"copy", "move"})));
+}
+
 int64_t work_of(const Launch& l) {
   if (is(l.name, {"special"}) || is(l.label, {"pow", "zeta", "gammainc", "gammaincc"})) return 12;
   return is(l.name, {"unary", "activation", "activation_grad"}) ? 4 : 1;

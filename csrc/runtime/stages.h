@@ -22,6 +22,9 @@ bool on_device(const Traced& t);
 // How many elements a launch works on; 0 for a launch that cannot be fused, and for layouts that gain nothing.
 int64_t size_of_space(const Traced& t);
 
+// Whether a launch writes each element when it has read those of its place, and those alone.
+bool writes_by_element(const Traced& t);
+
 // Work of an element in the units of parallel_for, about.
 int64_t work_of(const Launch& l);
 

@@ -11,7 +11,7 @@ FUSED_FROM = 16384
 TILE = 8192
 BOUND_FROM = 65536  # bytes; what is smaller is copied faster than an array is made
 
-ALL = ("dead", "epilogue", "fuse", "bind")
+ALL = ("dead", "epilogue", "fuse", "reuse", "bind")
 
 
 def checked(passes: Sequence[str]) -> tuple[str, ...]:
@@ -30,6 +30,6 @@ def optimise(plan: Any, passes: Sequence[str], kept: list[Any] | None, fixed: li
         fixed: those that somebody holds.
     """
     bound = BOUND_FROM if "bind" in passes else None
-    dead, epilogue, fuse = (name in passes for name in ALL[:3])
-    counts = _C.optimise(plan, kept, fixed, dead, epilogue, fuse, FUSED_FROM, TILE, bound)
+    dead, epilogue, fuse, reuse = (name in passes for name in ALL[:4])
+    counts = _C.optimise(plan, kept, fixed, dead, epilogue, fuse, reuse, FUSED_FROM, TILE, bound)
     return {name: count for name, count in zip(ALL, counts, strict=True) if name in passes}
