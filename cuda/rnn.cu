@@ -63,14 +63,25 @@ __device__ __forceinline__ void take_unit(const Forward<T>& f, const Moment& m, 
     gates[0] = y.r, gates[f.h] = y.z, gates[2 * f.h] = y.n;
     f.inner[at] = state[2];
     put_state(f, m, r, u, y.h);
+  } else if (f.resets()) {
+    const T reset = sigmoid(pre[0] + state[0]);
+    gates[0] = reset, gates[f.h] = pre[1] + state[1];
+    f.inner[at] = reset * f.before(f.y, f.h0, f.h, m.earlier, r, u);
   } else {
     put_state(f, m, r, u, plain_cell(f.cell, pre[0] + state[0]));
   }
 }
 
-// Output u of row r: of the projected units.
+// Output u of row r, from the second product: of the projected units, or of the state that r has scaled.
 template <class T>
-__device__ __forceinline__ void put_output(const Forward<T>& f, const Moment& m, int64_t r, int64_t u, T y) {
+__device__ __forceinline__ void take_second(const Forward<T>& f, const Moment& m, int64_t r, int64_t u, T y) {
+  if (f.resets()) {
+    T* gates = f.gates + (m.now.at + r) * f.wide + f.h + u;
+    const T pre = gates[f.h] + (f.bias ? y + f.bias[2 * f.h + u] : y);
+    const auto unit = gru_before_cell(gates[0], pre, f.before(f.y, f.h0, f.h, m.earlier, r, u));
+    gates[0] = unit.z, gates[f.h] = unit.n;
+    y = unit.h;
+  }
   f.y[(m.now.at + r) * f.p + u] = y;
   if (r >= m.kept) f.hn[r * f.p + u] = y;
 }
@@ -87,11 +98,11 @@ __global__ void __launch_bounds__(kTeamThreads, 1) walk_forward(Forward<T> f) {
     };
     own.template each<kGates>(0, rows, rows, state,
                               [&](int64_t r, int64_t u, const T(&sums)[kGates]) { take_unit(f, m, r, u, sums); });
-    if (f.projects()) {
+    if (f.twice()) {
       own.wait();
       const auto inner = [&](int64_t r) { return f.inner + (s.at + r) * f.h; };
       own.template each<1>(1, rows, rows, inner,
-                           [&](int64_t r, int64_t u, const T(&sums)[1]) { put_output(f, m, r, u, sums[0]); });
+                           [&](int64_t r, int64_t u, const T(&sums)[1]) { take_second(f, m, r, u, sums[0]); });
     }
     own.wait();
   }
@@ -99,17 +110,17 @@ __global__ void __launch_bounds__(kTeamThreads, 1) walk_forward(Forward<T> f) {
 
 // ---- step by step
 
-// products: (rows, g h), with the state before; state: (b, p), that of the last step of each row.
+// products: (rows, groups h), with the state before; state: (b, p), that of the last step of each row.
 template <class T>
 __global__ void __launch_bounds__(kStepThreads) gates_kernel(Forward<T> f, Moment m, const T* products, T* state) {
-  const int64_t all = m.now.rows * f.h, step = int64_t{gridDim.x} * kStepThreads;
+  const int64_t all = m.now.rows * f.h, step = int64_t{gridDim.x} * kStepThreads, wide = f.weight.groups * f.h;
   for (int64_t i = int64_t{blockIdx.x} * kStepThreads + threadIdx.x; i < all; i += step) {
     const int64_t r = i / f.h, u = i % f.h;
     T sums[kGates];
 #pragma unroll
-    for (int g = 0; g < kGates; ++g) sums[g] = g * f.h < f.wide ? products[r * f.wide + g * f.h + u] : T(0);
+    for (int g = 0; g < kGates; ++g) sums[g] = g * f.h < wide ? products[r * wide + g * f.h + u] : T(0);
     take_unit(f, m, r, u, sums);
-    if (!f.projects()) state[i] = f.y[(m.now.at + r) * f.h + u];
+    if (!f.twice()) state[i] = f.y[(m.now.at + r) * f.h + u];
   }
 }
 
@@ -117,8 +128,8 @@ template <class T>
 __global__ void __launch_bounds__(kStepThreads) outputs_kernel(Forward<T> f, Moment m, const T* products, T* state) {
   const int64_t all = m.now.rows * f.p, step = int64_t{gridDim.x} * kStepThreads;
   for (int64_t i = int64_t{blockIdx.x} * kStepThreads + threadIdx.x; i < all; i += step) {
-    put_output(f, m, i / f.p, i % f.p, products[i]);
-    state[i] = products[i];
+    take_second(f, m, i / f.p, i % f.p, products[i]);
+    state[i] = f.y[m.now.at * f.p + i];
   }
 }
 
@@ -134,8 +145,8 @@ void step_by_step(const Forward<T>& f) {
     const Moment m = moment_of(f.steps, s);
     product(state, f.p, s.rows, f.weight, products);
     start(gates_kernel<T>, {blocks_for(s.rows * f.h, kStepThreads), kStepThreads}, f, m, products, state);
-    if (!f.projects()) continue;
-    product(f.inner + s.at * f.h, f.h, s.rows, f.proj, products);
+    if (!f.twice()) continue;
+    product(f.inner + s.at * f.h, f.h, s.rows, f.second, products);
     start(outputs_kernel<T>, {blocks_for(s.rows * f.p, kStepThreads), kStepThreads}, f, m, products, state);
   }
 }
@@ -143,10 +154,12 @@ void step_by_step(const Forward<T>& f) {
 template <class T>
 void run_forward(const RecurrentSpec& spec, const RecurrentState& x, const View& bias, const View& hn, const View& cn) {
   Forward<T> f{walk_of<T>(spec, x), bias.as<const T>(), hn.as<T>(), cn.as<T>()};
-  f.weight = {x.weight.as<const T>(), static_cast<int>(gates_of(spec.cell)), f.h, f.p, f.p, f.h * f.p, 1};
-  if (x.proj.present()) f.proj = {x.proj.as<const T>(), 1, f.p, f.h, f.h, 0, 1};
+  const int groups = f.resets() ? 2 : static_cast<int>(gates_of(spec.cell));
+  f.weight = {x.weight.as<const T>(), groups, f.h, f.p, f.p, f.h * f.p, 1};
+  if (f.resets()) f.second = {f.weight.from + 2 * f.h * f.p, 1, f.h, f.p, f.p, 0, 1};
+  if (x.proj.present()) f.second = {x.proj.as<const T>(), 1, f.p, f.h, f.h, 0, 1};
   f.vector = in_sixteens(f.y, f.p) && in_sixteens(f.h0, f.p) && in_sixteens(f.inner, f.h);
-  f.plan = plan_of(f.weight, f.proj, f.steps.most);
+  f.plan = plan_of(f.weight, f.second, f.steps.most);
   if (f.plan.teams == 0) return step_by_step(f);
   const Room room(f.steps, f.plan);
   f.steps.sizes = room.sizes();

@@ -37,7 +37,7 @@ struct Factor {
   int64_t units, depth, unit_step, group_step, depth_step;
 };
 
-// How the blocks share the work. Index 0: of the weight; 1: of the projection, if there is one.
+// How the blocks share the work. Index 0: of the weight; 1: of the second, if there is one.
 struct Plan {
   int teams, blocks, rows, chunk;               // blocks and rows of a team
   int units[2];                                 // of a block
@@ -54,12 +54,16 @@ struct Walk {
   int64_t h, p, wide;
   const T *h0, *c0;
   T *gates, *cells, *inner, *y;
-  Factor<T> weight, proj;  // as they are multiplied; no projection: of nothing
-  bool vector;             // rows can be copied 16 bytes at a time
+  // As they are multiplied. second: of the lstm's projection, or of the state that r has scaled (gru_before: its weight
+  // is that of r and z alone); others: of nothing.
+  Factor<T> weight, second;
+  bool vector;  // rows can be copied 16 bytes at a time
   Plan plan;
   unsigned* arrived;  // for each team, how often its blocks have met
 
-  __device__ __forceinline__ bool projects() const { return proj.from != nullptr; }
+  __host__ __device__ __forceinline__ bool resets() const { return cell == Cell::gru_before; }
+  __host__ __device__ __forceinline__ bool twice() const { return second.from != nullptr; }
+  __host__ __device__ __forceinline__ bool projects() const { return twice() && !resets(); }
   // Of a state with `width` units, the one before a step: its rows that have one were there in the step `earlier`.
   __device__ __forceinline__ T before(const T* states, const T* initial, int64_t width, const Step& earlier, int64_t r,
                                       int64_t u) const {
@@ -220,7 +224,7 @@ struct Member {
   __device__ __forceinline__ explicit Member(const Walk<T>& walk)
       : w(walk), shared(shared_memory<T>()), first_row(int64_t{blockIdx.y} * walk.plan.rows) {
     load(0, w.weight);
-    if (w.projects()) load(1, w.proj);
+    if (w.twice()) load(1, w.second);
     __syncthreads();
   }
   __device__ __forceinline__ int64_t first_unit(int which) const { return int64_t{blockIdx.x} * w.plan.units[which]; }
@@ -239,7 +243,7 @@ struct Member {
   template <int kGroups, class RowAt, class F>
   __device__ __forceinline__ void each(int which, int rows, int all, const RowAt& row_at, const F& f) const {
     const Plan& plan = w.plan;
-    const Factor<T>& factor = which ? w.proj : w.weight;
+    const Factor<T>& factor = which ? w.second : w.weight;
     const int units = plan.units[which];
     T *chunk = shared + plan.chunk_at, *parts = shared + plan.parts_at;
 #pragma unroll 1
@@ -312,7 +316,7 @@ bool fit_chunk(Plan& p, int64_t at) {
 
 // The plan with the most teams whose slices fit into shared memory. Without teams: there is none.
 template <class T>
-Plan plan_of(const Factor<T>& weight, const Factor<T>& proj, int64_t rows) {
+Plan plan_of(const Factor<T>& weight, const Factor<T>& second, int64_t rows) {
   const int64_t most = multiprocessors(), wanted = ceil_div(rows, kOwn);
   for (int64_t teams = wanted < most ? wanted : most; teams > 0; --teams) {
     Plan p{};
@@ -320,7 +324,7 @@ Plan plan_of(const Factor<T>& weight, const Factor<T>& proj, int64_t rows) {
     if (p.rows > kMostRows) break;
     p.teams = static_cast<int>(ceil_div(rows, p.rows));
     int64_t at = cut_slices(p, 0, weight, most / p.teams, 0);
-    if (proj.from) at = cut_slices(p, 1, proj, most / p.teams, at);
+    if (second.from) at = cut_slices(p, 1, second, most / p.teams, at);
     if (fit_chunk<T>(p, at)) return p;
   }
   return {};

@@ -13,15 +13,15 @@ namespace {
 using Sizes = std::optional<std::vector<int64_t>>;
 using Maybe = std::optional<Array>;
 
-constexpr const char* kCells[] = {"identity", "relu", "tanh", "sigmoid", "lstm", "gru"};
+constexpr const char* kCells[] = {"identity", "relu", "tanh", "sigmoid", "lstm", "gru", "gru_before"};
 
 Cell cell_of(const std::string& name) {
-  for (int i = 0; i < 6; ++i)
+  for (size_t i = 0; i < std::size(kCells); ++i)
     if (name == kCells[i]) return static_cast<Cell>(i);
-  fail<ValueError>("rnn: cell must be one of identity, relu, tanh, sigmoid, lstm, gru, got ", name);
+  fail<ValueError>("rnn: cell must be one of identity, relu, tanh, sigmoid, lstm, gru, gru_before, got ", name);
 }
 
-const char* name_of(Cell cell) { return cell < Cell::lstm ? "rnn" : kCells[static_cast<int>(cell)]; }
+const char* name_of(Cell cell) { return cell < Cell::lstm ? "rnn" : cell == Cell::lstm ? "lstm" : "gru"; }
 
 // The sizes of one layer. Weights are (g h, in) and (g h, p), the projection (p, h).
 struct Layout {
@@ -96,7 +96,7 @@ Shape like(const Array& x, int64_t last) {
   return s;
 }
 
-// y, hn; lstm: cn, gates, cells, and inner if it projects; gru: gates, inner.
+// y, hn; lstm: cn, gates, cells, and inner if it projects; both forms of the gru: gates, inner.
 py::tuple recurrent(const Array& x, const Maybe& h0, const Maybe& c0, const Array& w_ih, const Array& w_hh,
                     const Maybe& b_ih, const Maybe& b_hh, const Maybe& w_hr, const std::string& cell, bool reverse,
                     const Sizes& sizes) {
@@ -108,7 +108,7 @@ py::tuple recurrent(const Array& x, const Maybe& h0, const Maybe& c0, const Arra
   check_one(l, "hx", h0, x, {l.b, l.p});
   check_one(l, "cx", c0, x, {l.b, l.h});
   const auto make = [&](const Shape& s) { return Array::empty(s, x.dtype(), x.device()); };
-  const bool lstm = kind == Cell::lstm, gru = kind == Cell::gru;
+  const bool lstm = kind == Cell::lstm, gru = kind >= Cell::gru;
   const Array y = make(like(x, l.p)), hn = make({l.b, l.p});
   const Array g = lstm || gru ? make(like(x, l.wide)) : y;
   const Array cn = lstm ? make({l.b, l.h}) : Array(), cells = lstm ? make(like(x, l.h)) : Array();
@@ -139,14 +139,14 @@ py::tuple recurrent_grad(const Maybe& gy, const Maybe& ghn, const Maybe& gcn, co
   const Cell kind = cell_of(cell);
   const Array steps = sizes_of(name_of(kind), x, sizes);
   const Layout l = layout(kind, x, steps, w_ih, w_hh, w_hr);
-  const bool lstm = kind == Cell::lstm, gru = kind == Cell::gru;
+  const bool lstm = kind == Cell::lstm, gru = kind >= Cell::gru, apart = kind == Cell::gru;
   const Array &y = saved[0], &gates = lstm ? saved[3] : gru ? saved[2] : y;
   const Array cells = lstm ? saved[4] : Array(), inner = gru ? saved[3] : w_hr ? saved[5] : Array();
   check_one(l, "gradient of the output", gy, x, y.shape());
   check_one(l, "gradient of h_n", ghn, x, {l.b, l.p});
   check_one(l, "gradient of c_n", gcn, x, {l.b, l.h});
   const auto make = [&](const Shape& s) { return Array::empty(s, x.dtype(), x.device()); };
-  const Array to = make(like(x, l.wide)), scaled = gru ? make(like(x, l.wide)) : Array();
+  const Array to = make(like(x, l.wide)), scaled = apart ? make(like(x, l.wide)) : Array();
   const Array joined = w_hr ? make(like(x, l.p)) : Array();
   const Array gh = carried(ghn, {l.b, l.p}, x), gc = lstm ? carried(gcn, {l.b, l.h}, x) : Array();
   const Array w = contiguous(w_hh);
@@ -155,7 +155,7 @@ py::tuple recurrent_grad(const Maybe& gy, const Maybe& ghn, const Maybe& gcn, co
   const RecurrentGrads grads{maybe(g), to, scaled, joined, gh, gc, first};
   run<&RnnKernels::recurrent_grad>(l.n * l.wide * (l.p / 8 + 1), x.device(), RecurrentSpec{kind, reverse}, state,
                                    grads);
-  return py::make_tuple(to, gru ? scaled : to, w_hr ? joined : y, gh, lstm ? gc : gh);
+  return py::make_tuple(to, apart ? scaled : to, w_hr ? joined : y, gh, lstm ? gc : gh);
 }
 
 }  // namespace

@@ -28,10 +28,8 @@ from pydl.tensor import Tensor
 __all__: list[str] = []
 
 Weights = Sequence[Tensor | None]  # weight_ih (g h, i), weight_hh (g h, p), bias_ih, bias_hh (g h,), weight_hr (p, h)
-KERNELS = {"identity": 1, "relu": 1, "tanh": 1, "sigmoid": 1, "lstm": 4, "gru": 3}
-GATES = KERNELS | {
-    "identity_before": 1, "relu_before": 1, "tanh_before": 1, "sigmoid_before": 1, "gru_before": 3
-}  # fmt: skip
+KERNELS = {"identity": 1, "relu": 1, "tanh": 1, "sigmoid": 1, "lstm": 4, "gru": 3, "gru_before": 3}
+GATES = KERNELS | {"identity_before": 1, "relu_before": 1, "tanh_before": 1, "sigmoid_before": 1}
 HALF = (_C.float16, _C.bfloat16)
 
 
@@ -177,13 +175,22 @@ def _gradients(g, x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, saved, cell, reverse,
     )  # fmt: skip
     to, scaled, out, gh, gc = made
     gates, state_gates, y = _rows(to), _rows(scaled), _rows(arrays[0])
-    walk = lambda: _neighbours(y.shape[0], arrays[1].shape[0], reverse, sizes)  # noqa: E731
+
+    def weight(gates: _C.Array) -> _C.Array:
+        walk = _neighbours(y.shape[0], arrays[1].shape[0], reverse, sizes)
+        if cell != "gru_before":
+            return _state_weight_gradient(gates, y, h0, *walk)
+        two = 2 * w_hh.shape[1]  # the third gate's product is of what r has scaled
+        of_state = _state_weight_gradient(_C.slice(gates, (0, 0), (gates.shape[0], two), (1, 1)), y, h0, *walk)
+        third = _C.slice(gates, (0, two), (gates.shape[0], two // 2), (1, 1))
+        return _C.cat([of_state, _sum_of_products(third, _rows(arrays[3]))], 0)
+
     return (
         lambda: Tensor(_C.matmul(to, w_ih.array)),
         Tensor(gh) if first else None,
         None if c0 is None else Tensor(gc),
         lambda: Tensor(_sum_of_products(gates, _rows(x.array))),
-        lambda: Tensor(_state_weight_gradient(state_gates, y, h0, *walk())),
+        lambda: Tensor(weight(state_gates)),
         None if b_ih is None else lambda: Tensor(_C.sum(gates, (0,))),
         None if b_hh is None else lambda: Tensor(_C.sum(state_gates, (0,))),
         None if w_hr is None else lambda: Tensor(_sum_of_products(_rows(out), _rows(arrays[5]))),
@@ -249,7 +256,7 @@ def recurrent(
 
     x: (t, b, i), or packed rows (n, i) with sizes.   h0: (b, p).   c0: (b, h).   weights: as of `Weights`, or the first
     four.   cell: one of `GATES`. With '_before' a function of the state comes before its product: the curve of a
-    plain cell, or the reset gate of a GRU, which has no kernel: it runs step by step.
+    plain cell, or the reset gate of a GRU.
     """
     w = [*weights, None][:5]
     sizes = None if sizes is None else list(sizes)
@@ -258,7 +265,7 @@ def recurrent(
         if mode.cast is None and w[0] is not None and w[0].dtype is not x.dtype:  # under autocast weights stay wide
             raise DtypeError(f"{cell}: input of {x.dtype} does not match weight_ih of {w[0].dtype}")
         inputs = [t if t is None or t.dtype is not x.dtype else t.to(_C.float32) for t in inputs]
-    run = Recurrent.apply if cell in KERNELS else _recurrent_plain if cell == "gru_before" else _recurrent_before
+    run = Recurrent.apply if cell in KERNELS else _recurrent_before
     made = run(*inputs, cell=cell, reverse=reverse, sizes=sizes)
     if x.dtype in HALF:
         made = [t.to(x.dtype) for t in made]

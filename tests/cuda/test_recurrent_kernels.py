@@ -69,11 +69,13 @@ def test_cells(cell: str) -> None:
 @pytest.mark.parametrize("dtype", list(WITHIN))
 def test_dtypes(dtype: str) -> None:
     """Teams of blocks, rows in several chunks, copies of 16 bytes."""
-    for cell, p in (("lstm", 12), ("gru", None), ("tanh", None)):
+    for cell, p in (("lstm", 12), ("gru", None), ("gru_before", None), ("tanh", None)):
         same(arrays(cell, [70, 41, 3], 5, 36, p), dtype, cell=cell, reverse=True, sizes=[70, 41, 3])
 
 
-@pytest.mark.parametrize(("cell", "p", "reverse"), [("lstm", 2, False), ("gru", None, True)])
+@pytest.mark.parametrize(
+    ("cell", "p", "reverse"), [("lstm", 2, False), ("gru", None, True), ("gru_before", None, False)]
+)
 def test_step_by_step(cell: str, p: int | None, reverse: bool) -> None:
     """More rows than teams take."""
     same(arrays(cell, [516, 2], 1, 3, p), "float64", cell=cell, reverse=reverse, sizes=[516, 2])

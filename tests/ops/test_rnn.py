@@ -74,9 +74,41 @@ def cell_row(name: str) -> Row:
                shapes=[shapes((3,), 2, 4), shapes((1,), 5, 7), shapes((6,), 3, 33)])  # fmt: skip
 
 
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-x)))
+
+
+def gru_before(x: Any, h: Any, *w: Any, reverse: bool) -> Any:
+    """The notes' GRU: r scales the state before its product."""
+    made = recurrent(x, h, None, w, "gru_before", reverse)
+    return made[0], made[1]
+
+
+def gru_before_in_numpy(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, reverse: bool) -> Any:
+    outputs = [h] * len(x)
+    r, z, n = np.split(np.arange(len(b_hh)), 3)
+    for t in range(len(x))[:: -1 if reverse else 1]:
+        pre, of = x[t] @ w_ih.T + b_ih + b_hh, lambda state, rows: state @ w_hh[rows].T
+        keep = sigmoid(pre[:, z] + of(h, z))
+        scaled = sigmoid(pre[:, r] + of(h, r)) * h
+        h = outputs[t] = (1 - keep) * np.tanh(pre[:, n] + of(scaled, n)) + keep * h
+    return np.stack(outputs), h
+
+
+def gru_before_row() -> Row:
+    def shapes(t: int, b: int, i: int, h: int) -> Any:
+        return (t, b, i), (b, h), (3 * h, i), (3 * h, h), (3 * h,), (3 * h,)
+
+    return row(gru_before, gru_before_in_numpy, kinds="ffffff", slack=SLACK, low=-1.0, high=1.0, sums=True,
+               dtypes=("float64", "float32"), tails=lambda n: shapes(2, 2, 3, n),
+               shapes=[shapes(3, 2, 2, 3), shapes(1, 1, 1, 2), shapes(2, 3, 4, 17), shapes(4, 9, 3, 5)],
+               kwargs=[{"reverse": False}, {"reverse": True}], large=shapes(2, 96, 65, 130))  # fmt: skip
+
+
 pytest.importorskip("torch")
 ROWS = [
     *map(layer_row, ("lstm", "gru", "rnn_tanh", "rnn_relu")),
+    gru_before_row(),
     *map(cell_row, ("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")),
 ]
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 import pydl
 from pydl.ops.recurrence import recurrent
 
-GATES = {"lstm": 4, "gru": 3, "tanh": 1, "relu": 1}
+GATES = {"lstm": 4, "gru": 3, "gru_before": 3, "tanh": 1, "relu": 1}
 FALLING = [70, 70, 33, 33, 16, 5]
 
 

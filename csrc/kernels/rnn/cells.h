@@ -81,6 +81,36 @@ PYDL_CELL GruGrad<V> gru_cell_grad(V r, V z, V n, V inner, V before, V gh) {
   return {gr, gh * (before - n) * z * (one - z), gn, gn * r, gh * z};
 }
 
+// The same with r before the product: `n` has the product of r h. Source: Cho et al. 2014, equation 8.
+template <class V>
+struct GruBeforeUnit {
+  V z, n, h;
+};
+
+template <class V>
+PYDL_CELL GruBeforeUnit<V> gru_before_cell(V z, V n, V before) {
+  const V vz = sigmoid(z), vn = tanh(n);
+  return {vz, vn, fma(vz, before, (number<V>(1) - vz) * vn)};
+}
+
+// Gradients of the products of z and n, and of the state before by way of z alone.
+template <class V>
+struct GruBeforeGrad {
+  V z, n, gh;
+};
+
+template <class V>
+PYDL_CELL GruBeforeGrad<V> gru_before_cell_grad(V z, V n, V before, V gh) {
+  const V one = number<V>(1);
+  return {gh * (before - n) * z * (one - z), gh * (one - z) * (one - n * n), gh * z};
+}
+
+// From the gradient of r h to that of r's product.
+template <class V>
+PYDL_CELL V reset_grad(V r, V before, V scaled) {
+  return scaled * before * r * (number<V>(1) - r);
+}
+
 }  // namespace
 }  // namespace pydl::PYDL_ISA
 

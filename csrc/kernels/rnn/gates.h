@@ -84,6 +84,31 @@ void gru_row(const Row<T>& x, int64_t n) {
       });
 }
 
+// gru_before: r alone, and the state that it scales.
+template <class T>
+void reset_row(const Row<T>& x, int64_t n) {
+  each_vector<T>(
+      n, [&](auto get, auto put) __attribute__((always_inline)) {
+        const Vec<T> r = sigmoid(get(x.gates)), scaled = r * get(x.before);
+        put(x.gates, r);
+        put(x.out, scaled);
+        put(x.stage, scaled);
+      });
+}
+
+template <class T>
+void gru_before_row(const Row<T>& x, int64_t n) {
+  T *const z = x.gates + x.units, *const m = z + x.units;
+  each_vector<T>(
+      n, [&](auto get, auto put) __attribute__((always_inline)) {
+        const GruBeforeUnit<Vec<T>> y = gru_before_cell(get(z), get(m), get(x.before));
+        put(z, y.z);
+        put(m, y.n);
+        put(x.out, y.h);
+        put(x.stage, y.h);
+      });
+}
+
 // The way back: from gradients of the new state to those of the products and of the state before.
 template <class T>
 struct RowGrad {
@@ -144,6 +169,34 @@ void gru_row_grad(const RowGrad<T>& x, int64_t n) {
         }
         put(x.stage, y.r);
         put(x.stage + u, y.z);
+      });
+}
+
+// gru_before: of z and n, from the gradient of the output. That of n goes to `scaled`, and comes back from its product
+// as the gradient of the scaled state; from there that of r.
+template <class T>
+void gru_before_row_grad(const RowGrad<T>& x, int64_t n) {
+  const int64_t u = x.units;
+  each_vector<T>(
+      n, [&](auto get, auto put) __attribute__((always_inline)) {
+        const Vec<T> gh = x.gy ? get(x.gh) + get(x.gy) : get(x.gh);
+        const GruBeforeGrad<Vec<T>> y = gru_before_cell_grad(get(x.gates + u), get(x.gates + 2 * u), get(x.before), gh);
+        put(x.gh, y.gh);
+        put.past(x.past, x.to + u, y.z);
+        put.past(x.past, x.to + 2 * u, y.n);
+        put(x.stage + u, y.z);
+        put(x.scaled, y.n);
+      });
+}
+
+template <class T>
+void reset_row_grad(const RowGrad<T>& x, int64_t n) {
+  each_vector<T>(
+      n, [&](auto get, auto put) __attribute__((always_inline)) {
+        const Vec<T> r = get(x.gates), scaled = get(x.scaled), g = reset_grad(r, get(x.before), scaled);
+        put(x.gh, fma(scaled, r, get(x.gh)));
+        put.past(x.past, x.to, g);
+        put(x.stage, g);
       });
 }
 

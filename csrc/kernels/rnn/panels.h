@@ -48,6 +48,7 @@ struct Panels {
   int64_t blocks() const { return ceil_div(units, width()); }
   // A part of a float takes half of its bytes.
   int64_t block_room() const { return tiled ? round_up(k, Tile::kSteps) * width() * kParts<T> / 2 : k * width(); }
+  int64_t size() const { return groups * units * k; }
   int64_t room() const { return blocks() * groups * block_room(); }
   int64_t kept(int64_t block) const { return least(width(), units - block * width()); }
   T* at(int64_t block, int64_t group) const { return p + (block * groups + group) * block_room(); }
@@ -154,6 +155,17 @@ void multiply(const Panels<T>& w, int64_t block, int64_t rows, const Left<T>& le
       }
     }
   }
+}
+
+// Rows by all of w, then(j, n) after the products of units j .. j + n.
+template <class T, class F>
+void multiply_each(const Panels<T>& w, int64_t rows, const Left<T>& left, const Target<T>* to, const F& then) {
+  parallel_for(w.blocks(), w.cost(rows), [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block) {
+      multiply(w, block, rows, left, to);
+      then(block * w.width(), w.kept(block));
+    }
+  });
 }
 
 // c = [c +] a w + bias for columns j .. j + cols of a group, with the weight as it lies.

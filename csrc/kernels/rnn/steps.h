@@ -12,7 +12,7 @@ namespace pydl::PYDL_ISA {
 namespace {
 
 // Slots of runtime/parallel.h: of the packed weights, and of what passes from step to step.
-constexpr int kWeightSlot = 5, kProjSlot = 4, kStageSlot = 3, kTileSlot = 2;
+constexpr int kWeightSlot = 5, kSecondSlot = 4, kStageSlot = 3, kTileSlot = 2, kScaledTileSlot = 1;
 
 template <class T>
 inline T* data(const View& x) {
@@ -77,11 +77,12 @@ struct Stage {
   }
 };
 
-// Room for the tiles of both buffers.
+// Room for the tiles of both buffers, which may be one.
 template <class T>
-void give_tiles(Stage<T>& s) {
-  s.now_tiles = static_cast<Tile*>(scratch(kTileSlot, sizeof(Tile) * static_cast<size_t>(2 * s.tiles())));
-  s.next_tiles = s.now_tiles + s.tiles();
+void give_tiles(Stage<T>& s, int slot) {
+  const int64_t apart = s.next == s.now ? 0 : s.tiles();
+  s.now_tiles = static_cast<Tile*>(scratch(slot, sizeof(Tile) * static_cast<size_t>(apart + s.tiles())));
+  s.next_tiles = s.now_tiles + apart;
 }
 
 // Whether rows and units fill tiles: their columns are packed as the gates of 32 units are made.
@@ -100,22 +101,30 @@ inline Panels<T> panels(int64_t groups, int64_t units, int64_t k, int64_t rows, 
   return w;
 }
 
-// Rows of a batch know nothing of each other. Where the packed weight stays in the cache of each core, a thread walks
+// The rows of a gru's weight that make n.
+template <class T>
+inline View candidate(View weight) {
+  weight.shape[0] /= 3;
+  weight.data = data<T>(weight) + 2 * weight.shape[0] * weight.shape[1];
+  return weight;
+}
+
+// Rows of a batch know nothing of each other. Where the packed weights stay in the cache of each core, a thread walks
 // all steps with rows of its own and waits for no other; elsewhere threads share the units of a step.
 constexpr int64_t kPartRows = 16, kTiledPartRows = 32;
 
 template <class T>
-inline int64_t part_rows(const Steps& steps, const Panels<T>& w) {
+inline int64_t part_rows(const Steps& steps, const Panels<T>& w, const Panels<T>& second) {
   const int64_t least_rows = w.tiled ? kTiledPartRows : kPartRows, parts = steps.most / least_rows;
-  const int64_t bytes = w.groups * w.units * w.k * static_cast<int64_t>(sizeof(T));
+  const int64_t bytes = (w.size() + second.size()) * static_cast<int64_t>(sizeof(T));
   if (parts <= 1 || 2 * bytes > second_level_cache()) return steps.most;
   return w.tiled ? round_up(ceil_div(steps.most, parts), Tile::kLanes) : ceil_div(steps.most, parts);
 }
 
 // f(from, until) for the parts of the batch.
 template <class T, class F>
-void each_part(const Steps& steps, const Panels<T>& w, const F& f) {
-  const int64_t rows = part_rows(steps, w), parts = ceil_div(steps.most, rows);
+void each_part(const Steps& steps, const Panels<T>& w, const Panels<T>& second, const F& f) {
+  const int64_t rows = part_rows(steps, w, second), parts = ceil_div(steps.most, rows);
   parallel_for(parts, steps.count * w.blocks() * w.cost(rows), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) f(i * rows, least(steps.most, (i + 1) * rows));
   });

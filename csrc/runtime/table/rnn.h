@@ -8,10 +8,11 @@
 
 namespace pydl {
 
-// y = f(pre) for the first four; lstm and gru in PyTorch's form, with gates in the order i f g o and r z n.
-enum class Cell : uint8_t { identity, relu, tanh, sigmoid, lstm, gru };
+// y = f(pre) for the first four; lstm and gru in PyTorch's form, with gates in the order i f g o and r z n. gru_before:
+// r scales the state before its product.
+enum class Cell : uint8_t { identity, relu, tanh, sigmoid, lstm, gru, gru_before };
 
-inline int64_t gates_of(Cell cell) { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
+inline int64_t gates_of(Cell cell) { return cell == Cell::lstm ? 4 : cell >= Cell::gru ? 3 : 1; }
 
 struct RecurrentSpec {
   Cell cell;
@@ -26,8 +27,9 @@ struct RecurrentState {
   View h0, c0;  // (b, p) and (b, h); absent: zeros
   View gates;   // (n, g h): products of the input, with their bias; then the gates. The first four cells: the output
   View cells;   // (n, h), lstm: its state
-  View inner;   // (n, h), lstm with a projection: what is projected; gru: the product that r scales
-  View y;       // (n, p)
+  // (n, h), lstm with a projection: what is projected; gru: the product that r scales; gru_before: the scaled state
+  View inner;
+  View y;  // (n, p)
 };
 
 // What walks back. gh and gc hold the gradients of the last states, then those of the first.
