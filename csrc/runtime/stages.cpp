@@ -48,7 +48,9 @@ Fused::Stage reduction(const Traced& t, const Ending& ending) {
 
 }  // namespace
 
-bool on_device(const Traced& t) { return cuda_in_use() && device_at(t.accesses.back().begin).kind != DeviceKind::cpu; }
+bool on_device(const Traced& t) {
+  return cuda_in_use() && !t.accesses.empty() && device_at(t.accesses.back().begin).kind != DeviceKind::cpu;
+}
 
 Ending ending_of(const Traced& t) {
   if (!is(t.launch.name, {"reduce"}) || t.accesses.size() != 2 || !t.accesses[0].dense || !t.accesses[1].dense)
