@@ -15,8 +15,10 @@ from pydl import _C, ops
 from pydl.autograd.mode import no_grad
 from pydl.errors import ArgumentError, DtypeError, ShapeError
 from pydl.nn import functional as F
+from pydl.nn.hooks import hooked
 from pydl.nn.module import Module
 from pydl.ops.random import Generator
+from pydl.replay.capture import Capture
 from pydl.tensor import Tensor
 
 __all__ = ["LanguageModel", "Uncached", "generate", "stream"]
@@ -32,7 +34,8 @@ class LanguageModel(Protocol):
     tokens afresh once there are more; None or no such attribute: there is no limit. Any other callable that maps ids
     (b, t) to logits (b, t, v), or to a tuple that begins with them, is taken too, and is run over all tokens each time.
     A model whose `decode` also takes attention_mask, bool (b, t) of ids, can go on from prompts that are padded on the
-    left.
+    left. Of a model that has `step(state, count)` too, a function of ids (b, 1) that can be captured and goes on by
+    `count` tokens, as GPT.step, many tokens are one recording, replayed for each, unless there are hooks.
     """
 
     def decode(self, ids: Tensor, state: Any = None) -> tuple[Tensor, Any]:
@@ -73,6 +76,10 @@ class Uncached:
         return state[rows]
 
 
+# Steps from which on a recording pays: the first two take as long as some ten others save.
+_WORTH = 16
+
+
 class Decoder:
     """A model on its way through some sequences, without gradients, as outside training.
 
@@ -110,6 +117,27 @@ class Decoder:
             made, self._state = self.model.decode(new, self._state, **options)
         logits: Tensor = made.detach()
         return logits
+
+    def steps(self, count: int) -> int:
+        """How many of the next `count` tokens can come by a recorded step; 0 where it does not pay."""
+        step = getattr(self.model, "step", None)
+        if self._mask is not None or step is None or [*signature(step).parameters] != ["state", "count"]:
+            return 0
+        if self._module is not None and hooked(self._module):
+            return 0
+        within = count if self._context is None else min(count, self._context - self.ids.shape[1])
+        return within if within >= _WORTH else 0
+
+    def replay(self, new: Tensor, count: int, choose: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
+        """The next `count` tokens (b, 1) behind `new`, chosen by their logits alone."""
+        go_on, self._state = self.model.step(self._state, count), None
+        step, seen = Capture(lambda ids: choose(go_on(ids)), 1), [self.ids]
+        for _ in range(count):
+            seen.append(new)
+            with no_grad(), evaluating(self._module):
+                new = step(new)
+            yield new
+        self.ids = ops.cat(seen, 1)
 
     @property
     def read(self) -> Tensor:
@@ -154,7 +182,7 @@ class Sampling:
         if not 0 < self.repetition_penalty < float("inf"):
             raise ArgumentError(f"generate: repetition_penalty must be finite and > 0, got {self.repetition_penalty}")
 
-    def probabilities(self, logits: Tensor, ids: Tensor) -> Tensor:
+    def probabilities(self, logits: Tensor, ids: Tensor | None) -> Tensor:
         """(b, v) logits behind tokens (b, t) -> (b, v) float64, 0 where a token is ruled out."""
         scores = self.penalised(logits.to(_C.float64), ids)
         scores = scores - scores.amax(-1, keepdim=True)
@@ -167,10 +195,11 @@ class Sampling:
         p = F.softmax(scores, -1)
         return p if self.top_p is None or self.top_p == 1 else self._nucleus(p)
 
-    def penalised(self, scores: Tensor, ids: Tensor) -> Tensor:
+    def penalised(self, scores: Tensor, ids: Tensor | None) -> Tensor:
         """Scores (b, v) of tokens that have come already are divided (or, below 0, multiplied) by the penalty."""
         if self.repetition_penalty == 1:
             return scores
+        assert ids is not None
         old = scores.gather(1, ids)
         new = ops.where(old < 0, old * self.repetition_penalty, old / self.repetition_penalty)
         return scores.scatter(1, ids, new)
@@ -182,8 +211,8 @@ class Sampling:
         kept = ordered.masked_fill(before >= self.top_p, 0.0)
         return ops.zeros_like(p).scatter(1, places, kept)
 
-    def choose(self, logits: Tensor, ids: Tensor, generator: Generator | None) -> Tensor:
-        """(b, v) logits -> int64 (b, 1) tokens."""
+    def choose(self, logits: Tensor, ids: Tensor | None, generator: Generator | None) -> Tensor:
+        """(b, v) logits -> int64 (b, 1) tokens; ids: those so far, which the penalty needs."""
         if self.temperature == 0:  # no draw: the generator stays where it is
             return self.penalised(logits, ids).argmax(-1, keepdim=True)
         return ops.multinomial(self.probabilities(logits, ids), 1, replacement=True, generator=generator)
@@ -283,10 +312,15 @@ def _tokens(
 ) -> Iterator[Tensor]:
     """`count` times the next tokens (b, 1) of sequences (b, t)."""
     decoder, new = Decoder(model, rows, mask), None
-    for _ in range(count):
-        logits = decoder.advance(new)
-        new = sampling.choose(logits, decoder.read, generator)
+    left = count
+    while left > 0:
+        new = sampling.choose(decoder.advance(new), decoder.read, generator)
         yield new
+        left -= 1
+        if sampling.repetition_penalty == 1 and (steps := decoder.steps(left)):
+            for new in decoder.replay(new, steps, lambda logits: sampling.choose(logits, None, generator)):
+                yield new
+            left -= steps
 
 
 def _is_one_of(tokens: Tensor, stops: tuple[int, ...]) -> Tensor:

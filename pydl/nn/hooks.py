@@ -11,7 +11,7 @@ from pydl.tensor import RemovableHandle, Tensor
 if TYPE_CHECKING:
     from pydl.nn.module import Module
 
-__all__ = ["GLOBAL", "Hooks", "call_with_hooks"]
+__all__ = ["GLOBAL", "Hooks", "call_with_hooks", "hooked"]
 
 Entry = tuple[Callable[..., Any], bool, bool]  # hook, with_kwargs, always_call
 
@@ -35,6 +35,17 @@ class Hooks:
 
 
 GLOBAL = Hooks()  # of all modules; they run before a module's own
+
+
+def hooked(module: "Module") -> str | None:
+    """Which hooks a replay of a module's calls would not run, as it runs no Python; None: there are none."""
+    if GLOBAL:
+        return "there are hooks on all modules"
+    for name, part in module.named_modules():
+        hooks = part._hooks
+        if hooks is not None and (hooks.pre or hooks.forward or hooks.backward_pre or hooks.backward):
+            return f"module {name or type(part).__name__!r} has hooks"
+    return None
 
 
 def add(

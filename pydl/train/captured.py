@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydl.amp import GradScaler
 from pydl.errors import ArgumentError, CaptureError
-from pydl.nn.hooks import GLOBAL
+from pydl.nn.hooks import hooked
 from pydl.replay.plan import detached
 from pydl.tensor import Tensor
 from pydl.train.steps import Addition, Captured, Finish, Step
@@ -157,14 +157,10 @@ def _apart(trainer: "Trainer", models: list[Any]) -> str | None:
 
 
 def _hooked(models: list[Any]) -> str | None:
-    """The first module with hooks: Python code that a replay would not run."""
-    if GLOBAL:
-        return "there are hooks on all modules"
+    """The first module or parameter with hooks: Python code that a replay would not run."""
     for model in models:
-        for name, module in model.named_modules():
-            hooks = module._hooks
-            if hooks is not None and (hooks.pre or hooks.forward or hooks.backward_pre or hooks.backward):
-                return f"module {name or type(module).__name__!r} has hooks"
+        if why := hooked(model):
+            return why
     for model in models:
         for name, p in model.named_parameters():
             if p.hooks:

@@ -11,6 +11,7 @@ import pydl
 import pydl.nn.functional as F
 from pydl import amp, nn, optim
 from pydl.errors import BoundsError, CaptureError
+from pydl.models import GPT, generate
 from pydl.optim import lr_scheduler
 
 pytestmark = pytest.mark.skipif(not pydl.cuda.is_available(), reason="no CUDA device")
@@ -228,3 +229,16 @@ def test_measured() -> None:
         else:
             eager.append(run(drawn(50)).item())
     assert eager[0] == eager[1]
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0}, {"top_k": 5}])
+def test_tokens_of_a_step(options: dict[str, Any]) -> None:
+    """A recorded step of decoding, with the draw, makes the tokens of the CPU."""
+    pydl.manual_seed(1)
+    gpt = GPT(vocab_size=11, block_size=48, n_layer=1, n_head=2, n_embd=8)
+    made = []
+    for device in ("cpu", "cuda"):
+        gpt.to(device)
+        pydl.manual_seed(3)
+        made.append(generate(gpt, pydl.tensor([[1, 2, 3]], device=device), 30, **options).cpu().tolist())
+    assert made[0] == made[1]

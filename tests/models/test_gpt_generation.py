@@ -46,3 +46,44 @@ def test_beams(gpt, stops):
     cached, plain = (beam_search(model, PROMPT, 8, 4, **options) for model in (gpt, Uncached(gpt)))
     assert cached.sequences.tolist() == plain.sequences.tolist()
     np.testing.assert_allclose(cached.scores.numpy(), plain.scores.numpy(), rtol=1e-5)
+
+
+OPTIONS = [
+    {"temperature": 0},
+    {"temperature": 0.7, "top_k": 6},
+    {"top_p": 0.8},
+    {"stop_tokens": (3,), "top_k": 9},
+    {"repetition_penalty": 1.3},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("count", [17, 44, 60])
+def test_recorded_steps(options, count):
+    """Many tokens are one recording, and the same as step by step, beyond the context too and in what follows."""
+    pydl.manual_seed(1)
+    gpt = GPT(vocab_size=11, block_size=48, n_layer=1, n_head=2, n_embd=8, dropout=0.5).double()
+    found = []
+    for watched in (False, True):
+        calls = []
+        if watched:  # a hook wants every call
+            gpt.transformer["ln_f"].register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        source = pydl.Generator().manual_seed(5)
+        made = generate(gpt, PROMPT, count, generator=source, **options).tolist()
+        found.append([made, pydl.rand(3, generator=source).tolist()])
+        assert watched is False or len(calls) == len(made[0]) - 4
+    assert found[0] == found[1] and all(m.training for m in gpt.modules())
+
+
+def test_a_stream_that_is_left():
+    """Other work between the tokens changes nothing, as does the end of it."""
+    pydl.manual_seed(1)
+    gpt = GPT(vocab_size=11, block_size=48, n_layer=1, n_head=2, n_embd=8)
+    whole = generate(gpt, PROMPT[0], 40, temperature=0).tolist()
+    some = []
+    for token in stream(gpt, PROMPT[0], 40, temperature=0):
+        some.append(token)
+        assert generate(gpt, PROMPT[1], 20, temperature=0).shape == (24,) and pydl.is_grad_enabled()
+        if len(some) == 30:
+            break
+    assert some == whole[4:34]
