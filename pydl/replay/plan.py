@@ -3,7 +3,9 @@
 import gc
 import random
 import traceback
+from _random import Random
 from collections.abc import Callable, Sequence
+from ctypes import string_at
 from pathlib import Path
 from typing import Any
 
@@ -187,9 +189,18 @@ def _listed(tree: Any) -> list[Tensor]:
 
 
 def draws() -> Any:
-    """The states of Python's and NumPy's random numbers."""
-    state: Any = np.random.get_state()
-    return random.getstate(), state[1].tobytes(), state[2:]
+    """The states of Python's and NumPy's random numbers, as the memory of their generators: asking NumPy for its state
+    copies that number by number, which takes longer than most small steps."""
+    python: Any = random.getstate
+    python, numpy = python.__self__, np.random.mtrand._rand
+    bits = numpy._bit_generator
+    own = _memory(bits, type(bits)) if type(bits) is np.random.MT19937 else repr(bits.state)
+    return _memory(python, Random), python.gauss_next, _memory(numpy, type(numpy)), own
+
+
+def _memory(x: object, kind: type) -> bytes:
+    """What an object of a class holds behind the head that all objects have."""
+    return string_at(id(x) + object.__basicsize__, kind.__basicsize__ - object.__basicsize__)
 
 
 def line_of(error: BaseException) -> str:

@@ -13,6 +13,7 @@ _MOST = 10_000  # objects looked at
 _FEW = 64  # numbers in a list or dict that are looked at
 _PLAIN = (str, bytes, int, float, bool, type(None))
 _ENDS = (type, ModuleType, *_PLAIN)
+_MOST_COMMON = frozenset(_PLAIN)  # classes: of what leads nowhere, told by a look at its class alone
 
 
 class Reached:
@@ -41,7 +42,7 @@ class Reached:
         ]
         while todo and len(seen) < _MOST:
             x = todo.pop()
-            if id(x) in seen or isinstance(x, _ENDS):
+            if type(x) in _MOST_COMMON or id(x) in seen or isinstance(x, _ENDS):
                 continue
             seen.add(id(x))
             held.append(x)
@@ -60,10 +61,10 @@ class Reached:
             if not _ours(type(x)):
                 yield type(x).forward
         elif isinstance(x, (dict, list)):
-            values = list(x.values()) if isinstance(x, dict) else x
-            if type(x) in (dict, list) and len(x) <= _FEW and all(isinstance(v, _PLAIN) for v in values):
+            more = [v for v in (x.values() if isinstance(x, dict) else x) if type(v) not in _MOST_COMMON]
+            if type(x) in (dict, list) and len(x) <= _FEW and all(isinstance(v, _PLAIN) for v in more):
                 (self.dicts if isinstance(x, dict) else self.lists).append(x)
-            yield from values
+            yield from more
         elif isinstance(x, (tuple, set, frozenset)):
             yield from x
         elif isinstance(x, FunctionType):

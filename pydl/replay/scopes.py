@@ -59,7 +59,7 @@ class Scopes:
         kind = type(module).__name__
         if not self._modules:
             return kind
-        held = (name for name, child in self._modules[-1].named_children() if child is module)
+        held = (name for name, child in self._modules[-1].__dict__.items() if child is module)
         return f"{self._names[-1]}.{next(held, kind)}"
 
     def step(self, node: Any, rest: Any) -> None:

@@ -1,5 +1,6 @@
 """Replays of everyday functions: what is watched, the context form, embeddings, loss scaling."""
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -125,6 +126,35 @@ def test_a_block_that_cannot_be_recorded() -> None:
     with pytest.raises(CaptureError, match="random numbers"), block:
         np.random.rand()
     assert pydl.ones(1).item() == 1
+
+
+@pytest.mark.parametrize("draw", [
+    random.random, lambda: random.gauss(0, 1), lambda: [random.random() for _ in range(312)], np.random.randn,
+    lambda: np.random.rand(312), lambda: np.random.shuffle([1, 2]),
+])  # fmt: skip
+def test_random_numbers_of_others_are_noticed(draw: Callable[[], Any]) -> None:
+    """The second one of a pair of normal ones, too, and as many as the generator makes at a time."""
+    random.seed(1)
+    np.random.seed(1)
+    for _ in range(4):
+        run = pydl.capture(lambda x: (x, draw())[0])
+        random.gauss(0, 1), np.random.randn()
+        run(pydl.ones(1))
+        with pytest.raises(CaptureError, match="random numbers"):
+            run(pydl.ones(1))
+
+
+def test_other_generators_behind_numpy() -> None:
+    before = np.random.get_bit_generator()
+    np.random.set_bit_generator(np.random.PCG64(1))
+    try:
+        run, drawing = pydl.capture(lambda x: x * 2), pydl.capture(lambda x: x * np.random.rand())
+        assert [run(pydl.ones(1)).item() for _ in range(3)] == [2, 2, 2]
+        drawing(pydl.ones(1))
+        with pytest.raises(CaptureError, match="random numbers"):
+            drawing(pydl.ones(1))
+    finally:
+        np.random.set_bit_generator(before)
 
 
 # ---------------------------------------------------------------- embeddings
