@@ -33,7 +33,7 @@ class Scan {
     const char* begin = chunk->memory.get();
     from = begin + (from - begin) / alignof(void*) * alignof(void*);
     const auto next = std::upper_bound(calls_.begin(), calls_.end(), static_cast<const void*>(from));
-    const char* end = begin + chunk->bytes;
+    const char* end = begin + chunk->used;
     if (next != calls_.end() && static_cast<const char*>(*next) < end) end = static_cast<const char*>(*next);
     const auto [known, fresh] = read_from_.emplace(end, end);
     const char* last = known->second;

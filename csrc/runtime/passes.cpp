@@ -1,5 +1,6 @@
 #include "runtime/passes.h"
 
+#include <optional>
 #include <utility>
 
 namespace pydl {
@@ -8,10 +9,16 @@ Passed optimise(Plan& plan, const std::vector<Range>& kept, PassOptions options,
   const std::vector<Traced> before = traced(plan);
   std::vector<Traced> launches = before;
   Passed made;
-  if (options.dead) made.dead = remove_dead(launches, Flow(launches, plan.memory(), kept));
-  if (options.epilogue) made.epilogues = join_epilogues(launches, Flow(launches, plan.memory(), kept));
-  if (options.fuse) made.fused = fuse(launches, Flow(launches, plan.memory(), kept), options.chains, plan.arena());
-  if (options.reuse) made.reused = reuse(plan, before, launches, Flow(launches, plan.memory(), kept));
+  std::optional<Flow> known;
+  const auto flow = [&]() -> const Flow& { return known ? *known : known.emplace(launches, plan.memory(), kept); };
+  const auto changed = [&](int64_t count) {
+    if (count) known.reset();
+    return count;
+  };
+  if (options.dead) made.dead = changed(remove_dead(launches, flow()));
+  if (options.epilogue) made.epilogues = changed(join_epilogues(launches, flow()));
+  if (options.fuse) made.fused = changed(fuse(launches, flow(), options.chains, plan.arena()));
+  if (options.reuse) made.reused = reuse(plan, before, launches, flow());
   std::vector<Launch> list;
   for (const Traced& t : launches) list.push_back(t.launch);
   plan.rewrite(std::move(list));

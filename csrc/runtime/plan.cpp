@@ -53,11 +53,12 @@ void* Arena::take(size_t bytes) {
   bytes = (bytes + kAlign - 1) / kAlign * kAlign;
   if (bytes > left_) {
     const size_t size = std::max(bytes, kChunk);
-    chunks_.push_back({std::make_unique<char[]>(size), size});
+    chunks_.push_back({std::make_unique<char[]>(size), size, 0});
     next_ = chunks_.back().memory.get();
     left_ = size;
   }
   left_ -= bytes;
+  chunks_.back().used += bytes;
   return std::exchange(next_, next_ + bytes);
 }
 

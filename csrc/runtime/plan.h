@@ -32,9 +32,9 @@ class Arena {
 
   struct Chunk {
     std::unique_ptr<char[]> memory;
-    size_t bytes;
+    size_t bytes, used;
   };
-  const std::vector<Chunk>& chunks() const { return chunks_; }  // zeros where nothing was taken
+  const std::vector<Chunk>& chunks() const { return chunks_; }
 
  private:
   static constexpr size_t kChunk = size_t{1} << 16;

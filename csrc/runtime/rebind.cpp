@@ -48,7 +48,7 @@ std::vector<char> named_elsewhere(const Arena& arena, const std::vector<Traced>&
   if (ranges.empty()) return found;
   const Range all{ranges[order.front()].begin, ranges[order.back()].end};
   for (const Arena::Chunk& chunk : arena.chunks())
-    for (size_t at = 0; at + sizeof(void*) <= chunk.bytes; at += alignof(void*)) {
+    for (size_t at = 0; at + sizeof(void*) <= chunk.used; at += alignof(void*)) {
       const char* word = chunk.memory.get() + at;
       const char* value;
       std::memcpy(&value, word, sizeof value);
