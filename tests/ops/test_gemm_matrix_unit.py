@@ -43,6 +43,12 @@ def test_values_are_as_near_as_those_of_float32(shape: tuple[int, int, int], tur
     assert error((left @ right).numpy(), a, b) < 3 * np.sqrt(shape[1]) + 16
 
 
+def test_long_sums_do_not_run_on() -> None:
+    """Blocks of steps are summed up one by one: 16000 steps have errors of a few hundred."""
+    a, b = factors(64, 16000, 64)
+    assert error((pydl.from_numpy(a) @ pydl.from_numpy(b)).numpy(), a, b) < 40
+
+
 def test_numbers_of_all_sizes_keep_their_precision() -> None:
     """Errors are relative to each product, not to the largest element of a row."""
     a, b = factors(128, 128, 128)
