@@ -16,7 +16,7 @@ def get_num_threads() -> int:
 
 
 def isa() -> str:
-    """The instruction set of the kernels in use: 'base', 'avx2', 'avx512' or 'amx'."""
+    """The instruction set of the kernels in use: 'base', 'avx2', 'avx512', 'avx512_bf16' or 'amx'."""
     return _C.isa()
 
 

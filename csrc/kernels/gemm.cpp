@@ -3,16 +3,16 @@
 //   gemm/micro.h    a tile of c in registers            gemm/small.h    little work: nothing packed that need not be
 //   gemm/pack.h     strips in the micro-kernel's order  gemm/gemv.h     few rows or columns: bound by memory
 //   gemm/blocked.h  the loops around it, threads        gemm/large.h    both operands packed ahead
-//   gemm/integer.h  integers                            gemm/matrix_unit.h  floats as sums of bfloat16, where there is
-//   AMX
+//   gemm/integer.h  integers                            gemm/tiles.h    bfloat16, and floats as sums of them, where the
+//                                                                       machine multiplies it
 #include "runtime/table/gemm.h"
 
 #include "kernels/gemm/gemv.h"
 #include "kernels/gemm/integer.h"
 #include "kernels/gemm/large.h"
 #include "kernels/gemm/small.h"
-#ifdef __AMX_BF16__
-#include "kernels/gemm/matrix_unit.h"
+#if defined(__AMX_BF16__) || defined(__AVX512BF16__)
+#include "kernels/gemm/tiles.h"
 #endif
 
 namespace pydl::PYDL_ISA {
@@ -26,7 +26,7 @@ constexpr double kShared = 160 * 160 * 160;
 template <class S, class T>
 void run_one(const Problem<S, T>& q) {
   if (gemv(q)) return;
-  if constexpr (kMatrixUnit && std::is_same_v<T, float>) {
+  if constexpr (kTiled<S>) {
     if (tiled(q)) return by_tiles(q);
   }
   if constexpr (std::is_same_v<S, T>) {

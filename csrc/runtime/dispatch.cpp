@@ -3,8 +3,10 @@
 #include <cstdlib>
 #include <cstring>
 
-#ifdef PYDL_AMX
+#ifdef PYDL_AVX512_BF16
 #include <cpuid.h>
+#endif
+#ifdef PYDL_AMX
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -25,6 +27,11 @@ PYDL_TABLE(base)
 PYDL_TABLE(avx2)
 PYDL_TABLE(avx512)
 #endif
+#ifdef PYDL_AVX512_BF16
+namespace avx512_bf16 {
+PYDL_GEMM_KERNELS(PYDL_DECLARE)
+}  // namespace avx512_bf16
+#endif
 #ifdef PYDL_AMX
 namespace amx {
 PYDL_GEMM_KERNELS(PYDL_DECLARE)
@@ -37,10 +44,10 @@ PYDL_RNN_KERNELS(PYDL_DECLARE)
 
 namespace {
 
-struct Choice {
-  const char* isa;
-  const Kernels* table;
-};
+bool asked_for(const char* isa) {
+  const char* asked = std::getenv("PYDL_ISA");
+  return asked && !std::strcmp(asked, isa);
+}
 
 #ifdef PYDL_X86
 bool has_avx2() {
@@ -51,6 +58,25 @@ bool has_avx2() {
 bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd");
+}
+#endif
+
+#ifdef PYDL_AVX512_BF16
+// On Intel's CPUs it takes as long as four multiply-adds of floats and does the work of two: there, only if asked for.
+bool has_avx512_bf16() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & 1u << 5)) return false;
+  return has_avx512() && (__builtin_cpu_is("amd") || asked_for("avx512_bf16"));
+}
+
+// Those of avx512, but for its own products.
+const Kernels* avx512_bf16_table() {
+  static const Kernels table = [] {
+    Kernels kernels = avx512::table;
+    kernels.of_GemmKernels.gemm = &avx512_bf16::gemm;
+    return kernels;
+  }();
+  return &table;
 }
 #endif
 
@@ -65,7 +91,7 @@ bool has_amx() {
 }
 
 // Those of avx512, but for what uses the matrix unit.
-const Kernels& amx_table() {
+const Kernels* amx_table() {
   static const Kernels table = [] {
     Kernels kernels = avx512::table;
     kernels.of_GemmKernels.gemm = &amx::gemm;
@@ -73,38 +99,59 @@ const Kernels& amx_table() {
     kernels.of_RnnKernels.recurrent_grad = &amx::recurrent_grad;
     return kernels;
   }();
-  return table;
+  return &table;
 }
 #endif
 
-Choice choose() {
-#ifdef PYDL_X86
-  const char* cap = std::getenv("PYDL_ISA");
-  const bool base_only = cap && !std::strcmp(cap, "base");
-  const bool no_512 = base_only || (cap && !std::strcmp(cap, "avx2"));
+// An instruction set: its name, whether the machine has it, and its kernels.
+struct Choice {
+  const char* isa;
+  bool (*here)();
+  const Kernels* (*table)();
+};
+
+// From the best downwards.
+constexpr Choice kChoices[] = {
 #ifdef PYDL_AMX
-  const bool no_amx = no_512 || (cap && !std::strcmp(cap, "avx512"));
-  if (!no_amx && has_amx()) return {"amx", &amx_table()};
+    {"amx", has_amx, amx_table},
 #endif
-  if (!no_512 && has_avx512()) return {"avx512", &avx512::table};
-  if (!base_only && has_avx2()) return {"avx2", &avx2::table};
+#ifdef PYDL_AVX512_BF16
+    {"avx512_bf16", has_avx512_bf16, avx512_bf16_table},
 #endif
-  return {"base", &base::table};
+#ifdef PYDL_X86
+    {"avx512", has_avx512, [] { return &avx512::table; }},
+    {"avx2", has_avx2, [] { return &avx2::table; }},
+#endif
+    {"base", [] { return true; }, [] { return &base::table; }},
+};
+
+struct Chosen {
+  const char* isa;
+  const Kernels* table;
+};
+
+// The best that is here; PYDL_ISA names one to begin with.
+Chosen choose() {
+  const Choice* c = kChoices;
+  for (const Choice& x : kChoices)
+    if (asked_for(x.isa)) c = &x;
+  while (!c->here()) ++c;
+  return {c->isa, c->table()};
 }
 
-const Choice& choice() {
-  static const Choice c = choose();
+const Chosen& chosen() {
+  static const Chosen c = choose();
   return c;
 }
 
 const Kernels& table_of(Device device) {
   if (device.kind == DeviceKind::cuda) return cuda_table(device);
-  return __builtin_expect(cuda_in_use(), 0) ? guarded_table(*choice().table) : *choice().table;
+  return __builtin_expect(cuda_in_use(), 0) ? guarded_table(*chosen().table) : *chosen().table;
 }
 
 }  // namespace
 
-const char* cpu_isa() { return choice().isa; }
+const char* cpu_isa() { return chosen().isa; }
 
 #define PYDL_GIVE(Family, LIST)                  \
   template <>                                    \

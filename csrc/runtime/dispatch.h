@@ -6,7 +6,7 @@
 
 namespace pydl {
 
-const char* cpu_isa();  // "base", "avx2", "avx512" or "amx"
+const char* cpu_isa();  // "base", "avx2", "avx512", "avx512_bf16" or "amx"
 
 // The kernels of one family, e.g. kernels<ReduceKernels>(device), so that whoever launches one family need not know the
 // others. Throws DeviceError with the reason if the device cannot be used.

@@ -4,7 +4,6 @@
 #pragma once
 
 #include "simd/tile.h"
-#include "simd/transpose.h"
 
 namespace pydl::PYDL_ISA {
 namespace {
@@ -49,30 +48,6 @@ inline void store_tile(float* to, int64_t row_stride) {
 template <int C, int A, int B>
 inline void multiply_add_tile() {
   asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(C), "i"(A), "i"(B));
-}
-
-// x as a sum of P bfloat16 numbers, each in the upper half of its lane: each takes the next 8 bits, the last what is
-// left. Three hold all of a float, two of an f16; a bf16 is one.
-template <int P>
-inline void split(Vec<float> x, Vec<float>::UBits (&part)[P]) {
-  using U = Vec<float>::UBits;
-#pragma GCC unroll 3
-  for (int p = 0; p + 1 < P; ++p) {
-    part[p] = (reinterpret_cast<U>(x.v) + 0x8000u) & 0xffff0000u;
-    x -= Vec<float>(reinterpret_cast<Vec<float>::Raw>(part[p]));
-  }
-  part[P - 1] = reinterpret_cast<U>(x.v);
-}
-
-// Rows become columns.
-inline void turn(Tile* x) {
-  Vec<float> v[16];
-  const float* from = reinterpret_cast<const float*>(x->pairs);
-#pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) v[i] = load<float>(from + 16 * i);
-  transpose<8>(v);
-#pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) store(reinterpret_cast<float*>(x->pairs[i]), v[i]);
 }
 
 }  // namespace

@@ -10,11 +10,16 @@
 namespace pydl::PYDL_ISA {
 namespace {
 
-// Whether products can go by tiles (simd/matrix_unit.h).
-#ifdef __AMX_BF16__
-constexpr bool kMatrixUnit = true;
+// Whether products of S can go by tiles (gemm/tiles.h): on the matrix unit all but float64, by AVX512-BF16 bf16 alone.
+#if defined(__AMX_BF16__)
+template <class S>
+constexpr bool kTiled = sizeof(S) <= 4;
+#elif defined(__AVX512BF16__)
+template <class S>
+constexpr bool kTiled = std::is_same_v<S, bf16>;
 #else
-constexpr bool kMatrixUnit = false;
+template <class S>
+constexpr bool kTiled = false;
 #endif
 
 // The bfloat16 numbers that a number in memory is the sum of.

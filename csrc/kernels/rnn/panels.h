@@ -65,7 +65,7 @@ void pack_panels(const Panels<T>& w) {
     for (int64_t block = begin; block < end; ++block)
       for (int64_t g = 0; g < w.groups; ++g) {
         const T* first = w.column(g, block * w.width());
-        if constexpr (kMatrixUnit && std::is_same_v<T, float>) {
+        if constexpr (kTiled<T>) {
           if (w.tiled) {
             const Matrix<const T> columns{first, w.lane_stride, w.k_stride};
             pack_tiles(columns, w.kept(block), w.k, true, reinterpret_cast<Tile*>(w.at(block, g)));
@@ -134,7 +134,7 @@ template <class T>
 void multiply(const Panels<T>& w, int64_t block, int64_t rows, const Left<T>& left, const Target<T>* to) {
   const T* a = left.p;
   const int64_t ars = left.rs;
-  if constexpr (kMatrixUnit && std::is_same_v<T, float>) {
+  if constexpr (kTiled<T>) {
     if (w.tiled) return multiply_tiled(w, block, rows, left, to);
   }
   if (w.few) return multiply_few(w, block, rows, a, ars, to);

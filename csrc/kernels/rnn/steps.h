@@ -4,7 +4,7 @@
 #include "kernels/rnn/gates.h"
 #include "kernels/rnn/panels.h"
 #ifdef __AMX_BF16__
-#include "kernels/rnn/matrix_unit.h"
+#include "kernels/rnn/tiles.h"
 #endif
 #include "kernels/rnn/walk.h"
 
@@ -69,7 +69,7 @@ struct Stage {
   int64_t tiles() const { return ceil_div(rows, Tile::kLanes) * strip(); }
   // Columns j .. j + n, whole tiles of them, of the first `count` rows of what is written.
   void pack(int64_t count, int64_t j, int64_t n) const {
-    if constexpr (kMatrixUnit && std::is_same_v<T, float>) {
+    if constexpr (kTiled<T>) {
       for (int64_t i = 0; i < count && next_tiles; i += Tile::kLanes)
         pack_tiles(Matrix<const T>{next + i * rs + j, rs, 1}, least(Tile::kLanes, rows - i), n, false,
                    next_tiles + i / Tile::kLanes * strip() + j / Tile::kSteps * kParts<T>);
@@ -88,8 +88,7 @@ void give_tiles(Stage<T>& s, int slot) {
 // Whether rows and units fill tiles: their columns are packed as the gates of 32 units are made.
 template <class T>
 inline bool suits_tiles(int64_t rows, int64_t units, const View& proj) {
-  return kMatrixUnit && std::is_same_v<T, float> && rows >= 12 && units >= 64 && units % Tile::kSteps == 0 &&
-         !proj.present();
+  return kTiled<T> && rows >= 12 && units >= 64 && units % Tile::kSteps == 0 && !proj.present();
 }
 
 // The weight whose element (unit u of group g, step p of k) lies at (g * units + u) * lane_stride + p * k_stride.

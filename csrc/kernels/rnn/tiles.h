@@ -1,8 +1,8 @@
-// Products of recurrent layers on the matrix unit, see gemm/matrix_unit.h: the weight is packed as tiles once, the
+// Products of recurrent layers on the matrix unit, see gemm/tiles.h: the weight is packed as tiles once, the
 // states as each step makes them.
 #pragma once
 
-#include "kernels/gemm/matrix_unit.h"
+#include "kernels/gemm/tiles.h"
 #include "kernels/rnn/panels.h"
 
 namespace pydl::PYDL_ISA {
@@ -21,7 +21,7 @@ inline void multiply_tiled(const Panels<float>& w, int64_t block, int64_t rows, 
     const Tile* b = reinterpret_cast<const Tile*>(w.at(block, g));
     for (int64_t i = 0; i < rows; i += most) {
       const int64_t n = least(most, rows - i);
-      multiply_strips_of<P>(n, cols)(a.tiles + i / Tile::kLanes * strip, strip, b, strip, steps, true, sums);
+      sum_strips_of<P>(n, cols)(a.tiles + i / Tile::kLanes * strip, strip, b, strip, steps, sums);
       finish_block(block_of(q, i, n, 0, cols), sums);
     }
   }
