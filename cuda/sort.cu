@@ -8,8 +8,7 @@ namespace pydl::cuda {
 namespace {
 
 constexpr int kThreads = 256, kTile = 1024;
-constexpr int64_t kSelectBlocks = 256, kSelectPart = 8192;  // blocks that select; elements of a part, at least
-constexpr int64_t kAtOnce = int64_t{1} << 26;               // entries that are sorted together: a gigabyte, twice
+constexpr int64_t kAtOnce = int64_t{1} << 26;  // entries that are sorted together: a gigabyte, twice
 
 // Rows of n entries to sort: those of `from`, or where that is null all elements of rows of x. The first k of each go
 // to y and at.
@@ -164,14 +163,6 @@ __global__ void __launch_bounds__(kSelectThreads)
     }
     for (int64_t i = kept + threadIdx.x; i < k; i += kSelectThreads) to[i] = {kNanKey<K>, ~0u};
   }
-}
-
-// The parts of a row of n elements whose best k are selected apart: several where rows are few and long. By sizes
-// alone. The candidates of all parts are at most an eighth of the row.
-int64_t select_parts(int64_t rows, int64_t n, int64_t k) {
-  const int64_t wanted = ceil_div(kSelectBlocks, rows), most = n / (kSelectPart > 8 * k ? kSelectPart : 8 * k);
-  const int64_t parts = wanted < most ? wanted : most;
-  return parts < 1 ? 1 : parts;
 }
 
 template <class K>

@@ -92,6 +92,7 @@ __device__ __forceinline__ int votes_before(bool yes, int* counts, int* total) {
 }
 
 constexpr int kSelectThreads = 256, kDigit = 8;
+constexpr int64_t kSelectBlocks = 256, kSelectPart = 8192;  // blocks that select; elements of a part, at least
 static_assert(kSelectThreads == 1 << kDigit, "a thread counts one digit");
 
 struct SelectRoom {
@@ -100,39 +101,63 @@ struct SelectRoom {
   int64_t before;
 };
 
+// From how many keys have digit t, for each thread t, the digit of the key of this rank; smaller: grows by how many
+// have a lesser one.
+__device__ __forceinline__ uint32_t pick_digit(int own, int64_t rank, SelectRoom& room, int64_t* smaller) {
+  const int t = static_cast<int>(threadIdx.x), lane = t % 32;
+  int sum = own;
+  for (int reach = 1; reach < 32; reach *= 2) {
+    const int before = __shfl_up_sync(~0u, sum, reach);
+    if (lane >= reach) sum += before;
+  }
+  if (lane == 31) room.warps[t / 32] = sum;
+  __syncthreads();
+  int64_t before = *smaller + sum - own;
+  for (int w = 0; w < t / 32; ++w) before += room.warps[w];
+  if (before <= rank && rank < before + own) room.digit = static_cast<uint32_t>(t), room.before = before;
+  __syncthreads();
+  *smaller = room.before;
+  const uint32_t digit = room.digit;
+  __syncthreads();
+  return digit;
+}
+
+// Adds the digits at `shift` of those of keys[base, base + n) ^ flip that are prefix where mask says.
+template <class K>
+__device__ __forceinline__ void count_digits(const Keys<K>& keys, int64_t base, int64_t n, K flip, K mask, K prefix,
+                                             int shift, SelectRoom& room) {
+  const int t = static_cast<int>(threadIdx.x);
+  room.counts[t] = 0;
+  __syncthreads();
+  for (int64_t i = t; i < n; i += kSelectThreads) {
+    const K key = keys[base + i] ^ flip;
+    if ((key & mask) == prefix) atomicAdd(&room.counts[static_cast<uint32_t>(key >> shift) & 0xffu], 1);
+  }
+  __syncthreads();
+}
+
 // The key of rank `rank` among keys[base, base + n) ^ flip, digit by digit from the top; smaller: how many are less.
 template <class K>
 __device__ __forceinline__ K select_key(const Keys<K>& keys, int64_t base, int64_t n, int64_t rank, K flip,
                                         SelectRoom& room, int64_t* smaller) {
-  const int t = static_cast<int>(threadIdx.x), lane = t % 32;
   K prefix = 0, mask = 0;
   *smaller = 0;
   for (int shift = 8 * static_cast<int>(sizeof(K)) - kDigit; shift >= 0; shift -= kDigit) {
-    room.counts[t] = 0;
-    __syncthreads();
-    for (int64_t i = t; i < n; i += kSelectThreads) {
-      const K key = keys[base + i] ^ flip;
-      if ((key & mask) == prefix) atomicAdd(&room.counts[static_cast<uint32_t>(key >> shift) & 0xffu], 1);
-    }
-    __syncthreads();
-    const int own = room.counts[t];
-    int sum = own;
-    for (int reach = 1; reach < 32; reach *= 2) {
-      const int before = __shfl_up_sync(~0u, sum, reach);
-      if (lane >= reach) sum += before;
-    }
-    if (lane == 31) room.warps[t / 32] = sum;
-    __syncthreads();
-    int64_t before = *smaller + sum - own;
-    for (int w = 0; w < t / 32; ++w) before += room.warps[w];
-    if (before <= rank && rank < before + own) room.digit = static_cast<uint32_t>(t), room.before = before;
-    __syncthreads();
-    prefix |= static_cast<K>(room.digit) << shift;
+    count_digits(keys, base, n, flip, mask, prefix, shift, room);
+    prefix |= static_cast<K>(pick_digit(room.counts[threadIdx.x], rank, room, smaller)) << shift;
     mask |= static_cast<K>(0xff) << shift;
-    *smaller = room.before;
-    __syncthreads();
   }
   return prefix;
+}
+
+// ---- on the host
+
+// The parts of a row of n elements whose best k are selected apart: several where rows are few and long. By sizes
+// alone. The candidates of all parts are at most an eighth of the row.
+inline int64_t select_parts(int64_t rows, int64_t n, int64_t k) {
+  const int64_t wanted = ceil_div(kSelectBlocks, rows), most = n / (kSelectPart > 8 * k ? kSelectPart : 8 * k);
+  const int64_t parts = wanted < most ? wanted : most;
+  return parts < 1 ? 1 : parts;
 }
 
 }  // namespace pydl::cuda
