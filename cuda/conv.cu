@@ -68,8 +68,8 @@ __global__ void __launch_bounds__(Shape::kThreads) wide_kernel(Correlation c, Pr
   const int64_t first = column + own;
   const Spot spot(c, first < d.n ? first : 0);
   each_product(c.groups, d.k, d.parts, [&](int64_t item, int64_t g, int64_t begin, int64_t end) {
-    WideMatrix<S, S, Shape> w{p.w + (g * d.m + row) * d.pitch, d.pitch, 1,        d.k,
-                              within(d.m - row, Shape::kTile), true,    d.vector, {}};
+    WideMatrix<S, S, Shape> w(p.w + (g * d.m + row) * d.pitch + begin, d.pitch, 1, end - begin,
+                              within(d.m - row, Shape::kTile), true, d.vector);
     auto x = wide_gather<S, Shape, false>(
         [&](int, int64_t k, S* to) { read_outputs<S, kRun>(c, p.x, g * c.channels, spot, d.n - first, k, d.k, to); });
     WideSums<S, Shape> sums;

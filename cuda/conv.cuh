@@ -141,7 +141,7 @@ struct WideGather {
   F read;
   Matrix kept;  // how a slice is dealt out among the threads, and its way to shared memory
 
-  __device__ __forceinline__ explicit WideGather(const F& f) : read(f), kept{nullptr, 0, 0, 0, 0, kDeep, false, {}} {}
+  __device__ __forceinline__ explicit WideGather(const F& f) : read(f), kept{nullptr, 0, 0, 0, 0, kDeep, false} {}
   __device__ __forceinline__ void fetch(int64_t k) {
 #pragma unroll
     for (int u = 0; u < Matrix::kEach / Matrix::kRun; ++u) {

@@ -150,13 +150,14 @@ __global__ void __launch_bounds__(Shape::kThreads, std::is_integral_v<S> ? 1 : 2
   tile_of(row, column);
   row *= Shape::kTile, column *= Shape::kTile;
   each_product(p.batches, p.k, p.parts, [&](int64_t item, int64_t index, int64_t begin, int64_t end) {
-    const Starts s = starts_of(p, index);
-    WideMatrix<S, T, Shape> a{x.a + s.a + row * p.a.rows,      p.a.rows, p.a.columns, p.k,
-                              within(p.m - row, Shape::kTile), p.a_deep, p.a_vector,  {}};
-    WideMatrix<S, T, Shape> b{x.b + s.b + column * p.b.columns,   p.b.columns, p.b.rows,   p.k,
-                              within(p.n - column, Shape::kTile), p.b_deep,    p.b_vector, {}};
+    const Starts from = starts_of(p, index);
+    WideMatrix<S, T, Shape> a(x.a + from.a + row * p.a.rows + begin * p.a.columns, p.a.rows, p.a.columns, end - begin,
+                              within(p.m - row, Shape::kTile), p.a_deep, p.a_vector);
+    WideMatrix<S, T, Shape> b(x.b + from.b + column * p.b.columns + begin * p.b.rows, p.b.columns, p.b.rows,
+                              end - begin, within(p.n - column, Shape::kTile), p.b_deep, p.b_vector);
     WideSums<T, Shape> sums;
     wide_product<T, Shape>(a, b, begin, end, shared_memory<T>(), sums);
+    const Starts s = starts_of(p, index);
     each_run<T, Shape::kTile, Shape::kThreads, kRun<S>>(
         sums, [&](int i, int j, const T* run) { emit(p, x, s, item, row + i, column + j, run); });
   });

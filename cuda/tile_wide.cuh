@@ -3,7 +3,8 @@
 // integers are summed by threads that own 4 x 4 or 8 x 8 of the tile.
 //
 // What brings the slices is a parameter: a loader has
-//   void fetch(int64_t k)                              columns k .. k + kDepth into registers, zeros beyond the end
+//   void fetch(int64_t k)                              columns k .. k + kDepth, the next ones, into registers, zeros
+//                                                      beyond the end
 //   void put(T (*to)[kTile + kWidePad]) const          from there to shared memory, as [depth][outer]
 #pragma once
 
@@ -35,25 +36,34 @@ struct WideTile {
 template <class S, class T, class Shape>
 struct WideMatrix {
   static constexpr int kEach = Shape::kTile * Shape::kDepth / Shape::kThreads, kRun = Chunk<T>::kCount;
-  const S* p;
+  const S* p;  // the thread's next run; left: from there on
   int64_t outer_step, depth_step, depth_left;
   int outer_left;
   bool deep, vector;
   T own[kEach];
 
+  __device__ __forceinline__ WideMatrix(const S* first, int64_t outer_step_, int64_t depth_step_, int64_t depth,
+                                        int outer, bool deep_, bool vector_)
+      : outer_step(outer_step_), depth_step(depth_step_), deep(deep_), vector(vector_) {
+    int o, d;
+    place(0, o, d);
+    p = first + o * outer_step + d * depth_step;
+    outer_left = outer - o, depth_left = depth - d;
+  }
   __device__ __forceinline__ void place(int u, int& o, int& d) const {
     const int at = static_cast<int>(threadIdx.x) + u * Shape::kThreads;
     o = deep ? at / (Shape::kDepth / kRun) : at % (Shape::kTile / kRun) * kRun;
     d = deep ? at % (Shape::kDepth / kRun) * kRun : at / (Shape::kTile / kRun);
   }
-  __device__ __forceinline__ void fetch(int64_t k) {
+  __device__ __forceinline__ void fetch(int64_t) {
+    constexpr int kOuterApart = Shape::kThreads * kRun / Shape::kDepth;  // runs of a thread, if deep
+    constexpr int kDepthApart = Shape::kThreads * kRun / Shape::kTile;
 #pragma unroll
     for (int u = 0; u < kEach / kRun; ++u) {
-      int o, d;
-      place(u, o, d);
-      const int64_t along = depth_left - k - d;
-      const int64_t left = o >= outer_left || along <= 0 ? 0 : deep ? along : outer_left - o;
-      const S* from = p + o * outer_step + (k + d) * depth_step;
+      const int o = deep ? u * kOuterApart : 0, d = deep ? 0 : u * kDepthApart;
+      const int64_t along = depth_left - d;
+      const int64_t left = o >= outer_left || along <= 0 ? 0 : deep ? along : outer_left;
+      const S* from = p + o * outer_step + d * depth_step;
       const int64_t step = deep ? depth_step : outer_step;
       if constexpr (std::is_same_v<S, T>) {
         if (vector && left >= kRun) {
@@ -66,6 +76,8 @@ struct WideMatrix {
 #pragma unroll
       for (int i = 0; i < kRun; ++i) own[u * kRun + i] = i < left ? static_cast<T>(from[i * step]) : T(0);
     }
+    p += Shape::kDepth * depth_step;
+    depth_left -= Shape::kDepth;
   }
   __device__ __forceinline__ void put(T (*to)[Shape::kRow]) const {
 #pragma unroll

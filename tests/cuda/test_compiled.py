@@ -33,8 +33,9 @@ SPILLS: dict[tuple[str, str, str], tuple[int, int]] = {
     ("attention_grad", "keys_kernelId", "80"): (128, 2),
     ("attention_grad", "keys_kernelId", "90a"): (152, 0),
     ("binary", "NextAfterId", "90a"): (8, 0),
-    ("gemm", "wide_kernelIf", "80"): (32, 7),
-    ("gemm", "wide_kernelIf", "90a"): (64, 11),
+    ("conv", "wide_kernelIf", "80"): (8, 0),
+    ("gemm", "wide_kernelIf", "80"): (12, 2),
+    ("gemm", "wide_kernelIf", "90a"): (28, 4),
 }
 
 # What kernels are written for, by file and a part of the mangled name: tensor cores of halves and of float64, matrices
