@@ -7,6 +7,7 @@
 //   conv/winograd.h     kernels of 3 by 3 with a quarter of the products; conv/winograd_grad.h: of their weights
 //   conv/planes_grad.h  the gradient of few weights
 //   conv/lanes.h        small images of few channels, as many at a time as a vector has lanes
+// Where there is AMX, conv_tiles.cpp takes some of them before (conv/tiles.h).
 #include "runtime/table/conv.h"
 
 #include "kernels/conv/lanes.h"
@@ -18,57 +19,6 @@ namespace {
 
 constexpr int64_t kMostProducts = 64;
 
-template <class S>
-Correlation<S> forward(const View& x, const View& w, const View& bias, const ConvSpec& s, Activation f, const View& y) {
-  int64_t* room = geometry_room(w);
-  const auto axis = [&](int i) {
-    return forward_axis(s, i, x.shape[2 + i], y.shape[2 + i], w.shape[2 + i], room_of(room, w, i));
-  };
-  const int64_t rows = y.shape[1] / s.groups;
-  return {{axis(0), axis(1), axis(2)},
-          x.shape[0],
-          w.shape[1],
-          rows,
-          s.groups,
-          image<S>(x),
-          {w.as<const S>(), rows * w.strides[0], w.strides[0], w.strides[1], w.strides[2], w.strides[3], w.strides[4]},
-          y.as<S>(),
-          y.strides[0],
-          y.strides[1],
-          y.strides[2],
-          y.strides[3],
-          bias.as<const S>(),
-          bias.strides[0],
-          f};
-}
-
-// The same for the gradient of the input: its image is y, channels and rows change places. rest: of each axis; room:
-// for the tables of the axes.
-template <class S>
-Correlation<S> backward(const View& y, const View& w, const View& bias, const ConvSpec& s, Activation f, const View& x,
-                        const int64_t (&rest)[kAxes], int64_t* room) {
-  const auto axis = [&](int i) {
-    return backward_axis(s, i, x.shape[2 + i], y.shape[2 + i], w.shape[2 + i], rest[i], room_of(room, w, i));
-  };
-  const int64_t channels = y.shape[1] / s.groups;
-  return {
-      {axis(0), axis(1), axis(2)},
-      x.shape[0],
-      channels,
-      w.shape[1],
-      s.groups,
-      image<S>(y),
-      {w.as<const S>(), channels * w.strides[0], w.strides[1], w.strides[0], w.strides[2], w.strides[3], w.strides[4]},
-      x.as<S>(),
-      x.strides[0],
-      x.strides[1],
-      x.strides[2],
-      x.strides[3],
-      bias.as<const S>(),
-      bias.strides[0],
-      f};
-}
-
 template <class S, class T>
 void run_correlation(const Correlation<S>& c) {
   if constexpr (std::is_same_v<S, float>) {
@@ -76,22 +26,6 @@ void run_correlation(const Correlation<S>& c) {
   }
   if (correlates_lanes<T>(c.axis, c.images, c.channels, c.rows, c.groups)) return correlate_lanes<S, T>(c);
   is_depthwise(c.channels, c.rows, c.groups) ? correlate_planes<S, T>(&c, 1) : correlate<S, T>(c);
-}
-
-// What no tap reaches holds the bias: with strides beyond the kernel that is most of it. Of the rows of a remainder.
-template <class S>
-void fill_rows(const View& x, const View& bias, const ConvSpec& s, const int64_t (&rest)[kAxes]) {
-  const int64_t plane = x.shape[3] * x.shape[4];
-  parallel_for(x.shape[0] * x.shape[1], x.shape[2] * plane / 4, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const S value = bias.present() ? bias.as<const S>()[i % x.shape[1] * bias.strides[0]] : S{};
-      for (int64_t z = rest[0]; z < x.shape[2]; z += s.stride[0])
-        for (int64_t row = rest[1]; row < x.shape[3]; row += s.stride[1]) {
-          S* to = x.as<S>() + (i * x.shape[2] + z) * plane + row * x.shape[4];
-          for (int64_t o = 0; o < x.shape[4]; ++o) to[o] = value;
-        }
-    }
-  });
 }
 
 // Both remainders by a stride of 2 along x at a time, so that whole rows are written; false if that cannot be.

@@ -5,25 +5,6 @@
 #include "runtime/table/conv.h"
 
 namespace pydl::PYDL_ISA {
-namespace {
-
-template <class S>
-WeightGrad<S> weight_product(const View& x, const View& y, const ConvSpec& s, const View& w) {
-  int64_t* room = geometry_room(w);
-  const auto axis = [&](int i) {
-    return forward_axis(s, i, x.shape[2 + i], y.shape[2 + i], w.shape[2 + i], room_of(room, w, i));
-  };
-  return {{axis(0), axis(1), axis(2)},
-          x.shape[0],
-          w.shape[1],
-          y.shape[1] / s.groups,
-          s.groups,
-          image<S>(x),
-          image<S>(y),
-          w.as<S>()};
-}
-
-}  // namespace
 
 void conv_weight_grad(View x, View y, ConvSpec spec, View w) {
   if (w.numel() == 0) return;

@@ -34,6 +34,7 @@ PYDL_GEMM_KERNELS(PYDL_DECLARE)
 #endif
 #ifdef PYDL_AMX
 namespace amx {
+PYDL_CONV_KERNELS(PYDL_DECLARE)
 PYDL_GEMM_KERNELS(PYDL_DECLARE)
 PYDL_RNN_KERNELS(PYDL_DECLARE)
 }  // namespace amx
@@ -94,6 +95,9 @@ bool has_amx() {
 const Kernels* amx_table() {
   static const Kernels table = [] {
     Kernels kernels = avx512::table;
+    kernels.of_ConvKernels.conv = &amx::conv;
+    kernels.of_ConvKernels.conv_input_grad = &amx::conv_input_grad;
+    kernels.of_ConvKernels.conv_path = &amx::conv_path;
     kernels.of_GemmKernels.gemm = &amx::gemm;
     kernels.of_RnnKernels.recurrent = &amx::recurrent;
     kernels.of_RnnKernels.recurrent_grad = &amx::recurrent_grad;

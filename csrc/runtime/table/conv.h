@@ -15,7 +15,7 @@ struct ConvSpec {
 enum class ConvProduct : uint8_t { forward, input_grad, weight_grad };
 
 // How a product is computed: see kernels/conv/path.h, where it is chosen.
-#define PYDL_CONV_PATHS(X) X(packed) X(direct) X(pointwise) X(planes) X(lanes) X(winograd)
+#define PYDL_CONV_PATHS(X) X(packed) X(direct) X(pointwise) X(planes) X(lanes) X(winograd) X(tiles)
 #define PYDL_ENUM(name) name,
 enum class ConvPath : uint8_t { PYDL_CONV_PATHS(PYDL_ENUM) };
 #undef PYDL_ENUM
