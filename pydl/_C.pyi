@@ -732,11 +732,13 @@ def optimise(
     dead: builtins.bool,
     epilogue: builtins.bool,
     fuse: builtins.bool,
+    merge: builtins.bool,
     reuse: builtins.bool,
     least: SupportsInt | SupportsIndex,
     tile: SupportsInt | SupportsIndex,
+    beside: tuple[SupportsInt | SupportsIndex, SupportsInt | SupportsIndex],
     bound: SupportsInt | SupportsIndex | None,
-) -> tuple[int, int, int, int, int]: ...
+) -> tuple[int, int, int, int, int, int]: ...
 def own(x: object) -> object: ...
 def pair_loss(
     x: Array,

@@ -132,13 +132,14 @@ def same_bits(made: Any, expected_: Any) -> None:
 
 @contextmanager
 def small_tiles() -> Iterator[None]:
-    """Chains of any size are fused, in tiles of which small arrays have several too; arrays of any size are bound."""
-    before = passes.FUSED_FROM, passes.TILE, passes.BOUND_FROM
-    passes.FUSED_FROM, passes.TILE, passes.BOUND_FROM = 1, 64, 1
+    """Chains of any size are fused, in tiles of which small arrays have several too; launches of any size are merged;
+    arrays of any size are bound."""
+    before = passes.FUSED_FROM, passes.TILE, passes.MERGED, passes.BOUND_FROM
+    passes.FUSED_FROM, passes.TILE, passes.MERGED, passes.BOUND_FROM = 1, 64, (0, 1 << 60), 1
     try:
         yield
     finally:
-        passes.FUSED_FROM, passes.TILE, passes.BOUND_FROM = before
+        passes.FUSED_FROM, passes.TILE, passes.MERGED, passes.BOUND_FROM = before
 
 
 def replays(fn: Any, draws: list[Any], **options: Any) -> None:

@@ -36,18 +36,18 @@ std::vector<Range> kept_of(Recorded& r, const std::optional<std::vector<Array>>&
 }
 
 // fixed: arrays that must stay where they are
-std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t> passes(Recorded& r,
-                                                               const std::optional<std::vector<Array>>& kept,
-                                                               const std::vector<Array>& fixed, bool dead,
-                                                               bool epilogue, bool fuse, bool reuse, int64_t least,
-                                                               int64_t tile, std::optional<int64_t> bound) {
+std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t> passes(
+    Recorded& r, const std::optional<std::vector<Array>>& kept, const std::vector<Array>& fixed, bool dead,
+    bool epilogue, bool fuse, bool merge, bool reuse, int64_t least, int64_t tile, std::pair<int64_t, int64_t> beside,
+    std::optional<int64_t> bound) {
   const std::vector<Range> ranges = kept_of(r, kept);
   const std::vector<Movable> wanted = bound ? r.movable(fixed, *bound) : std::vector<Movable>{};
-  const Passed made = optimise(r.plan(), ranges, {dead, epilogue, fuse, reuse, {least, tile}}, wanted);
+  const Passed made = optimise(
+      r.plan(), ranges, {dead, epilogue, fuse, merge, reuse, {least, tile}, {beside.first, beside.second}}, wanted);
   r.bind(made.bindings);
   const auto moved =
       std::count_if(made.bindings.begin(), made.bindings.end(), [](auto& b) { return b.bound() || b.unused(); });
-  return {made.dead, made.epilogues, made.fused, made.reused, moved};
+  return {made.dead, made.epilogues, made.fused, made.merged, made.reused, moved};
 }
 
 void bind_recorded(py::module_& m) {
@@ -78,7 +78,8 @@ void bind_recorded(py::module_& m) {
       .def_property_readonly("bytes", [](Recorded& r) { return r.plan().memory()->bytes(); })
       .def_property_readonly("asked", [](Recorded& r) { return r.plan().memory()->asked(); });
   m.def("optimise", &passes, py::arg("plan"), py::arg("kept"), py::arg("fixed"), py::arg("dead"), py::arg("epilogue"),
-        py::arg("fuse"), py::arg("reuse"), py::arg("least"), py::arg("tile"), py::arg("bound"),
+        py::arg("fuse"), py::arg("merge"), py::arg("reuse"), py::arg("least"), py::arg("tile"), py::arg("beside"),
+        py::arg("bound"),
         "removes launches whose results nobody reads; lets products apply activations; joins elementwise ones of "
         "`least` elements and more to chains "
         "that run by tiles; lets arrays share memory whose lives do not meet; tells launches where inputs and results "

@@ -18,6 +18,7 @@ Passed optimise(Plan& plan, const std::vector<Range>& kept, PassOptions options,
   if (options.dead) made.dead = changed(remove_dead(launches, flow()));
   if (options.epilogue) made.epilogues = changed(join_epilogues(launches, flow()));
   if (options.fuse) made.fused = changed(fuse(launches, flow(), options.chains, plan.arena()));
+  if (options.merge) made.merged = changed(merge(launches, options.beside, plan.arena()));
   if (options.reuse) made.reused = reuse(plan, before, launches, flow());
   std::vector<Launch> list;
   for (const Traced& t : launches) list.push_back(t.launch);

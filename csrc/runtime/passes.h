@@ -23,18 +23,27 @@ struct FuseOptions {
 // the cache. Gives how many launches were joined.
 int64_t fuse(std::vector<Traced>& launches, const Flow& flow, FuseOptions options, Arena& arena);
 
+struct MergeOptions {
+  int64_t least,
+      most;  // nanoseconds of a launch that is merged: that it took, and that a core needs for it at its best
+};
+
+// Lets launches run beside one another, on several threads, that have nothing to do with each other. Gives how many do.
+int64_t merge(std::vector<Traced>& launches, MergeOptions options, Arena& arena);
+
 // Gives the arrays that only launches read places of their own, so that they take as little memory as their lives
 // allow; elementwise launches write over what they read last. Gives how many do.
 // before: the launches as they were recorded.
 int64_t reuse(Plan& plan, const std::vector<Traced>& before, std::vector<Traced>& launches, const Flow& flow);
 
 struct PassOptions {
-  bool dead, epilogue, fuse, reuse;
+  bool dead, epilogue, fuse, merge, reuse;
   FuseOptions chains;
+  MergeOptions beside;
 };
 struct Passed {
-  int64_t dead = 0, epilogues = 0, fused = 0, reused = 0;  // launches
-  std::vector<Binding> bindings;                           // of what was wanted
+  int64_t dead = 0, epilogues = 0, fused = 0, merged = 0, reused = 0;  // launches
+  std::vector<Binding> bindings;                                       // of what was wanted
 };
 
 // Runs passes over a plan that was recorded. kept: the memory of its own that is read after a replay; wanted: what of

@@ -30,9 +30,10 @@ def capture(function: Callable[..., Any] | None = None, *, max_plans: int = 8, p
         passes: what is done to the launches of a function, without changing a bit of its results. "dead" removes those
             whose results nobody reads; "epilogue" lets products and convolutions apply the activation that follows
             them, and gradients of max-pooling leave out what a relu before it made 0; "fuse" runs chains of large
-            elementwise launches tile by tile; "reuse" lets arrays that nobody keeps share memory where their lives do
-            not meet, and elementwise launches write over what they read last; "bind" lets launches read large arguments
-            and write large results where they lie, without copies, and leaves alone those that none reads.
+            elementwise launches tile by tile; "merge" runs launches that have nothing to do with each other and are too
+            small for several threads beside one another; "reuse" lets arrays that nobody keeps share memory where their
+            lives do not meet, and elementwise launches write over what they read last; "bind" lets launches read large
+            arguments and write large results where they lie, without copies, and leaves alone those that none reads.
     Raises: CaptureError, naming the line, where values are read (`item`, `numpy`, `if tensor`), where shapes depend on
         values, or where gradients, arguments or arrays would not be what they are without capture. The call that raises
         has run up to there.

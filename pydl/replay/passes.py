@@ -9,9 +9,12 @@ from pydl.errors import ArgumentError
 # Smaller chains fit into the caches anyway; a tile's buffers fit into the first two.
 FUSED_FROM = 16384
 TILE = 8192
+# Nanoseconds. Of shorter launches a second thread gains less than it costs to wake it and to bring it what they read;
+# longer ones use threads themselves.
+MERGED = 35_000, 60_000
 BOUND_FROM = 65536  # bytes; what is smaller is copied faster than an array is made
 
-ALL = ("dead", "epilogue", "fuse", "reuse", "bind")
+ALL = ("dead", "epilogue", "fuse", "merge", "reuse", "bind")
 
 
 def checked(passes: Sequence[str]) -> tuple[str, ...]:
@@ -30,6 +33,6 @@ def optimise(plan: Any, passes: Sequence[str], kept: list[Any] | None, fixed: li
         fixed: those that somebody holds.
     """
     bound = BOUND_FROM if "bind" in passes else None
-    dead, epilogue, fuse, reuse = (name in passes for name in ALL[:4])
-    counts = _C.optimise(plan, kept, fixed, dead, epilogue, fuse, reuse, FUSED_FROM, TILE, bound)
+    dead, epilogue, fuse, merge, reuse = (name in passes for name in ALL[:5])
+    counts = _C.optimise(plan, kept, fixed, dead, epilogue, fuse, merge, reuse, FUSED_FROM, TILE, MERGED, bound)
     return {name: count for name, count in zip(ALL, counts, strict=True) if name in passes}
