@@ -156,9 +156,10 @@ void Layout::find_tenants(std::vector<char> fixed) {
 Tenant* Layout::tenant_at(const void* p, int launch) {
   const size_t b = block_at(p);
   if (b == blocks_.size()) return nullptr;
-  for (size_t i = begins_[b]; i < begins_[b + 1]; ++i)
-    if (tenants_[i].first <= launch && launch <= tenants_[i].last) return &tenants_[i];
-  return nullptr;
+  const auto at = [this](size_t i) { return tenants_.begin() + static_cast<std::ptrdiff_t>(i); };
+  const auto after =
+      std::upper_bound(at(begins_[b]), at(begins_[b + 1]), launch, [](int i, const Tenant& t) { return i < t.first; });
+  return after != at(begins_[b]) && launch <= std::prev(after)->last ? &*std::prev(after) : nullptr;
 }
 
 // Whether a launch may write y in the place of x: element by element, each after it has read it.
