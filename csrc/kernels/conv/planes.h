@@ -100,10 +100,10 @@ inline __attribute__((always_inline)) void sum_three_by_three(const T* image, in
   }
 }
 
-// All rows of a piece, H at a time.
+// All rows of a piece, H at a time. Meanwhile what lies below in the output, and `ahead`, is fetched.
 template <int H, class S, class T>
 int64_t write_three_by_three(const Correlation<S>& c, const Layout& l, const T* image, const T* w, const int64_t* reads,
-                             T bias, int64_t from, int64_t rows, S* y) {
+                             T bias, int64_t from, int64_t rows, const S* ahead, S* y) {
   constexpr int64_t N = Vec<T>::N;
   const bool down = c.axis[1].shift[0] > c.axis[1].shift[2];  // the gradient reads its rows backwards
   const int64_t first = down ? 6 : 0;
@@ -115,10 +115,15 @@ int64_t write_three_by_three(const Correlation<S>& c, const Layout& l, const T* 
   const bool plain = stores_vectors(c.activation) && c.axis[2].pitch == 1, relu = c.activation == Activation::relu;
   for (; from + H <= rows; from += H)
     for (int64_t x = 0; x < count; x += N) {
-      Register<T> acc[H];
-      sum_three_by_three<T, H>(image + from * l.y + x, l.y, at, wv, bias, acc);
       const int64_t n = least(N, count - x);
       S* to = y + from * y_step + x * c.axis[2].pitch;
+#pragma GCC unroll 8
+      for (int h = 0; h < H; ++h) {
+        __builtin_prefetch(to + (H + h) * y_step, 1);
+        __builtin_prefetch(ahead + (from + h) * c.x.y + x);
+      }
+      Register<T> acc[H];
+      sum_three_by_three<T, H>(image + from * l.y + x, l.y, at, wv, bias, acc);
       if (plain) {
 #pragma GCC unroll 8
         for (int h = 0; h < H; ++h, to += y_step) put_vector(Vec<T>(acc[h]), relu, n, to, 1);
@@ -165,9 +170,9 @@ const T* stage_plane(const Image<S>& x, const Axis (&axis)[kAxes], const Piece& 
   return image;
 }
 
-// One product's outputs of a staged piece, whose first plane is `image`.
+// One product's outputs of a staged piece, whose first plane is `image`; ahead: what is staged next.
 template <class S, class T>
-void write_piece(const PlaneJob<S, T>& q, const Piece& p, const T* image, int64_t group) {
+void write_piece(const PlaneJob<S, T>& q, const Piece& p, const T* image, int64_t group, const S* ahead) {
   const Correlation<S>& c = *q.c;
   const int64_t taps = c.taps(), high = least(p.high, c.axis[1].count - p.y),
                 deep = least(p.deep, c.axis[0].count - p.z);
@@ -182,9 +187,9 @@ void write_piece(const PlaneJob<S, T>& q, const Piece& p, const T* image, int64_
       const T* plane = image + z * c.axis[0].step * q.layout.z;
       int64_t y = 0;
       if (is_three_by_three(c)) {
-        y = write_three_by_three<8>(c, q.layout, plane, w, q.reads, bias, y, high, to);
-        y = write_three_by_three<4>(c, q.layout, plane, w, q.reads, bias, y, high, to);
-        y = write_three_by_three<1>(c, q.layout, plane, w, q.reads, bias, y, high, to);
+        y = write_three_by_three<8>(c, q.layout, plane, w, q.reads, bias, y, high, ahead, to);
+        y = write_three_by_three<4>(c, q.layout, plane, w, q.reads, bias, y, high, ahead, to);
+        y = write_three_by_three<1>(c, q.layout, plane, w, q.reads, bias, y, high, ahead, to);
       }
       for (; y < high; ++y)
         write_row(c, plane + y * c.axis[1].step * q.layout.y, w, q.reads, bias, to + y * c.axis[1].pitch * c.y_y);
@@ -230,6 +235,9 @@ void correlate_planes(const Correlation<S>* c, int64_t products) {
   auto* q = static_cast<PlaneJob<S, T>*>(scratch(kStripSlot, sizeof(PlaneJob<S, T>) * static_cast<size_t>(products)));
   const int64_t taps = make_plane_jobs(c, products, q);
   const int64_t outputs = c->axis[0].count * c->axis[1].count * c->axis[2].count, pieces = q->pieces.count();
+  const auto begins = [&](int64_t i, const Piece& p) {
+    return c->x.p + i / c->groups * c->x.image + i % c->groups * c->x.channel + p.z * c->x.z + p.y * c->x.y;
+  };
   parallel_for(c->images * c->groups, outputs * c->rows * (taps / 8 + 2 * products), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
       for (int64_t j = 0; j < pieces; ++j) {
@@ -237,7 +245,8 @@ void correlate_planes(const Correlation<S>* c, int64_t products) {
         p.b = i / c->groups;
         const bool again = i > begin && pieces == 1;
         const T* image = stage_plane<S, T>(c->x, c->axis, p, i % c->groups, q->layout, again);
-        for (int64_t k = 0; k < products; ++k) write_piece(q[k], p, image, i % c->groups);
+        const S* ahead = begins(i + (j + 1) / pieces, q->pieces.at((j + 1) % pieces));
+        for (int64_t k = 0; k < products; ++k) write_piece(q[k], p, image, i % c->groups, ahead);
       }
   });
 }
