@@ -27,7 +27,7 @@ class Block:
     are then, and writes new numbers into those that were made inside. What is made on first use (an optimizer's state)
     must be there before. The learning rates of optimizers and schedules may change; other numbers are frozen.
 
-    Attributes: changes: launches of the block that each pass has removed or joined.
+    Attributes: changes: launches of the block that each pass has removed, joined or moved.
     Raises: CaptureError, as a captured function, and where a replay meets an optimizer that has changed.
     """
 

@@ -26,7 +26,7 @@ def checked(passes: Sequence[str]) -> tuple[str, ...]:
 
 
 def optimise(plan: Any, passes: Sequence[str], kept: list[Any] | None, fixed: list[Any]) -> dict[str, int]:
-    """Runs passes over a plan; how many launches each has removed or joined, or arrays bound.
+    """Runs passes over a plan; how many launches each has removed, joined or moved, or arrays bound.
 
     Args:
         kept: the plan's arrays that are read after a replay; None for all that there are.

@@ -40,8 +40,8 @@ class Replay:
     """A recorded run.
 
     Attributes: result: what the recording run gave. call: the same as `run`, from all arguments of a call, where they
-        are tensors, numbers and the same objects as before. changes: launches that each pass has removed or joined,
-        and arrays that are bound.
+        are tensors, numbers and the same objects as before. changes: launches that each pass has removed, joined or
+        moved, and arrays that are bound.
     """
 
     def __init__(
