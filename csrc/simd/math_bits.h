@@ -73,6 +73,14 @@ inline Vec<T> scale(Vec<T> a, Vec<T> n) {
   }
 }
 
+// The same, and 0 where `dead`, as the result would be. One too small to be normal costs the instruction a hundred
+// cycles: dead lanes are left out, whatever they hold. Without that instruction, what they hold must be bounded.
+template <class T, class M>
+inline Vec<T> scale_unless(M dead, Vec<T> a, Vec<T> n) {
+  if constexpr (kHasScalef) return Vec<T>(Native<T>::scalef_unless(dead, a.v, n.v));
+  return scale(a, n);
+}
+
 // x = m * 2^e with m in [sqrt(1/2), sqrt(2)), for x positive and finite.
 template <class T>
 inline void split(Vec<T> x, Vec<T>& m, Vec<T>& e) {

@@ -16,7 +16,7 @@ struct Erf<float> {
                                      0x1.5419f2p-8f, -0x1.a485d0p-11f, 0x1.4ae484p-14f};
   static constexpr float kTail[] = {0x1.947040p-2f,  0x1.1e80cap-1f,  0x1.3294b2p-1f, 0x1.b9e598p-2f, 0x1.01f84ep-3f,
                                     -0x1.b34920p-4f, -0x1.be35d4p-4f, 0x1.f7fa0ep-6f, 0x1.2a36a2p-4f, -0x1.4f3276p-5f};
-  static constexpr float kScale = 0.42f, kMiddle = 0x1.b3dfd6p-2f, kMax = 10.3f, kTailFrom = 0.0f;
+  static constexpr float kScale = 0.42f, kMiddle = 0x1.b3dfd6p-2f, kMax = 11.2f, kTailFrom = 0.0f;
 };
 template <>
 struct Erf<double> {
@@ -31,7 +31,7 @@ struct Erf<double> {
       -0x1.0a753110687c7p-8, 0x1.e097921a21080p-9,  -0x1.6de7215488d91p-5, 0x1.0693260d09b69p-3,  -0x1.4370ede8bab97p-2,
       0x1.3a45fb881ef89p-1,  -0x1.dcdb4ee159df2p-1, 0x1.1d3ec4a171604p+0,  -0x1.06eef64aa85cap+0, 0x1.68728d7485179p-1,
       -0x1.61036c9cc406fp-2, 0x1.d28b2ca39a84ap-4,  -0x1.75756c3acf3d9p-6, 0x1.124aae5eb5176p-9};
-  static constexpr double kScale = 0.3, kMiddle = 0, kMax = 27.4, kTailFrom = 0.48;
+  static constexpr double kScale = 0.3, kMiddle = 0, kMax = 28, kTailFrom = 0.48;
 };
 
 template <class T>
@@ -131,7 +131,7 @@ inline Vec<T> gelu_tanh(Vec<T> x) {
   constexpr long double c1 = 1.595769121605730711759784239737514L, c2 = 0.044715L * c1;
   constexpr T h1 = static_cast<T>(c1), h2 = static_cast<T>(c2);
   constexpr T l1 = static_cast<T>(c1 - h1), l2 = static_cast<T>(c2 - h2);
-  const Vec<T> a = fast_min(Vec<T>(sizeof(T) == 4 ? T(10.8) : T(22)), abs(x));  // exp(-u) is 0 there
+  const Vec<T> a = fast_min(Vec<T>(sizeof(T) == 4 ? T(11.6) : T(22)), abs(x));  // exp(-u) is 0 there
   const Vec<T> z = a * a;
   const Vec<T> q = h2 * z;
   const Vec<T> s = h1 + q;
@@ -148,7 +148,7 @@ inline Vec<T> gelu_tanh(Vec<T> x) {
 template <class T>
 inline Vec<T> gelu_tanh_slope(Vec<T> x) {
   constexpr T c1 = T(1.5957691216057307), c2 = T(0.044715 * 1.5957691216057307);
-  const Vec<T> a = fast_min(Vec<T>(sizeof(T) == 4 ? T(10.8) : T(22)), abs(x));
+  const Vec<T> a = fast_min(Vec<T>(sizeof(T) == 4 ? T(11.6) : T(22)), abs(x));
   const Vec<T> z = a * a;
   const Vec<T> e = exp(-a * fma(z, Vec<T>(c2), Vec<T>(c1)));
   const Vec<T> d = T(1) / (T(1) + e);

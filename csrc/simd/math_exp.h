@@ -66,20 +66,27 @@ inline Vec<T> reduce_ln2(Vec<T> x, Vec<T> extra, Vec<T>& n) {
   return fma(n, Vec<T>(-F::kLn2High), x) + fma(n, Vec<T>(-F::kLn2Low), extra);
 }
 
-// exp(x + extra) for a small extra, where |x| is at most some ten percent above the range of exp.
+// x, where exp(x) is 0 below `low`, bounded as scale_unless needs it: 2^n is then so small that its product is 0
+// without the hundred cycles that a result just below the subnormal numbers costs.
+template <class T>
+inline Vec<T> bounded_below(Vec<T> x, T low) {
+  return kHasScalef ? x : fast_max(Vec<T>(low - 32), x);
+}
+
+// exp(x + extra) for a small extra, where |x| is at most some quarter above the range of exp.
 template <class T>
 inline Vec<T> exp_bounded(Vec<T> x, Vec<T> extra) {
   Vec<T> n;
   const Vec<T> r = reduce_ln2(x, extra, n);
-  return scale(exp_near_0(r), n);
+  return scale_unless(x < ExpRange<T>::kLow, exp_near_0(r), n);
 }
 
-// g exp(x + extra), rounded less often than exp_bounded and a product: g + g (exp(r) - 1).
+// g exp(x + extra) for g <= 1, rounded less often than exp_bounded and a product: g + g (exp(r) - 1).
 template <class T>
 inline Vec<T> times_exp(Vec<T> g, Vec<T> x, Vec<T> extra) {
   Vec<T> n;
   const Vec<T> r = reduce_ln2(x, extra, n);
-  return scale(fma(g, expm1_near_0(r), g), n);
+  return scale_unless(x < ExpRange<T>::kLow, fma(g, expm1_near_0(r), g), n);
 }
 
 // exp(x) / 2, which is finite where exp(x) just is not, for x >= 0.
@@ -93,16 +100,16 @@ inline Vec<T> half_exp(Vec<T> x) {
 template <class T>
 inline Vec<T> exp(Vec<T> x) {
   Vec<T> n;
-  x = fast_max(Vec<T>(ExpRange<T>::kLow), fast_min(Vec<T>(ExpRange<T>::kHigh), x));  // keeps NaN
+  x = bounded_below(fast_min(Vec<T>(ExpRange<T>::kHigh), x), ExpRange<T>::kLow);  // keeps NaN
   const Vec<T> r = reduce_ln2(x, n);
-  return scale(exp_near_0(r), n);
+  return scale_unless(x < ExpRange<T>::kLow, exp_near_0(r), n);
 }
 
 template <class T>
 inline Vec<T> exp2(Vec<T> x) {
-  x = fast_max(Vec<T>(ExpRange<T>::kLow2), fast_min(Vec<T>(ExpRange<T>::kHigh2), x));
+  x = bounded_below(fast_min(Vec<T>(ExpRange<T>::kHigh2), x), ExpRange<T>::kLow2);
   const Vec<T> n = (x + Format<T>::kRound) - Format<T>::kRound;
-  return scale(exp_near_0((x - n) * T(0.69314718055994531)), n);
+  return scale_unless(x < ExpRange<T>::kLow2, exp_near_0((x - n) * T(0.69314718055994531)), n);
 }
 
 // exp(x) - 1 where 2^n is finite: 2^n (exp(r) - 1) + (2^n - 1).

@@ -39,8 +39,7 @@ inline Vec<double> pow_magnitude(Vec<double> a, Vec<double> y) {
   const Vec<double> high = log_in_two_parts(a, low);
   const Vec<double> p = y * high;
   const Vec<double> rest = fma(y, low, product_error(y, high, p));
-  const Vec<double> bounded =
-      fast_max(Vec<double>(ExpRange<double>::kLow), fast_min(Vec<double>(ExpRange<double>::kHigh), p));
+  const Vec<double> bounded = bounded_below(fast_min(Vec<double>(ExpRange<double>::kHigh), p), ExpRange<double>::kLow);
   return exp_bounded(bounded, select(abs(p) < 1000.0, rest, Vec<double>()));
 }
 

@@ -98,6 +98,9 @@ struct Native<float> {
 
   // a * 2^floor(n), rounded once, with overflow and subnormals right
   static inline V scalef(V a, V n) { return _mm512_scalef_ps(a, n); }
+  static inline V scalef_unless(M dead, V a, V n) {
+    return _mm512_maskz_scalef_ps(static_cast<__mmask16>(~dead.m), a, n);
+  }
   static inline Lanes<double>::Float to_double(V a, int half) {
     return _mm512_cvtps_pd(half ? _mm512_extractf32x8_ps(a, 1) : _mm512_castps512_ps256(a));
   }
@@ -166,6 +169,9 @@ struct Native<double> {
   static inline V round(V a) { return _mm512_roundscale_pd(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
   static inline V scalef(V a, V n) { return _mm512_scalef_pd(a, n); }
+  static inline V scalef_unless(M dead, V a, V n) {
+    return _mm512_maskz_scalef_pd(static_cast<__mmask8>(~dead.m), a, n);
+  }
 
   static inline V load(const double* p) { return _mm512_loadu_pd(p); }
   static inline V load(const double* p, int64_t n) { return _mm512_maskz_loadu_pd(M::first(n).m, p); }

@@ -23,7 +23,7 @@ LIMITS = {
 NAMES = {n: "arc" + n[1:] for n in ("asin", "acos", "atan", "asinh", "acosh", "atanh")}
 DOMAIN = {"log": (0, np.inf), "log2": (0, np.inf), "log10": (0, np.inf), "log1p": (-1, np.inf), "sqrt": (0, np.inf),
           "asin": (-1, 1), "acos": (-1, 1), "acosh": (1, np.inf), "atanh": (-1, 1)}  # fmt: skip
-CENTRES = (0.0, 0.5, 1.0, -1.0, 2.0, 10.0, -10.0, 80.0, -80.0, np.pi, np.pi / 2)
+CENTRES = (0.0, 0.5, 1.0, -1.0, 2.0, 10.0, -10.0, 80.0, -80.0, -87.3, -104.0, -745.0, np.pi, np.pi / 2)
 
 
 def ulps(made: Any, exact: Any, dtype: Any) -> float:

@@ -7,13 +7,13 @@ namespace pydl::PYDL_ISA {
 namespace {
 
 // exp(d) for d <= 0 or NaN, and 0 where that would be below the least normal number: a subnormal costs a hundred
-// cycles, and masked scores of -inf are common.
+// cycles.
 template <class T>
 inline Vec<T> exp_below_1(Vec<T> d) {
-  const Vec<T> low = std::is_same_v<T, float> ? T(-87) : T(-708);
+  const T low = std::is_same_v<T, float> ? T(-87) : T(-708);
   Vec<T> n;
-  const Vec<T> r = reduce_ln2(fast_max(low, d), n);
-  if constexpr (kHasScalef) return select(d <= low, Vec<T>(), scale(exp_near_0(r), n));
+  const Vec<T> r = reduce_ln2(bounded_below(d, low), n);
+  if constexpr (kHasScalef) return scale_unless(d <= low, exp_near_0(r), n);
   return select(d <= low, Vec<T>(), exp_near_0(r) * power_of_2(n));
 }
 
