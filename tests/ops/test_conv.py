@@ -368,9 +368,10 @@ def test_paths() -> None:
         )
 
     assert path(2, 64, 64, 32, 3, 1) == "winograd"
-    assert path(2, 64, 31, 32, 3, 1) in ("direct", "tiles")
-    assert path(2, 64, 256, 7, 3, 1) in ("packed", "tiles")
-    assert path(2, 64, 256, 56, 1, 0) in ("pointwise", "tiles")
+    tiles = "tiles" if _C.isa() == "amx" else None
+    assert path(2, 64, 31, 32, 3, 1) == (tiles or "direct")
+    assert path(2, 64, 256, 7, 3, 1) == (tiles or "packed")
+    assert path(2, 64, 256, 56, 1, 0) == (tiles or "pointwise")
     assert path(2, 64, 64, 8, 3, 1, groups=64) == "planes"
     assert path(64, 4, 6, 14, 5, 0) == "lanes"
     assert path(2, 4, 6, 14, 5, 0) != "lanes"

@@ -1,4 +1,4 @@
-"""Convolutions on the matrix unit (csrc/kernels/conv/tiles.h: error, layouts, threads, odd numbers."""
+"""Convolutions on the matrix unit (csrc/kernels/conv/tiles.h): error, layouts, threads, odd numbers."""
 
 from typing import Any
 

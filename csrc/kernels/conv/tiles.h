@@ -17,6 +17,7 @@ struct TileLimits {
   static constexpr double kWeights = 7.5e6;    // bytes: more come too slowly from the third level
   static constexpr int64_t kRoom = 768 << 10;  // bytes of a staged image, which stays in the second level
   static constexpr int64_t kOutputs = 256;     // of a piece, if that is possible
+  static constexpr int64_t kSteps = 24;        // that are summed up in one go, of 32 products each
   static constexpr int64_t kTasks = 8;         // wanted for several threads
   // Against one of the micro-kernel: a multiply-add, the staging of a channel's element, the writing of an output.
   static constexpr double kProduct = 0.5, kStaging = 16, kWriting = 16, kGain = 0.82;
@@ -145,67 +146,25 @@ Strips tile_strips(const TileJob<S>& q, const Piece& p) {
 
 // ---- products
 
-// The operands of a step, up to two strips of each: tiles that are packed, a part after the other, or planes, in which
-// rows of a tile are `row` apart.
-struct Packed {
-  const Tile* p;
-  int64_t strip;
-
-  template <int I>
-  void load(int64_t part, int64_t i) const {
-    load_tile<I>(p[part + i * strip]);
-  }
-};
-
+// Up to two strips of the image, in whose planes rows of a tile are `row` apart.
 struct InPlanes {
   const float* p[2];
   int64_t part, row;
 
-  template <int I>
+  template <int Register>
   void load(int64_t which, int64_t i) const {
-    load_tile<I>(p[i] + which * part, row);
+    load_tile<Register>(p[i] + which * part, row);
   }
 };
 
-// R by C tiles += tiles of a times those of b, of the pairs I of parts and those after it.
-template <int P, int R, int C, int I = 0, class A, class B>
-inline __attribute__((always_inline)) void multiply_step(const A& a, const B& b) {
-  using Q = PartPairs<P>;
-  if constexpr (I < Q::kCount) {
-    constexpr int pa = Q::kA[I], pb = Q::kB[I];
-    constexpr bool new_a = I == 0 || Q::kA[I > 0 ? I - 1 : 0] != pa, new_b = I == 0 || Q::kB[I > 0 ? I - 1 : 0] != pb;
-    if constexpr (new_a) {
-      a.template load<4>(pa, 0);
-      if constexpr (R > 1) a.template load<5>(pa, 1);
-    }
-    if constexpr (new_b) {
-      b.template load<6>(pb, 0);
-      if constexpr (C > 1) b.template load<7>(pb, 1);
-    }
-    multiply_add_tile<0, 4, 6>();
-    if constexpr (C > 1) multiply_add_tile<1, 4, 7>();
-    if constexpr (R > 1) multiply_add_tile<2, 5, 6>();
-    if constexpr (R > 1 && C > 1) multiply_add_tile<3, 5, 7>();
-    multiply_step<P, R, C, I + 1>(a, b);
-  }
-}
-
-// sums (16 R, 16 C), rows kStripSums apart; image: where each strip begins.
+// sums (16 R, 16 C) of some steps, which read at `at`; image: where each strip begins.
 template <int R, int C, class S>
-void sum_steps(const TileJob<S>& q, const Tile* a, const float* const (&image)[2], float* sums) {
+void sum_steps(const TileJob<S>& q, const Tile* a, const float* const (&image)[2], const int64_t* at, int64_t steps,
+               float* sums) {
   constexpr int P = TileJob<S>::P;
-  constexpr int64_t rs = kStripSums;
-  const int64_t a_stride = q.steps * P, part = q.part(), row = q.plane;
-  clear_tile<0>();
-  if constexpr (C > 1) clear_tile<1>();
-  if constexpr (R > 1) clear_tile<2>();
-  if constexpr (R > 1 && C > 1) clear_tile<3>();
-  for (const int64_t *at = q.at, *end = at + q.steps; at != end; ++at, a += P)
-    multiply_step<P, R, C>(Packed{a, a_stride}, InPlanes{{image[0] + *at, image[1] + *at}, part, row});
-  store_tile<0>(sums, rs);
-  if constexpr (C > 1) store_tile<1>(sums + 16, rs);
-  if constexpr (R > 1) store_tile<2>(sums + 16 * rs, rs);
-  if constexpr (R > 1 && C > 1) store_tile<3>(sums + 16 * rs + 16, rs);
+  sum_tiles<R, C>(steps, sums, [&, strip = q.steps * P, part = q.part(), row = q.plane](int64_t s) {
+    multiply_parts<P, R, C>(Packed{a + s * P, strip}, InPlanes{{image[0] + at[s], image[1] + at[s]}, part, row});
+  });
 }
 
 template <class S>
@@ -271,7 +230,7 @@ template <class S>
 void multiply_task(const TileJob<S>& q, const TileTask<S>& k) {
   constexpr int P = TileJob<S>::P;
   constexpr int64_t block = kStripSums, N = Tile::kLanes;
-  alignas(64) float sums[block * block];
+  alignas(64) float sums[block * block], part[block * block];
   const MatrixUnit unit;
   for (int64_t i = 0; i < k.rows; i += block) {
     const Tile* a = q.weights + (k.group * q.strips() + (k.row + i) / N) * q.steps * P;
@@ -279,7 +238,11 @@ void multiply_task(const TileJob<S>& q, const TileTask<S>& k) {
       const int64_t count = least(2, k.strips.count - s);
       const auto begin = [&](int64_t j) { return k.image + k.strips.segment[k.strips.strip[j].first].from; };
       const float* const image[2] = {begin(s), begin(s + count - 1)};
-      sum_steps_of<S>(k.rows - i > N, count > 1)(q, a, image, sums);
+      const auto sum_some = sum_steps_of<S>(k.rows - i > N, count > 1);
+      for (int64_t t = 0; t < q.steps; t += TileLimits::kSteps) {
+        sum_some(q, a + t * P, image, q.at + t, least(TileLimits::kSteps, q.steps - t), t == 0 ? sums : part);
+        if (t > 0) add_sums(part, least(block, k.rows - i), count * N, sums);
+      }
       if (!put_sums(q, k, i, s, count, sums) && P > 1) __atomic_store_n(q.odd, true, __ATOMIC_RELAXED);
     }
   }

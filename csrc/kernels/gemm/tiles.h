@@ -103,14 +103,6 @@ void finish_block(const Problem<S, float>& q, const float* sums) {
   empty(q, to, 0, q.m, 0, q.n);
 }
 
-// sums += part, in whole vectors. Sums of blocks of k are added up as such: the rounding of a long sum that runs on
-// would grow with its length.
-inline void add_sums(const float* part, int64_t rows, int64_t cols, float* sums) {
-  constexpr int64_t rs = ByTiles::kBlock, N = Vec<float>::N;
-  for (int64_t i = 0; i < rows; ++i, part += rs, sums += rs)
-    for (int64_t j = 0; j < cols; j += N) store(sums + j, load<float>(sums + j) + load<float>(part + j));
-}
-
 // A product, or a large block of one, by the calling thread.
 template <class S>
 void multiply_by_tiles(const Problem<S, float>& q) {
