@@ -13,7 +13,7 @@ struct Backward {
   RecurrentGrads g;
   Steps steps;
   int64_t h, p, wide;
-  int64_t fed;  // gates whose products are of the state as it is: all, but gru_before: two thirds
+  int64_t fed = 0;  // gates whose products are of the state as it is: all, but gru_before: two thirds
   // As in rnn.cpp.
   Panels<T> weight{}, second{};
   Stage<T> stage{};     // gradients of the gates
