@@ -13,7 +13,7 @@ import numpy as np
 
 from pydl import _C, ops
 from pydl.autograd.mode import no_grad
-from pydl.errors import ArgumentError, DtypeError, ShapeError
+from pydl.errors import ArgumentError, CaptureError, DtypeError, ShapeError
 from pydl.nn import functional as F
 from pydl.nn.hooks import hooked
 from pydl.nn.module import Module
@@ -131,11 +131,20 @@ class Decoder:
     def replay(self, new: Tensor, count: int, choose: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
         """The next `count` tokens (b, 1) behind `new`, chosen by their logits alone."""
         go_on, self._state = self.model.step(self._state, count), None
-        step, seen = Capture(lambda ids: choose(go_on(ids)), 1), [self.ids]
+
+        def chosen(ids: Tensor) -> Tensor:
+            return choose(go_on(ids))
+
+        step: Callable[[Tensor], Tensor] = Capture(chosen, 1)
+        seen = [self.ids]
         for _ in range(count):
             seen.append(new)
             with no_grad(), evaluating(self._module):
-                new = step(new)
+                try:
+                    new = step(new)
+                except CaptureError:  # a part of the model that no recording can hold; the place has not moved on yet
+                    step = chosen
+                    new = step(new)
             yield new
         self.ids = ops.cat(seen, 1)
 
