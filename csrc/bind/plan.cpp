@@ -82,7 +82,8 @@ void bind_recorded(py::module_& m) {
         py::arg("bound"),
         "removes launches whose results nobody reads; lets products apply activations; joins elementwise ones of "
         "`least` elements and more to chains "
-        "that run by tiles; lets arrays share memory whose lives do not meet; tells launches where inputs and results "
+        "that run by tiles; runs independent ones that took `beside` nanoseconds beside each other; lets arrays share "
+        "memory whose lives do not meet; tells launches where inputs and results "
         "of `bound` bytes and more lie. How many of each");
   m.def("is_recording", [] { return recording() != nullptr; });
 }

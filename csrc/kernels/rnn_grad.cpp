@@ -62,24 +62,33 @@ Backward<T> prepare(RecurrentSpec spec, const RecurrentState& x, const Recurrent
   return f;
 }
 
+// Units from j on of row r of a step: what all cells read and write.
+template <class T>
+RowGrad<T> row_grad(const Backward<T>& f, const Step& s, int64_t r, int64_t j) {
+  const int64_t wide = (s.at + r) * f.wide + j;
+  RowGrad<T> row{data<T>(f.x.gates) + wide, f.h};
+  row.gh = data<T>(f.g.gh) + r * f.h + j;
+  row.to = data<T>(f.g.gates) + wide;
+  row.stage = f.stage.next + r * f.stage.rs + j;
+  row.past = f.past;
+  return row;
+}
+
 // Gradients of units j .. j + n of the products of a step, into `next`.
 template <class T>
 void gates_grad(const Backward<T>& f, const Step& s, int64_t j, int64_t n) {
   const bool lstm = f.spec.cell == Cell::lstm, gru = f.spec.cell == Cell::gru, projects = f.x.proj.present();
   const Before<T> old = before<T>(f.steps, s, lstm ? f.x.cells : f.x.y, lstm ? f.x.c0 : f.x.h0, f.h, f.zeros);
   for (int64_t r = 0; r < s.rows; ++r) {
-    const int64_t at = (s.at + r) * f.h + j, wide = (s.at + r) * f.wide + j;
-    RowGrad<T> row{data<T>(f.x.gates) + wide, f.h};
+    const int64_t at = (s.at + r) * f.h + j;
+    RowGrad<T> row = row_grad(f, s, r, j);
     row.cell = data<T>(lstm ? f.x.cells : f.x.y) + at;
-    row.gh = (projects ? f.hidden : data<T>(f.g.gh)) + r * f.h + j;
+    if (projects) row.gh = f.hidden + r * f.h + j;
     row.gy = f.g.y.present() && !projects ? data<T>(f.g.y) + at : nullptr;
-    row.to = data<T>(f.g.gates) + wide;
-    row.stage = f.stage.next + r * f.stage.rs + j;
-    row.past = f.past;
     if (lstm || gru) row.before = old.row(r) + j;
     if (lstm) row.gc = data<T>(f.g.gc) + r * f.h + j;
     if (gru) row.inner = data<T>(f.x.inner) + at;
-    if (gru) row.scaled = data<T>(f.g.scaled) + wide;
+    if (gru) row.scaled = data<T>(f.g.scaled) + (s.at + r) * f.wide + j;
     lstm ? lstm_row_grad(row, n) : gru ? gru_row_grad(row, n) : plain_row_grad(f.spec.cell, row, n);
   }
   if (f.past) stream_fence();
@@ -91,14 +100,10 @@ template <class T>
 void renew_grad(const Backward<T>& f, const Step& s, int64_t j, int64_t n) {
   const Before<T> old = before<T>(f.steps, s, f.x.y, f.x.h0, f.h, f.zeros);
   for (int64_t r = 0; r < s.rows; ++r) {
-    const int64_t wide = (s.at + r) * f.wide + j;
-    RowGrad<T> row{data<T>(f.x.gates) + wide, f.h, old.row(r) + j};
-    row.gh = data<T>(f.g.gh) + r * f.h + j;
+    RowGrad<T> row = row_grad(f, s, r, j);
+    row.before = old.row(r) + j;
     row.gy = f.g.y.present() ? data<T>(f.g.y) + (s.at + r) * f.h + j : nullptr;
-    row.to = data<T>(f.g.gates) + wide;
     row.scaled = f.scaled.next + r * f.scaled.rs + j;
-    row.stage = f.stage.next + r * f.stage.rs + j;
-    row.past = f.past;
     gru_before_row_grad(row, n);
   }
   if (f.past) stream_fence();
@@ -111,13 +116,9 @@ template <class T>
 void resets_grad(const Backward<T>& f, const Step& s, int64_t j, int64_t n) {
   const Before<T> old = before<T>(f.steps, s, f.x.y, f.x.h0, f.h, f.zeros);
   for (int64_t r = 0; r < s.rows; ++r) {
-    const int64_t wide = (s.at + r) * f.wide + j;
-    RowGrad<T> row{data<T>(f.x.gates) + wide, f.h, old.row(r) + j};
-    row.gh = data<T>(f.g.gh) + r * f.h + j;
-    row.to = data<T>(f.g.gates) + wide;
+    RowGrad<T> row = row_grad(f, s, r, j);
+    row.before = old.row(r) + j;
     row.scaled = f.hidden + r * f.h + j;
-    row.stage = f.stage.next + r * f.stage.rs + j;
-    row.past = f.past;
     reset_row_grad(row, n);
   }
   if (f.past) stream_fence();

@@ -15,16 +15,15 @@ class Written {
 
   void read(int launch, int id, const Access& a) {
     const char* reached = a.begin;
-    for (auto p = first(a.begin); p != pieces_.end() && p->first < a.end; ++p) {
-      if (p->first > reached) break;
-      reached = p->second.end;
-    }
-    if (reached < a.end) flow_.older.push_back({a.begin, a.end});
+    bool older = false;
     for (auto p = first(a.begin); p != pieces_.end() && p->first < a.end; ++p) {
       const bool whole = p->first == a.begin && p->second.end == a.end && p->second.full && p->second.dense && a.dense;
       flow_.values[p->second.value].uses.push_back({launch, whole});
       if (whole) flow_.value_of[launch][id] = p->second.value;
+      older |= p->first > reached;
+      reached = p->second.end;
     }
+    if (older || reached < a.end) flow_.older.push_back({a.begin, a.end});
   }
 
   void write(int launch, int id, const Access& a) {

@@ -23,6 +23,18 @@ def bits(tree: Any) -> Any:
     return [bits(x) for x in tree] if isinstance(tree, (tuple, list)) else tree
 
 
+def check(
+    function: Callable[..., Any], draw: Callable[[int], list[pydl.Tensor]], calls: int = 6, **options: Any
+) -> Any:
+    """The plan of a function, which gives what eager code gives."""
+    run = pydl.capture(function, **options)
+    for i in range(calls):
+        inputs = draw(i)
+        assert bits(run(*inputs)) == bits(function(*inputs))
+    (plan,) = run.plans
+    return plan
+
+
 def scaled_step(w: pydl.Tensor, optimizer: Any, scaler: Any) -> Callable[[pydl.Tensor], pydl.Tensor]:
     """A step of w under loss scaling, of a batch that w is multiplied with. Gives the loss."""
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from checks import small_tiles
+from recorded import check
 from test_capture import OPTIMIZERS, mlp, net, normal, trained
 
 import pydl
@@ -25,16 +26,6 @@ def fixture_small_tiles() -> Iterator[None]:
 def bits(tree: Any) -> list[bytes]:
     trees = tree if isinstance(tree, (tuple, list)) else [tree]
     return [t.detach().contiguous().numpy().tobytes() for t in trees]
-
-
-def check(function: Callable[..., Any], draw: Callable[[int], list[Tensor]], calls: int = 4, **options: Any) -> Any:
-    """The plan of a function, which gives what eager code gives."""
-    run = pydl.capture(function, **options)
-    for i in range(calls):
-        inputs = draw(i)
-        assert bits(run(*inputs)) == bits(function(*inputs))
-    (plan,) = run.plans
-    return plan
 
 
 def kernels(plan: Any) -> list[tuple[str, str]]:

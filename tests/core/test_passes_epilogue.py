@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recorded import bits, normal
+from recorded import bits, check, normal
 
 import pydl
 import pydl.nn.functional as F
@@ -15,15 +15,6 @@ from pydl.errors import ArgumentError
 Tensor = pydl.Tensor
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": pydl.relu, "tanh": pydl.tanh, "sigmoid": pydl.sigmoid}
 EPILOGUE = ("epilogue",)
-
-
-def check(function: Callable[..., Any], inputs: Callable[[int], list[Tensor]], **options: Any) -> Any:
-    """The plan of a function, which gives what eager code gives."""
-    run = pydl.capture(function, **options)
-    for i in range(4):
-        assert bits(run(*inputs(i))) == bits(function(*inputs(i)))
-    (plan,) = run.plans
-    return plan
 
 
 def kernels(plan: Any) -> list[str]:

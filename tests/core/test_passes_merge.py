@@ -1,10 +1,10 @@
 """Launches that have nothing to do with one another run beside each other, with the bits of eager code."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from recorded import bits, normal
+from recorded import bits, check, normal
 
 import pydl
 import pydl.nn.functional as F
@@ -27,16 +27,6 @@ def fixture_threads(request: pytest.FixtureRequest) -> Iterator[int]:
     pydl.set_num_threads(request.param)
     yield request.param
     pydl.set_num_threads(before)
-
-
-def check(function: Callable[..., Any], draw: Callable[[int], list[Tensor]], **options: Any) -> Any:
-    """The plan of a function, which gives what eager code gives."""
-    run = pydl.capture(function, **options)
-    for i in range(6):
-        inputs = draw(i)
-        assert bits(run(*inputs)) == bits(function(*inputs))
-    (plan,) = run.plans
-    return plan
 
 
 def kernels(plan: Any) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from checks import small_tiles
-from recorded import bits, integers, normal
+from recorded import bits, check, integers, normal
 
 import pydl
 import pydl.nn.functional as F
@@ -13,16 +13,6 @@ from pydl import nn, optim
 
 Tensor = pydl.Tensor
 OTHERS = ("dead", "epilogue", "fuse")
-
-
-def check(function: Callable[..., Any], draw: Callable[[int], list[Tensor]], **options: Any) -> Any:
-    """The plan of a function, which gives what eager code gives."""
-    run = pydl.capture(function, **options)
-    for i in range(4):
-        inputs = draw(i)
-        assert bits(run(*inputs)) == bits(function(*inputs))
-    (plan,) = run.plans
-    return plan
 
 
 def chain(x: Tensor) -> Tensor:

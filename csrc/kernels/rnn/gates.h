@@ -121,13 +121,19 @@ struct RowGrad {
   T* gc = nullptr;        // lstm: of the cell, then of the one before
   T *to = nullptr, *scaled = nullptr, *stage = nullptr;  // gradients of the products
   bool past = false;                                     // to and scaled are written past the caches
+
+  // The whole gradient of the output.
+  template <class Get>
+  inline __attribute__((always_inline)) Vec<T> arriving(const Get& get) const {
+    return gy ? get(gh) + get(gy) : get(gh);
+  }
 };
 
 template <class T>
 void plain_row_grad(Cell cell, const RowGrad<T>& x, int64_t n) {
   each_vector<T>(
       n, [&](auto get, auto put) __attribute__((always_inline)) {
-        const Vec<T> gh = x.gy ? get(x.gh) + get(x.gy) : get(x.gh);
+        const Vec<T> gh = x.arriving(get);
         const Vec<T> g = plain_cell_grad(cell, get(x.cell), gh);
         put.past(x.past, x.to, g);
         put(x.stage, g);
@@ -139,7 +145,7 @@ void lstm_row_grad(const RowGrad<T>& x, int64_t n) {
   const int64_t u = x.units;
   each_vector<T>(
       n, [&](auto get, auto put) __attribute__((always_inline)) {
-        const Vec<T> gh = x.gy ? get(x.gh) + get(x.gy) : get(x.gh);
+        const Vec<T> gh = x.arriving(get);
         const LstmGrad<Vec<T>> y = lstm_cell_grad(get(x.gates), get(x.gates + u), get(x.gates + 2 * u),
                                                   get(x.gates + 3 * u), get(x.cell), get(x.before), gh, get(x.gc));
         put(x.gc, y.gc);
@@ -156,7 +162,7 @@ void gru_row_grad(const RowGrad<T>& x, int64_t n) {
   const int64_t u = x.units;
   each_vector<T>(
       n, [&](auto get, auto put) __attribute__((always_inline)) {
-        const Vec<T> gh = x.gy ? get(x.gh) + get(x.gy) : get(x.gh);
+        const Vec<T> gh = x.arriving(get);
         const GruGrad<Vec<T>> y =
             gru_cell_grad(get(x.gates), get(x.gates + u), get(x.gates + 2 * u), get(x.inner), get(x.before), gh);
         put(x.gh, y.gh);
@@ -179,7 +185,7 @@ void gru_before_row_grad(const RowGrad<T>& x, int64_t n) {
   const int64_t u = x.units;
   each_vector<T>(
       n, [&](auto get, auto put) __attribute__((always_inline)) {
-        const Vec<T> gh = x.gy ? get(x.gh) + get(x.gy) : get(x.gh);
+        const Vec<T> gh = x.arriving(get);
         const GruBeforeGrad<Vec<T>> y = gru_before_cell_grad(get(x.gates + u), get(x.gates + 2 * u), get(x.before), gh);
         put(x.gh, y.gh);
         put.past(x.past, x.to + u, y.z);
